@@ -1,0 +1,70 @@
+"""What a value is worth: the status of every emission rate and the quality flags of every pair.
+
+A value that is not ``OK`` is NaN, and its status says why. Names and numbers are part of the product format.
+"""
+
+from enum import IntEnum, IntFlag
+from typing import Final
+
+
+class EmissionStatus(IntEnum):
+    """Why an emission rate is there, or why it is missing (``flag_values`` of ``emission_rate_status``)."""
+
+    OK = 0
+    NO_DARK = 1
+    NO_SKY = 2
+    LINE_NOT_COVERED = 3
+    LINE_MASKED = 4
+    NO_NEXT_PAIR = 5
+    GAP_TOO_LONG = 6
+    FLOW_UNRELIABLE = 7
+    NO_SECOND_LINE = 8
+    TOO_FEW_SAMPLES = 9
+    NO_CORRELATION = 10
+    LAG_NOT_RESOLVED = 11
+    PART_MISSING = 12
+    TIME_NOT_INCREASING = 13
+    NO_PLUME = 14
+
+
+STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
+    EmissionStatus.OK: "valid",
+    EmissionStatus.NO_DARK: "no dark frame of the same band, gain and exposure",
+    EmissionStatus.NO_SKY: "too little plume-free sky to find the background",
+    EmissionStatus.LINE_NOT_COVERED: "the line leaves the area that both bands cover",
+    EmissionStatus.LINE_MASKED: "too many saturated, dark or masked pixels on the line",
+    EmissionStatus.NO_NEXT_PAIR: "the last pair of a sequence has no later pair to measure motion with",
+    EmissionStatus.GAP_TOO_LONG: "the next pair is too long after this one to measure motion",
+    EmissionStatus.FLOW_UNRELIABLE: "too little texture in the plume to measure motion",
+    EmissionStatus.NO_SECOND_LINE: "cross-correlation needs two lines, and the site file names none",
+    EmissionStatus.TOO_FEW_SAMPLES: "too few pairs in this window for cross-correlation",
+    EmissionStatus.NO_CORRELATION: "the two lines' series do not correlate beyond chance",
+    EmissionStatus.LAG_NOT_RESOLVED: "the lag is not told apart from zero, or lies at the edge of the search",
+    EmissionStatus.PART_MISSING: "a line that belongs to the total has no value",
+    EmissionStatus.TIME_NOT_INCREASING: "the pair's time is not after the one before it",
+    EmissionStatus.NO_PLUME: "no plume on the line above the noise, so its motion is unknown",
+}
+
+
+class QualityFlag(IntFlag):
+    """Things to know about a pair whose values may still be valid (bits of ``image_quality_flags``)."""
+
+    NONE = 0
+    SATURATED_PIXELS = 1
+    DARK_PIXELS = 2
+    PLUME_AT_LINE_END = 4
+    FEW_SKY_PIXELS = 8
+    INTERPOLATED_SAMPLES = 16
+    CALIBRATION_EXTRAPOLATED = 32
+    LARGE_PAIR_OFFSET = 64
+
+
+QUALITY_TEXT: Final[dict[QualityFlag, str]] = {
+    QualityFlag.SATURATED_PIXELS: "more than 0.1 % of the pixels of a band are saturated",
+    QualityFlag.DARK_PIXELS: "more than 60 % of the pixels of a band are too dark to use",
+    QualityFlag.PLUME_AT_LINE_END: "an end of a line lies in the plume: the baseline, and the emission rate, are low",
+    QualityFlag.FEW_SKY_PIXELS: "less than 15 % of the image is plume-free sky",
+    QualityFlag.INTERPOLATED_SAMPLES: "masked samples on a line were interpolated",
+    QualityFlag.CALIBRATION_EXTRAPOLATED: "absorbance on a line above that of the strongest gas cell",
+    QualityFlag.LARGE_PAIR_OFFSET: "on- and off-band frames further apart than half the pairing tolerance",
+}
