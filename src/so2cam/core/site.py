@@ -5,6 +5,7 @@ the one that a permanent camera of the existing kind needs. Reading and saving t
 """
 
 import math
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -268,7 +269,7 @@ class Background(Table):
     @field_validator("skyline")
     @classmethod
     def _left_to_right(cls, value: tuple[Point, ...] | None) -> tuple[Point, ...] | None:
-        if value is not None and (len(value) < 2 or any(b[0] <= a[0] for a, b in zip(value, value[1:], strict=False))):
+        if value is not None and (len(value) < 2 or any(b[0] <= a[0] for a, b in pairwise(value))):
             raise ValueError("needs two or more points with x increasing from left to right")
         return value
 
@@ -316,6 +317,9 @@ class OpticalFlow(Table):
     maximum_gap_s: Positive = Field(default=60.0, description="longest time between two images")
     maximum_relative_uncertainty: Positive = Field(
         default=0.5, description="random uncertainty over value above which the flow counts as unreliable"
+    )
+    acceptable_uncertainty_m_s: NotNegative = Field(
+        default=0.5, description="random uncertainty of the speed that is never too large, however slow the plume"
     )
 
 

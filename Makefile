@@ -1,0 +1,50 @@
+# Linux and macOS, Python 3.11 or newer. `make demo` and `make test` make their own .venv.
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(if $(shell $(p) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null | grep True),$(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 1
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lint benchmark docs clean
+
+help:
+	@echo "make demo       simulate a volcano, process it, compare with the truth (SEED=1)"
+	@echo "make test       run all tests"
+	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make benchmark  time and memory of the image chain"
+	@echo "make docs       build the documentation into site/"
+	@echo "make clean      remove everything that was made"
+
+demo: $(VENV)/.installed
+	$(BIN)/so2cam demo --batch --seed $(SEED)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmark: $(VENV)/.installed
+	$(BIN)/python benchmarks/image_chain.py
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "so2cam needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) demo out site build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,41 @@
+"""``so2cam check``: what is wrong or risky in a site file."""
+
+from pathlib import Path
+
+import click
+
+from so2cam.cli.console import console, report_warning
+from so2cam.formats.sitefile import check_site, load_site, settings_hash
+from so2cam.pipeline.steps import lines_at_plume
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  so2cam check examples/villarrica/site.toml
+
+\b
+Exit codes: 0 the file is valid (risks are printed as warnings); 2 it is not."""
+)
+@click.argument("site", type=click.Path(path_type=Path))
+def command(site: Path) -> None:
+    """Say what is wrong or risky in a site file.
+
+    SITE is the site file. Errors name the key, what is expected and what was found.
+    """
+    loaded = load_site(site)
+    lines = lines_at_plume(loaded.site)
+    risks = check_site(loaded.site)
+    console.print(f"[bold]{loaded.site.name}[/bold]: {loaded.site.volcano.name}")
+    for samples in lines:
+        console.print(
+            f"  line {samples.line.name}: {samples.line.length_px:.0f} px, {samples.piece_m.sum():.0f} m at "
+            f"{samples.distance_m.mean() / 1000:.2f} ± "
+            f"{samples.distance_m.mean() * samples.relative_distance_uncertainty / 1000:.2f} km",
+            markup=False,
+        )
+    console.print(f"  total: {', '.join(loaded.site.total_lines)}", markup=False)
+    console.print(f"  settings: {settings_hash(loaded.settings)[:12]}", markup=False)
+    for risk in risks:
+        report_warning(risk)
+    console.print(f"{site} is valid" + (f", with {len(risks)} warnings" if risks else ""), markup=False)

@@ -1,0 +1,154 @@
+"""``so2cam demo``: simulate a volcano, process it, compare with the truth."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.table import Table
+
+from so2cam.cli.console import console, progress_bar
+from so2cam.core.errors import OutputError
+from so2cam.core.results import EmissionSeries
+from so2cam.formats.sitefile import load_site
+from so2cam.pipeline.batch import process_folders
+from so2cam.simulate import DEFAULT_SCENARIO, Truth, list_scenarios, load_scenario, simulate
+
+_MARK = ".so2cam-demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Retrieved against true mean emission rate [kg s-1] of one line and method, over the pairs with a value."""
+
+    line: str
+    method: str
+    values: int
+    pairs: int
+    retrieved_kg_s: float
+    true_kg_s: float
+    uncertainty_kg_s: float
+
+    @property
+    def error_percent(self) -> float:
+        """Error of the mean, per cent of the truth."""
+        return 100 * (self.retrieved_kg_s / self.true_kg_s - 1)
+
+
+def compare(series: EmissionSeries, truth: Truth) -> Sequence[Comparison]:
+    """Return a comparison for each line and method; NaN where a method has no value.
+
+    Pairs are matched by their place in the sequence: every simulated pair is processed.
+    """
+    rows = []
+    for i, line in enumerate(series.lines):
+        expected = truth.line(line).emission_rate_kg_s
+        for j, method in enumerate(series.speed_methods):
+            values = series.emission_rate_kg_s[:, i, j]
+            good = np.isfinite(values)
+            count = int(good.sum())
+            random = series.random_uncertainty_kg_s[good, i, j]
+            systematic = series.systematic_uncertainty_kg_s[good, i, j]
+            rows.append(
+                Comparison(
+                    line=line,
+                    method=method,
+                    values=count,
+                    pairs=values.size,
+                    retrieved_kg_s=float(values[good].mean()) if count else float("nan"),
+                    true_kg_s=float(expected[good].mean()) if count else float(expected.mean()),
+                    uncertainty_kg_s=float(np.hypot(np.sqrt(np.mean(random**2) / count), systematic.mean()))
+                    if count
+                    else float("nan"),
+                )
+            )
+    return rows
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  so2cam demo --batch
+  so2cam demo --batch --seed 2 --scenario weak --out /tmp/demo
+
+\b
+Exit codes: 0 done; 2 bad input."""
+)
+@click.option("--batch", is_flag=True, default=True, help="Run once and print the result (the default).")
+@click.option(
+    "--out",
+    default="demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where frames and products go; a folder of an earlier demo is replaced.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same volcano.")
+@click.option("--pairs", type=int, default=90, show_default=True, help="Number of image pairs.")
+@click.option(
+    "--scenario",
+    default=DEFAULT_SCENARIO,
+    show_default=True,
+    metavar="NAME",
+    help=f"One of {', '.join(list_scenarios())}.",
+)
+def command(batch: bool, out: Path, seed: int, pairs: int, scenario: str) -> None:
+    """Simulate a volcano, process it, and compare the emission rates with the truth."""
+    del batch
+    began = time.monotonic()
+    chosen = load_scenario(scenario)
+    _clear(out)
+    with progress_bar("Simulating frames") as progress:
+        simulated = simulate(chosen, out, seed=seed, pairs=pairs, progress=progress)
+    with progress_bar("Processing pairs") as progress:
+        report = process_folders(
+            load_site(simulated.site),
+            [simulated.frames],
+            out / "results",
+            command=f"so2cam demo --batch --scenario {scenario} --seed {seed} --pairs {pairs}",
+            progress=progress,
+        )
+    console.print()
+    console.print(f"[bold]{chosen.name}[/bold], seed {seed}: {chosen.description}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("line")
+    table.add_column("speed method")
+    for heading in ("pairs", "retrieved kg/s", "true kg/s", "error", "stated ±"):
+        table.add_column(heading, justify="right")
+    for row in compare(report.series, simulated.truth):
+        table.add_row(
+            row.line,
+            row.method,
+            f"{row.values}/{row.pairs}",
+            f"{row.retrieved_kg_s:.3f}",
+            f"{row.true_kg_s:.3f}",
+            f"{row.error_percent:+.1f} %",
+            f"{row.uncertainty_kg_s:.3f}",
+        )
+    console.print(table)
+    console.print()
+    for product in (*report.products, simulated.site, simulated.truth_file):
+        console.print(f"  {product}", markup=False)
+    console.print(
+        f"\nDone in {time.monotonic() - began:.1f} s, of which processing {report.seconds:.1f} s "
+        f"({1000 * report.seconds / pairs:.0f} ms a pair)."
+    )
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier demo; raises OutputError rather than touch a folder that is something else."""
+    if out.exists():
+        if not out.is_dir():
+            raise OutputError("is not a folder", file=out, remedy="name another with --out")
+        if any(out.iterdir()) and not (out / _MARK).exists():
+            raise OutputError(
+                "the folder holds something that is not an earlier demo; it is left as it is",
+                file=out,
+                remedy="name another folder with --out",
+            )
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / _MARK).touch()

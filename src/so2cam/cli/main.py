@@ -1,0 +1,78 @@
+"""The ``so2cam`` command: its groups, and the one place where errors become messages and exit codes."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from so2cam import __version__
+from so2cam.cli.console import report_error
+from so2cam.core.errors import So2camError
+
+_COMMANDS = {
+    "check": ("so2cam.cli.check", "Say what is wrong or risky in a site file."),
+    "demo": ("so2cam.cli.demo", "Simulate a volcano, process it, and compare with the truth."),
+    "process": ("so2cam.cli.process", "Turn folders of frames into SO2 emission rates."),
+    "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used: ``so2cam --help`` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(_COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="""\b
+Examples:
+  so2cam demo --batch                         see it work, without any data
+  so2cam check site.toml                      is this site file right?
+  so2cam process site.toml --frames DATA --out RESULTS
+  so2cam simulate --out volcano --seed 3      frames with known truth
+
+\b
+Exit codes: 0 done; 2 bad input or usage, nothing written; 3 done, but no valid
+emission rate; 130 interrupted, nothing written.""",
+)
+@click.version_option(__version__, prog_name="so2cam", message="%(prog)s %(version)s")
+def cli() -> None:
+    """so2cam: from the raw frames of a volcanic SO2 camera to emission rates with honest uncertainties."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: see the epilog of ``so2cam --help``."""
+    try:
+        code = cli.main(None if arguments is None else list(arguments), prog_name="so2cam", standalone_mode=False)
+    except So2camError as error:
+        report_error(str(error))
+        return error.exit_code
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        report_error(error.format_message())
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        report_error("interrupted: nothing was written, older products are as they were")
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Entry point of the ``so2cam`` command."""
+    sys.exit(run())

@@ -1,0 +1,220 @@
+"""``so2cam process``: folders of frames to emission rates."""
+
+import shlex
+import sys
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.table import Table
+
+from so2cam.cli.console import console, progress_bar, report_warning
+from so2cam.core.site import SPEED_METHODS, Site
+from so2cam.core.status import STATUS_TEXT, EmissionStatus
+from so2cam.core.times import format_utc, parse_utc
+from so2cam.formats.sitefile import LoadedSite, load_site
+from so2cam.pipeline.batch import RunReport, flag_counts, process_folders
+
+NOTHING_VALID = 3
+"""Exit code of a run that finished without a single valid emission rate."""
+_NAMED = 5
+
+
+class _SeveralFolders(click.Command):
+    """A command whose ``--frames`` takes one or more folders: ``--frames A B`` is ``--frames A --frames B``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        expanded: list[str] = []
+        after_frames = taken = False
+        for argument in args:
+            if argument.startswith("-") and argument != "-":
+                after_frames, taken = argument == "--frames", False
+            elif after_frames:
+                if taken:
+                    expanded.append("--frames")
+                taken = True
+            expanded.append(argument)
+        return super().parse_args(ctx, expanded)
+
+
+def _time(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return parse_utc(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+
+
+def _methods(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    unknown = [name for name in names if name not in SPEED_METHODS]
+    if unknown or not names or len(set(names)) != len(names):
+        raise click.BadParameter(
+            f"{value!r}: give one or more of {', '.join(SPEED_METHODS)}, separated by commas, each once", ctx, parameter
+        )
+    return names
+
+
+@click.command(
+    cls=_SeveralFolders,
+    epilog="""\b
+Examples:
+  so2cam process site.toml --frames 2018-03-26 --out results
+  so2cam process site.toml --frames Seq_1 Cal_1 --out results
+  so2cam process site.toml --frames data --start 2018-03-26T14:00Z --end 2018-03-26T15:00Z --out results
+  so2cam process site.toml --frames data --methods flow_raw --out results
+
+\b
+Folders are searched through, whatever their layout. They must hold the plume frames of both bands, darks,
+clear-sky frames and gas cells. --start and --end (UTC, end not included) limit the plume frames only.
+
+\b
+Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission rate; 130 interrupted.""",
+)
+@click.argument("site", type=click.Path(path_type=Path))
+@click.option(
+    "--frames",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR [DIR ...]",
+    help="Folders with the frames, calibration included.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where products go.")
+@click.option("--start", callback=_time, metavar="TIME", help="First plume frame's time, UTC.")
+@click.option("--end", callback=_time, metavar="TIME", help="Time of the end, UTC, not included.")
+@click.option("--methods", callback=_methods, metavar="NAMES", help=f"Speed methods: {', '.join(SPEED_METHODS)}.")
+def command(
+    site: Path,
+    frames: tuple[Path, ...],
+    out: Path,
+    start: datetime | None,
+    end: datetime | None,
+    methods: tuple[str, ...] | None,
+) -> int:
+    """Turn folders of frames into SO2 emission rates.
+
+    SITE is the site file. Products: emission_rates.nc, emission_rates.csv and quicklook.png in the --out folder.
+    """
+    loaded = load_site(site)
+    if methods is not None:
+        loaded = with_methods(loaded, methods)
+    with progress_bar("Processing pairs") as progress:
+        report = process_folders(
+            loaded, frames, out, start=start, end=end, command=shlex.join(["so2cam", *sys.argv[1:]]), progress=progress
+        )
+    print_report(report)
+    return 0 if report.valid_values else NOTHING_VALID
+
+
+def with_methods(loaded: LoadedSite, methods: tuple[str, ...]) -> LoadedSite:
+    """Return a loaded site with other speed methods: the products record what was really used."""
+    settings = loaded.site.model_dump(mode="json")
+    settings["processing"]["speed"]["methods"] = list(methods)
+    return LoadedSite(site=Site.model_validate(settings), path=loaded.path, sha256=loaded.sha256, settings=settings)
+
+
+def print_report(report: RunReport) -> None:
+    """Print the closing summary of a run."""
+    series, plan = report.series, report.plan
+    console.print()
+    console.print(
+        f"[bold]{len(series.times)} pairs[/bold], {format_utc(series.times[0])} to {format_utc(series.times[-1])}, "
+        f"in {report.seconds:.1f} s"
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for heading, justify in (
+        ("line", "left"),
+        ("speed method", "left"),
+        ("valid", "right"),
+        ("median kg/s", "right"),
+        ("random ±", "right"),
+        ("systematic ±", "right"),
+        ("speed m/s", "right"),
+    ):
+        table.add_column(heading, justify="right" if justify == "right" else "left")
+    for row in _rows(report):
+        table.add_row(*row)
+    console.print(table)
+    for reason, where in _missing(report).items():
+        console.print(f"  no value: {', '.join(where)}: {reason}", markup=False)
+    if report.calibration.absorbance.size:
+        cells = ", ".join(f"{cell.column_ppm_m:g} ppm m: {cell.absorbance:.4f}" for cell in report.cells)
+        console.print(f"Calibration: {report.calibration.description} (absorbance of {cells})")
+    _print_left_out("unpaired frames", [frame.path.name for frame in plan.unpaired])
+    _print_left_out("pairs lost to unreadable frames", [pair.on.path.name for pair in report.lost_pairs])
+    _print_left_out("unreadable files", [f"{Path(str(e.file)).name} ({e.message})" for e in report.failures])
+    for reason, count in sorted(Counter(item.category for item in plan.skipped).items()):
+        named = [item.path.name for item in plan.skipped if item.category == reason]
+        _print_left_out(f"files skipped, {reason}", named, count)
+    if plan.test_frames:
+        console.print(f"{plan.test_frames} test frames not used, as ever")
+    for meaning, count in flag_counts(series):
+        console.print(f"{count} pairs flagged: {meaning}", markup=False)
+    for warning in report.warnings:
+        report_warning(warning)
+    console.print()
+    for product in report.products:
+        console.print(f"  {product}", markup=False)
+
+
+def _rows(report: RunReport) -> list[tuple[str, ...]]:
+    series = report.series
+    rows: list[tuple[str, ...]] = []
+    total = len(series.lines)
+    for line in range(total + 1):
+        for index, method in enumerate(series.speed_methods):
+            if line < total:
+                name, rate = series.lines[line], series.emission_rate_kg_s
+                values = rate[:, line, index]
+                random = series.random_uncertainty_kg_s[:, line, index]
+                systematic = series.systematic_uncertainty_kg_s[:, line, index]
+                speed = series.plume_speed_m_s[:, line, index]
+            else:
+                name, values = "total", series.total_emission_rate_kg_s[:, index]
+                random = series.total_random_uncertainty_kg_s[:, index]
+                systematic = series.total_systematic_uncertainty_kg_s[:, index]
+                speed = np.array([np.nan])
+            good = np.isfinite(values)
+            rows.append(
+                (
+                    name,
+                    method,
+                    f"{good.sum()}/{values.size}",
+                    _median(values),
+                    _median(random),
+                    _median(systematic),
+                    _median(speed),
+                )
+            )
+    return rows
+
+
+def _missing(report: RunReport) -> dict[str, list[str]]:
+    """Return for each reason the lines and methods that lack values for it, with how many."""
+    series = report.series
+    missing: dict[str, list[str]] = {}
+    for line, name in enumerate(series.lines):
+        for index, method in enumerate(series.speed_methods):
+            counts = Counter(series.status[:, line, index].tolist())
+            for code, count in sorted(counts.items()):
+                if code != EmissionStatus.OK:
+                    missing.setdefault(STATUS_TEXT[EmissionStatus(code)], []).append(f"{count} x {name} {method}")
+    return missing
+
+
+def _median(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> str:
+    good = values[np.isfinite(values)]
+    return f"{np.median(good):.2f}" if good.size else "–"
+
+
+def _print_left_out(what: str, names: list[str], count: int | None = None) -> None:
+    if not names:
+        return
+    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    console.print(f"{count or len(names)} {what}: {shown}", markup=False)

@@ -1,0 +1,1104 @@
+"""The quicklook: one page by which a person can judge a run, as PNG.
+
+Left, on one time axis: the total emission rate, where and why it is missing, plume speed and column amounts.
+Middle: an example image with the lines and the apparent motion, and the column density along each line. Right: a
+summary in words and the calibration. Colours mean the same everywhere on the page: one set for speed methods, one
+for lines, one for reasons why a value is missing.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from so2cam.core.constants import MOLEC_CM2_PER_PPM_M, TONNES_PER_DAY_PER_KG_PER_S
+from so2cam.core.errors import OutputError
+from so2cam.core.records import BoolImage, FloatArray
+from so2cam.core.results import CalibrationSummary, EmissionSeries, ExampleImage
+from so2cam.core.status import STATUS_TEXT, EmissionStatus, QualityFlag
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+SIZE_IN: Final = (16.0, 10.0)
+"""Width and height of the page [inch]."""
+DPI: Final = 110
+
+METHOD_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#000000", "#56B4E9", "#E69F00")
+"""Of the speed methods, in their order: the palette of Okabe and Ito, told apart by colour-blind readers too."""
+LINE_COLOURS: Final = ("#AA3377", "#E69F00", "#009E73", "#56B4E9", "#000000", "#999933")
+"""Of the plume cross-section lines."""
+LINE_STYLES: Final = ("-", "--", ":", "-.")
+
+STATUS_COLOURS: Final[dict[EmissionStatus, str]] = {
+    EmissionStatus.NO_DARK: "#000000",
+    EmissionStatus.NO_SKY: "#88CCEE",
+    EmissionStatus.LINE_NOT_COVERED: "#332288",
+    EmissionStatus.LINE_MASKED: "#882255",
+    EmissionStatus.NO_NEXT_PAIR: "#888888",
+    EmissionStatus.GAP_TOO_LONG: "#DDCC77",
+    EmissionStatus.FLOW_UNRELIABLE: "#AA4499",
+    EmissionStatus.NO_SECOND_LINE: "#6699CC",
+    EmissionStatus.TOO_FEW_SAMPLES: "#44AA99",
+    EmissionStatus.NO_CORRELATION: "#CC6677",
+    EmissionStatus.LAG_NOT_RESOLVED: "#999933",
+    EmissionStatus.PART_MISSING: "#555555",
+    EmissionStatus.TIME_NOT_INCREASING: "#661100",
+    EmissionStatus.NO_PLUME: "#117733",
+}
+
+_INK: Final = "#1a1a1a"
+_MUTED: Final = "#6b6b6b"
+_RULE: Final = "#d9d9d9"
+_ALERT: Final = "#b00020"
+_VALID: Final = "#d9e3e8"
+_FONT_SMALL: Final = 7.5
+_FONT: Final = 8.5
+_FONT_TITLE: Final = 10.5
+_ROW: Final = 12.5
+"""Height of a row of small text between a title and its panel [point]."""
+_SECONDS_PER_DAY: Final = 86400.0
+
+IntStatus = npt.NDArray[np.int64]
+
+
+def write_quicklook(
+    path: Path,
+    series: EmissionSeries,
+    *,
+    site_name: str,
+    volcano: str,
+    example: ExampleImage | None,
+    calibration: CalibrationSummary | None,
+    summary: Sequence[tuple[str, str]],
+) -> None:
+    """Write the page to ``path`` as PNG, whatever the path's suffix.
+
+    ``summary`` are pairs of a label and a value for the text panel. What is missing is said on the page: a series
+    without pairs or valid values, no example image, no calibration. Raises OutputError where the file cannot be
+    written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.gridspec import GridSpec
+
+    figure = Figure(figsize=SIZE_IN, dpi=DPI, layout="constrained", facecolor="white")
+    canvas = FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0.008, 0.006, 0.984, 0.984), w_pad=0.05, h_pad=0.04, wspace=0.02, hspace=0.015)  # type: ignore[call-arg]
+    methods = max(len(series.speed_methods), 1)
+    grid = GridSpec(
+        6,
+        3,
+        figure=figure,
+        width_ratios=(7.3, 5.2, 3.5),
+        height_ratios=(0.78, 3.9, 0.15 * min(methods, 6), 1.6, 1.6, 0.12),
+    )
+    header = figure.add_subplot(grid[0, :])
+    rate = figure.add_subplot(grid[1, 0])
+    strip = figure.add_subplot(grid[2, 0], sharex=rate)
+    speed = figure.add_subplot(grid[3, 0], sharex=rate)
+    amount = figure.add_subplot(grid[4, 0], sharex=rate)
+    image = figure.add_subplot(grid[1, 1])
+    scale = figure.add_subplot(grid[2, 1])
+    profile = figure.add_subplot(grid[3:5, 1])
+    words = figure.add_subplot(grid[1:3, 2])
+    cells = figure.add_subplot(grid[3:5, 2])
+    footer = figure.add_subplot(grid[5, :])
+
+    axis = _TimeAxis.of(series.times)
+    reasons = total_reasons(series)
+    _draw_rate(rate, series, axis, reasons)
+    _draw_strip(strip, series, axis, reasons)
+    _draw_speed(speed, series, axis)
+    _draw_amount(amount, series, axis)
+    _format_times((rate, strip, speed, amount), axis)
+    _draw_image(image, scale, example, series)
+    _draw_profiles(profile, example, series.lines)
+    _draw_calibration(cells, calibration)
+    for panel in (header, words, footer):
+        panel.set_axis_off()
+
+    # Words are set last, into the room that the layout leaves: they must not move the panels.
+    figure.draw_without_rendering()
+    _write_header(canvas, header, words, series, volcano, site_name)
+    _write_words(canvas, words, series, reasons, summary)
+    _write_calibration(canvas, cells, calibration)
+    _write_footer(canvas, footer)
+    try:
+        figure.savefig(path, format="png", metadata={"Title": f"so2cam quicklook, {site_name}"})
+    except OSError as error:
+        raise OutputError(f"the quicklook cannot be written: {error}", file=path) from error
+
+
+def total_reasons(series: EmissionSeries) -> IntStatus:
+    """Return why each total is missing (times x methods): ``part_missing`` replaced by the first line's reason."""
+    reasons = np.array(series.total_status, np.int64)
+    for line in range(len(series.lines) - 1, -1, -1):
+        of_line = series.status[:, line, :]
+        replace = (series.total_status == EmissionStatus.PART_MISSING) & (of_line != EmissionStatus.OK)
+        reasons = np.where(replace, of_line, reasons)
+    return reasons
+
+
+# --- time -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _TimeAxis:
+    """The pairs on the time axis: increasing days since 1970 in ``x``, and the order that sorts the series."""
+
+    x: FloatArray
+    order: npt.NDArray[np.intp]
+    step: float
+    """Typical time between two pairs [days]."""
+    first: datetime | None
+    last: datetime | None
+
+    @classmethod
+    def of(cls, times: tuple[datetime, ...]) -> "_TimeAxis":
+        from matplotlib.dates import date2num
+
+        x = np.array([date2num(time) for time in times], np.float64)  # type: ignore[no-untyped-call]
+        order = np.argsort(x, kind="stable")
+        x = x[order]
+        steps = np.diff(x)
+        steps = steps[steps > 0]
+        step = float(np.median(steps)) if steps.size else 60 / _SECONDS_PER_DAY
+        return cls(x, order, step, min(times, default=None), max(times, default=None))
+
+    def sorted(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return ``values`` (one per pair) in the order of ``x``."""
+        return np.asarray(values)[self.order]
+
+    def broken(self, *columns: FloatArray) -> list[FloatArray]:
+        """Return ``x`` and ``columns``, with NaN in between where pairs are far apart, so that no curve joins them."""
+        gaps = np.flatnonzero(np.diff(self.x) > 6 * self.step) + 1
+        middle = (self.x[gaps - 1] + self.x[gaps]) / 2
+        return [np.insert(self.x, gaps, middle), *(np.insert(column, gaps, np.nan) for column in columns)]
+
+    def cells(self) -> tuple[FloatArray, FloatArray]:
+        """Return left edges and widths of the time that each pair stands for."""
+        half = 0.75 * self.step
+        before = np.minimum(np.diff(self.x, prepend=-np.inf) / 2, half)
+        after = np.minimum(np.diff(self.x, append=np.inf) / 2, half)
+        return self.x - before, before + after
+
+    @property
+    def data_limits(self) -> tuple[float, float]:
+        """Both ends of the time that is covered."""
+        left, widths = self.cells()
+        return float(left[0]), float(left[-1] + widths[-1])
+
+
+def _format_times(axes: Sequence["Axes"], axis: _TimeAxis) -> None:
+    """Give the stacked panels one UTC axis, labelled at the first and the last."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    for panel in axes[1:-1]:
+        panel.tick_params(axis="x", which="both", labelbottom=False)
+    if axis.x.size == 0:
+        axes[0].set_xticks([])
+        return
+    low, high = axis.data_limits
+    axes[0].set_xlim(low - 0.01 * (high - low), high + 0.06 * (high - low))
+    locator = AutoDateLocator(tz=UTC, minticks=4, maxticks=8)  # type: ignore[no-untyped-call]
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator,
+        tz=UTC,
+        show_offset=False,
+        formats=["%Y", "%Y-%m", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S.%f"],
+        zero_formats=["%Y", "%Y", "%b %Y", "%d %b", "%d %b", "%H:%M:%S.%f"],
+    )
+    axes[0].xaxis.set_major_locator(locator)
+    axes[0].xaxis.set_major_formatter(formatter)
+    axes[-1].set_xlabel("time, UTC", fontsize=_FONT, color=_INK)
+
+
+# --- small things that all panels share ---------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def _drawable() -> frozenset[int]:
+    """Return the characters that the page's fonts have."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(weight=weight))) for weight in ("normal", "bold")]
+    return frozenset.intersection(*(frozenset(font.get_charmap()) for font in fonts))
+
+
+def _plain(text: str, limit: int | None = None) -> str:
+    """Return ``text`` on one line, as it can be drawn: no mathematics, no character that the font lacks."""
+    line = " ".join(text.split())
+    if limit is not None and len(line) > limit:
+        line = line[: limit - 1].rstrip() + "…"
+    return "".join(c if ord(c) in _drawable() else "?" for c in line).replace("$", r"\$")
+
+
+def _method_name(name: str) -> str:
+    return _plain(name.replace("_", " "), 24)
+
+
+def _line_name(name: str) -> str:
+    return _plain(name, 18)
+
+
+def _colour(colours: Sequence[str], index: int) -> str:
+    return colours[index % len(colours)]
+
+
+def _digits(value: float, significant: int = 3) -> str:
+    """Return ``value`` with ``significant`` digits, without an exponent where that stays readable."""
+    if not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    if not -4 <= magnitude < 6:
+        return f"{value:.{significant - 1}e}"
+    return f"{value:.{max(0, significant - 1 - magnitude)}f}".replace("-", "−")
+
+
+def _style(axes: "Axes") -> None:
+    """Quiet frame, light grid behind the data, readable ticks."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#9a9a9a")
+    axes.tick_params(labelsize=_FONT, color="#9a9a9a", labelcolor=_INK, length=3)
+    axes.set_axisbelow(True)
+    axes.grid(visible=True, color="#e9e9e9", linewidth=0.7)
+
+
+def _title_rows(series: EmissionSeries) -> int:
+    """Return how many rows of small text stand between title and frame in the upper panels."""
+    return max(len(series.speed_methods), 1)
+
+
+def _title(axes: "Axes", title: str, *, rows: int = 0) -> None:
+    """Set a panel's title flush with its frame, with room for ``rows`` of small text below it."""
+    axes.set_title(title, loc="left", fontsize=_FONT_TITLE, fontweight="bold", color=_INK, pad=5 + _ROW * rows)
+
+
+def _legend(
+    axes: "Axes",
+    handles: Sequence["Artist"],
+    location: Literal["upper left", "lower left", "lower right"],
+    anchor: tuple[float, float],
+    *,
+    columns: int = 0,
+    rise: float = 0.0,
+) -> None:
+    """Add a legend without a frame, ``rise`` points above ``anchor``; in one row unless ``columns`` says otherwise."""
+    from matplotlib.legend import Legend
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = axes.get_figure(root=True)
+    if figure is None or not handles:
+        return
+    legend = Legend(
+        axes,
+        handles,
+        [str(handle.get_label()) for handle in handles],
+        loc=location,
+        bbox_to_anchor=anchor,
+        bbox_transform=axes.transAxes + ScaledTranslation(0, rise / 72, figure.dpi_scale_trans),
+        ncols=columns or len(handles),
+        frameon=False,
+        fontsize=_FONT,
+        labelcolor=_INK,
+        handlelength=1.8,
+        handletextpad=0.6,
+        columnspacing=1.4,
+        labelspacing=0.3,
+        borderaxespad=0.25,
+        borderpad=0.0,
+    )
+    axes.add_artist(legend)
+    legend.set_clip_on(False)
+
+
+def _fitting(names: Sequence[str], width: float) -> list[str]:
+    """Return ``names`` cut so that they, with their swatches, fill at most about ``width`` points of a legend's row."""
+    labels: list[str] = []
+    for limit in range(24, 3, -1):
+        labels = [_plain(name, limit) for name in names]
+        if sum(0.62 * _FONT * len(label) + 34 for label in labels) <= width:
+            break
+    return labels
+
+
+def _note(axes: "Axes", text: str, *, colour: str = _MUTED, size: float = 11.0) -> None:
+    """Say in the middle of a panel why it is empty."""
+    note = axes.text(
+        0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=size, color=colour, linespacing=1.5
+    )
+    note.set_in_layout(False)
+
+
+def _empty(axes: "Axes", text: str) -> None:
+    """Turn ``axes`` into an empty frame that says why."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(_RULE)
+    _note(axes, text)
+
+
+def _label(axes: "Axes", *, x: str | None = None, y: str | None = None) -> None:
+    if x is not None:
+        axes.set_xlabel(x, fontsize=_FONT, color=_INK)
+    if y is not None:
+        axes.set_ylabel(y, fontsize=_FONT, color=_INK)
+
+
+def _second_scale(axes: "Axes", factor: float, label: str) -> None:
+    """Label the right side of ``axes`` with its values times ``factor``."""
+
+    def forward(values: Any) -> Any:
+        return values * factor
+
+    def backward(values: Any) -> Any:
+        return values / factor
+
+    scale = axes.secondary_yaxis("right", functions=(forward, backward))
+    scale.spines["right"].set_color("#9a9a9a")
+    scale.tick_params(labelsize=_FONT, color="#9a9a9a", labelcolor=_INK, length=3)
+    scale.set_ylabel(label, fontsize=_FONT, color=_INK)
+
+
+def _value_limits(values: Sequence[FloatArray], sigmas: Sequence[FloatArray], axes: "Axes") -> None:
+    """Scale ``axes`` to hold zero, every value, and the usual error bars: a few huge ones may not flatten the rest."""
+    low, high = 0.0, 0.0
+    for value, sigma in zip(values, sigmas, strict=True):
+        finite = np.isfinite(value)
+        if not finite.any():
+            continue
+        spread = np.where(np.isfinite(sigma[finite]), sigma[finite], 0.0)
+        low = min(low, float(value[finite].min()), float(np.percentile(value[finite] - spread, 2)))
+        high = max(high, float(value[finite].max()), float(np.percentile(value[finite] + spread, 98)))
+    if high == low:
+        high = low + 1.0
+    room = 0.06 * (high - low)
+    axes.set_ylim(low - (room if low < 0 else 0.0), high + room)
+
+
+def _curve(
+    axes: "Axes",
+    axis: _TimeAxis,
+    value: FloatArray,
+    sigma: FloatArray | None,
+    colour: str,
+    *,
+    style: str = "-",
+    width: float = 1.6,
+    alpha: float = 1.0,
+    band: float = 0.22,
+) -> None:
+    """Draw one series: a curve that breaks where values are missing, its band, and dots for values that stand alone."""
+    value = axis.sorted(value).astype(np.float64)
+    spread = np.full_like(value, np.nan) if sigma is None else axis.sorted(sigma).astype(np.float64)
+    x, y, s = axis.broken(value, spread)
+    finite = np.isfinite(y)
+    if not finite.any():
+        return
+    before = np.concatenate(([False], finite[:-1]))
+    after = np.concatenate((finite[1:], [False]))
+    alone = finite & ~before & ~after
+    many = np.count_nonzero(finite)
+    marker = 4.5 if many <= 40 else 2.6 if many <= 150 else 0.0
+    if width < 1:
+        marker *= 0.55
+    if many > 1000:
+        width = min(width, 0.9)
+    axes.plot(x, y, color=colour, linestyle=style, linewidth=width, alpha=alpha, solid_joinstyle="round")
+    if marker:
+        axes.plot(x, y, color=colour, linestyle="none", marker="o", markersize=marker, markeredgewidth=0, alpha=alpha)
+    elif alone.any():
+        axes.plot(
+            x[alone],
+            y[alone],
+            color=colour,
+            linestyle="none",
+            marker="o",
+            markersize=2.2,
+            markeredgewidth=0,
+            alpha=alpha,
+        )
+    if sigma is not None and band > 0:
+        axes.fill_between(x, y - s, y + s, color=colour, alpha=band, linewidth=0)
+        bars = alone & np.isfinite(s)
+        axes.vlines(
+            x[bars], y[bars] - s[bars], y[bars] + s[bars], color=colour, alpha=min(1.0, 2.2 * band), linewidth=2.4
+        )
+
+
+# --- left: the series ---------------------------------------------------------------------------------------------
+
+
+def _draw_rate(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: IntStatus) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.transforms import blended_transform_factory
+
+    _style(axes)
+    several = len(series.lines) > 1
+    _title(axes, "SO₂ emission rate, total", rows=_title_rows(series))
+    _label(axes, y="emission rate [kg s⁻¹]")
+    handles: list[Artist] = []
+    values, sigmas = [], []
+    for m, method in enumerate(series.speed_methods):
+        colour = _colour(METHOD_COLOURS, m)
+        value = series.total_emission_rate_kg_s[:, m]
+        random = series.total_random_uncertainty_kg_s[:, m]
+        values.append(value)
+        sigmas.append(random)
+        if several:
+            for i in range(len(series.lines)):
+                line_value = series.emission_rate_kg_s[:, i, m]
+                values.append(line_value)
+                sigmas.append(np.zeros_like(line_value))
+                _curve(axes, axis, line_value, None, colour, style=LINE_STYLES[i % 4], width=0.8, alpha=0.55, band=0.0)
+        _curve(axes, axis, value, random, colour, width=1.8)
+        handles.append(Line2D([], [], color=colour, linewidth=2.2, label=_rate_label(series, m, method)))
+        mean, whisker = _mean(value), _typical(series.total_systematic_uncertainty_kg_s[:, m])
+        values.append(np.array([mean]))
+        sigmas.append(np.array([whisker]))
+    _value_limits(values, sigmas, axes)
+    _legend(axes, handles, "lower left", (0.0, 1.0), columns=1)
+    if several:
+        names = _fitting(series.lines[:4], 300)
+        thin: list[Artist] = [
+            Line2D([], [], color=_MUTED, linewidth=1.0, linestyle=LINE_STYLES[i], label=name)
+            for i, name in enumerate(names)
+        ]
+        _legend(axes, thin, "lower right", (1.0, 1.0), rise=_ROW * _title_rows(series))
+    _second_scale(axes, TONNES_PER_DAY_PER_KG_PER_S, "emission rate [t d⁻¹]")
+    if axis.x.size == 0:
+        _note(axes, "This run has no image pairs.", colour=_ALERT, size=13)
+        return
+    if not np.isfinite(series.total_emission_rate_kg_s).any():
+        _note(axes, _why_empty(reasons), colour=_ALERT, size=13)
+    high = axis.data_limits[1]
+    axes.axvspan(high, high + 1e3, color="#f3f3f3", linewidth=0, zorder=0)
+    place = blended_transform_factory(axes.transAxes, axes.transData)
+    count = len(series.speed_methods)
+    for m in range(count):
+        value = series.total_emission_rate_kg_s[:, m]
+        systematic = series.total_systematic_uncertainty_kg_s[:, m]
+        mean, whisker = _mean(value), _typical(systematic)
+        x = 0.972 + 0.014 * (m - (count - 1) / 2)
+        colour = _colour(METHOD_COLOURS, m)
+        if math.isfinite(whisker):
+            axes.plot([x, x], [mean - whisker, mean + whisker], transform=place, color=colour, linewidth=2, alpha=0.55)
+        axes.plot([x], [mean], transform=place, color=colour, marker="o", markersize=5, markeredgecolor="white")
+
+
+def _mean(values: FloatArray) -> float:
+    """Return the mean of what is finite, NaN if nothing is."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else math.nan
+
+
+def _typical(values: FloatArray) -> float:
+    """Return the median of what is finite, NaN if nothing is."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else math.nan
+
+
+def _rate_label(series: EmissionSeries, m: int, method: str) -> str:
+    value = series.total_emission_rate_kg_s[:, m]
+    name = _method_name(method)
+    if not np.isfinite(value).any():
+        return f"{name}: no valid value"
+    random = _typical(series.total_random_uncertainty_kg_s[:, m])
+    systematic = _typical(series.total_systematic_uncertainty_kg_s[:, m])
+    return (
+        f"{name}: mean {_digits(_mean(value))}, median {_digits(_typical(value))} kg s⁻¹;  "
+        f"typically ± {_digits(random, 2)} random, ± {_digits(systematic, 2)} systematic"
+    )
+
+
+def _why_empty(reasons: IntStatus) -> str:
+    counts = Counter(reasons[reasons != EmissionStatus.OK].tolist())
+    lines = ["No valid emission rate in this run"]
+    if counts:
+        status, count = counts.most_common(1)[0]
+        lines.append(f"{count} of {reasons.size} totals: {STATUS_TEXT[EmissionStatus(status)]}")
+    return "\n".join(lines)
+
+
+def _draw_strip(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: IntStatus) -> None:
+    """Draw one row for each method: pale where the total is valid, the reason's colour where it is missing."""
+    from matplotlib.patches import Patch
+
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    count = len(series.speed_methods)
+    axes.set_ylim(max(count, 1), 0)
+    axes.tick_params(axis="both", length=0, labelsize=_FONT_SMALL)
+    axes.set_yticks([m + 0.5 for m in range(count)], [_method_name(name) for name in series.speed_methods])
+    for m, label in enumerate(axes.get_yticklabels()):
+        label.set_color(_colour(METHOD_COLOURS, m))
+    if axis.x.size:
+        left, widths = axis.cells()
+        for m in range(count):
+            of_method = axis.sorted(reasons[:, m])
+            for status in sorted(set(of_method.tolist()), key=lambda s: s != EmissionStatus.OK):
+                here = of_method == status
+                valid = status == EmissionStatus.OK
+                colour = _VALID if valid else STATUS_COLOURS[EmissionStatus(status)]
+                axes.broken_barh(
+                    list(zip(left[here].tolist(), widths[here].tolist(), strict=True)),
+                    (m + 0.12, 0.76),
+                    facecolor=colour,
+                    edgecolor="none" if valid else colour,
+                    linewidth=0 if valid else 0.7,
+                    joinstyle="miter",
+                    antialiased=False,
+                )
+    handles: list[Artist] = [Patch(facecolor=_VALID, label="valid")]
+    room = 78
+    missing = Counter(reasons[reasons != EmissionStatus.OK].tolist()).most_common()
+    for shown, (status, number) in enumerate(missing):
+        reason = EmissionStatus(status)
+        text = f"{reason.name.lower().replace('_', ' ')} ({number})"
+        room -= len(text) + 5
+        if room < 0:
+            handles.append(Patch(facecolor="none", label=f"and {len(missing) - shown} more"))
+            break
+        handles.append(Patch(facecolor=STATUS_COLOURS[reason], label=text))
+    if axis.x.size:
+        _legend(axes, handles, "upper left", (0.0, 0.0))
+
+
+def _draw_speed(axes: "Axes", series: EmissionSeries, axis: _TimeAxis) -> None:
+    from matplotlib.lines import Line2D
+
+    _style(axes)
+    _title(axes, "Plume speed")
+    _label(axes, y="speed [m s⁻¹]")
+    values, sigmas = [], []
+    for m in range(len(series.speed_methods)):
+        for i in range(len(series.lines)):
+            value, sigma = series.plume_speed_m_s[:, i, m], series.plume_speed_uncertainty_m_s[:, i, m]
+            values.append(value)
+            sigmas.append(sigma)
+            _curve(
+                axes,
+                axis,
+                value,
+                sigma,
+                _colour(METHOD_COLOURS, m),
+                style=LINE_STYLES[i % 4],
+                width=1.3,
+                band=0.20 if len(series.lines) == 1 else 0.13,
+            )
+    _value_limits(values, sigmas, axes)
+    methods = series.speed_methods[:6]
+    lines = series.lines[:4] if len(series.lines) > 1 else ()
+    names = _fitting([*(name.replace("_", " ") for name in methods), *lines], 410)
+    handles: list[Artist] = [
+        Line2D([], [], color=_colour(METHOD_COLOURS, m), linewidth=2.0, label=names[m]) for m in range(len(methods))
+    ]
+    handles += [
+        Line2D([], [], color=_MUTED, linewidth=1.2, linestyle=LINE_STYLES[i], label=names[len(methods) + i])
+        for i in range(len(lines))
+    ]
+    _legend(axes, handles, "lower right", (1.0, 1.0))
+    if not any(np.isfinite(value).any() for value in values):
+        axes.set_yticks([])
+        _note(axes, "no valid plume speed")
+
+
+def _draw_amount(axes: "Axes", series: EmissionSeries, axis: _TimeAxis) -> None:
+    from matplotlib.lines import Line2D
+
+    _style(axes)
+    _title(axes, "Integrated column amount")
+    _label(axes, y="amount [kg m⁻¹]")
+    values, sigmas = [], []
+    for i in range(len(series.lines)):
+        colour = _colour(LINE_COLOURS, i)
+        value, sigma = (
+            series.integrated_column_amount_kg_m[:, i],
+            series.integrated_column_amount_uncertainty_kg_m[:, i],
+        )
+        values.append(value)
+        sigmas.append(sigma)
+        _curve(axes, axis, value, sigma, colour, width=1.3)
+    _value_limits(values, sigmas, axes)
+    _line_legend(axes, {name: _colour(LINE_COLOURS, i) for i, name in enumerate(series.lines)}, 350)
+    if not any(np.isfinite(value).any() for value in values):
+        axes.set_yticks([])
+        _note(axes, "no valid column amount")
+
+
+def _line_legend(axes: "Axes", colours: dict[str, str], width: float) -> None:
+    """Name up to six lines beside the panel's title, in up to ``width`` points."""
+    from matplotlib.lines import Line2D
+
+    names = _fitting(list(colours)[:6], width)
+    handles: list[Artist] = [
+        Line2D([], [], color=colour, linewidth=2.0, label=name)
+        for name, colour in zip(names, colours.values(), strict=False)
+    ]
+    _legend(axes, handles, "lower right", (1.0, 1.0))
+
+
+# --- middle: the example image ------------------------------------------------------------------------------------
+
+
+def _draw_image(axes: "Axes", example: ExampleImage | None, lines: tuple[str, ...]) -> None:
+    _title(axes, "Apparent absorbance", rows=1)
+    if example is None:
+        _empty(axes, "no example image")
+        return
+    figure = axes.get_figure(root=True)
+    usable = example.valid & np.isfinite(example.absorbance)
+    low, high = 0.0, 0.1
+    if usable.any():
+        low = min(0.0, float(np.percentile(example.absorbance[usable], 1)))
+        high = max(float(np.percentile(example.absorbance[usable], 99.8)), low + 1e-3)
+    axes.set_facecolor("#d4d4d4")
+    axes.patch.set_hatch("////")
+    axes.patch.set_edgecolor("#ababab")
+    axes.patch.set_linewidth(0)
+    shown = axes.imshow(
+        np.ma.masked_array(example.absorbance, ~usable), cmap="viridis", vmin=low, vmax=high, interpolation="nearest"
+    )
+    axes.set_anchor("N")
+    axes.tick_params(labelsize=_FONT_SMALL, color="#9a9a9a", labelcolor=_MUTED, length=3)
+    for spine in axes.spines.values():
+        spine.set_color("#9a9a9a")
+    if figure is not None:
+        bar = figure.colorbar(
+            shown, ax=axes, orientation="horizontal", extend="both", fraction=0.05, pad=0.02, aspect=40
+        )
+        bar.ax.tick_params(labelsize=_FONT_SMALL, color="#9a9a9a", labelcolor=_INK, length=2)
+        bar.outline.set_visible(False)
+        masked = 100 * (1 - float(np.mean(usable)))
+        bar.set_label(
+            f"apparent absorbance (hatched: masked, {_digits(masked, 2)} % of the image)",
+            fontsize=_FONT_SMALL,
+            color=_MUTED,
+        )
+    _subtitle(axes, f"{example.time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    _draw_flow(axes, example, usable, low, high)
+    rows, columns = example.absorbance.shape
+    _draw_lines(axes, example, lines)
+    axes.set_xlim(-0.5, columns - 0.5)
+    axes.set_ylim(rows - 0.5, -0.5)
+
+
+def _subtitle(axes: "Axes", text: str) -> None:
+    axes.annotate(
+        text, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=_FONT, color=_MUTED
+    )
+
+
+def _draw_lines(axes: "Axes", example: ExampleImage, lines: tuple[str, ...]) -> None:
+    from matplotlib.patheffects import AbstractPathEffect, withStroke
+
+    height, width = example.absorbance.shape
+    for number, line in enumerate(example.lines):
+        colour = _colour(LINE_COLOURS, lines.index(line.name) if line.name in lines else number)
+        halo: list[AbstractPathEffect] = [withStroke(linewidth=4.0, foreground="white")]
+        axes.plot(
+            [line.start[0], line.end[0]], [line.start[1], line.end[1]], color=colour, linewidth=2.2, path_effects=halo
+        )
+        middle = ((line.start[0] + line.end[0]) / 2, (line.start[1] + line.end[1]) / 2)
+        tip = (middle[0] + 0.07 * width * line.normal[0], middle[1] + 0.07 * width * line.normal[1])
+        arrow = axes.annotate(
+            "",
+            tip,
+            middle,
+            arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.0, "mutation_scale": 13, "shrinkA": 0},
+        )
+        if arrow.arrow_patch is not None:
+            arrow.arrow_patch.set_path_effects(halo)
+        # Names at alternating ends, so that those of two lines side by side keep apart, and inside the image.
+        ends = sorted((line.start, line.end), key=lambda point: (point[1], point[0]))
+        end = ends[number % 2]
+        name = axes.text(
+            min(max(end[0], 0.1 * width), 0.9 * width),
+            min(max(end[1], 0.05 * height), 0.95 * height),
+            _line_name(line.name),
+            fontsize=_FONT,
+            fontweight="bold",
+            color="white",
+            ha="center",
+            va="center",
+            bbox={"boxstyle": "round,pad=0.25", "facecolor": colour, "edgecolor": "white", "linewidth": 1.0},
+        )
+        name.set_in_layout(False)
+
+
+def _draw_flow(axes: "Axes", example: ExampleImage, usable: BoolImage, low: float, high: float) -> None:
+    """Draw the mean apparent velocity of coarse blocks, where there is plume and the velocity is known."""
+    if example.flow_px_s is None:
+        return
+    columns = usable.shape[1]
+    step = max(4, round(columns / 26))
+    plume = usable & (example.absorbance > low + 0.3 * (high - low)) & np.isfinite(example.flow_px_s).all(axis=2)
+    counts = _block_sums(plume.astype(np.float64), step)
+    u, v = (_block_sums(np.where(plume, example.flow_px_s[..., k], 0.0), step) for k in (0, 1))
+    full = counts > 0.5 * step * step
+    if not full.any():
+        return
+    u, v = u[full] / counts[full], v[full] / counts[full]
+    typical = float(np.percentile(np.hypot(u, v), 95))
+    if typical <= 0:
+        return
+    y, x = np.nonzero(full)
+    arrows = axes.quiver(
+        (x + 0.5) * step - 0.5,
+        (y + 0.5) * step - 0.5,
+        u,
+        v,
+        angles="xy",
+        scale_units="xy",
+        scale=typical / (1.25 * step),
+        width=0.0045,
+        headwidth=4,
+        headlength=4.5,
+        headaxislength=4,
+        color="black",
+        edgecolor="white",
+        linewidth=0.35,
+    )
+    exponent = math.floor(math.log10(typical))
+    nice = max(factor * 10.0**exponent for factor in (1, 2, 5) if factor * 10.0**exponent <= typical * (1 + 1e-9))
+    axes.quiverkey(
+        arrows,
+        0.80,
+        1.035,
+        nice,
+        f"{nice:g} px s⁻¹",
+        coordinates="axes",
+        labelpos="E",
+        labelsep=0.06,
+        labelcolor=_MUTED,
+        fontproperties={"size": _FONT},
+    )
+
+
+def _block_sums(image: npt.NDArray[Any], step: int) -> FloatArray:
+    """Return sums over blocks of ``step`` x ``step`` pixels; an incomplete last row or column is left out."""
+    rows, columns = image.shape[0] // step, image.shape[1] // step
+    blocks = image[: rows * step, : columns * step].reshape(rows, step, columns, step)
+    return np.asarray(blocks.sum(axis=(1, 3), dtype=np.float64))
+
+
+def _draw_profiles(axes: "Axes", example: ExampleImage | None, lines: tuple[str, ...]) -> None:
+    from matplotlib.lines import Line2D
+
+    _style(axes)
+    _title(axes, "Column density along the lines")
+    profiles = {} if example is None else example.profiles
+    if not any(np.isfinite(column).any() for column, _ in profiles.values()):
+        _empty(axes, "no column density" if profiles else "no example image")
+        return
+    highest = max(float(np.nanmax(np.abs(column))) for column, _ in profiles.values() if np.isfinite(column).any())
+    exponent, factor = _power_of_ten(highest)
+    handles: list[Artist] = []
+    low = high = 0.0
+    for number, (name, (column, length_m)) in enumerate(profiles.items()):
+        colour = _colour(LINE_COLOURS, lines.index(name) if name in lines else number)
+        x = np.linspace(0, length_m, column.size)
+        y = column / factor
+        axes.plot(x, y, color=colour, linewidth=1.4)
+        axes.fill_between(x, 0, y, color=colour, alpha=0.10, linewidth=0)
+        handles.append(Line2D([], [], color=colour, linewidth=2.0, label=_line_name(name)))
+        finite = y[np.isfinite(y)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    axes.axhline(0, color="#9a9a9a", linewidth=0.8, zorder=1)
+    room = 0.06 * max(high - low, 1e-9)
+    axes.set_ylim(low - room, high + room)
+    axes.margins(x=0.01)
+    _legend(axes, handles[:4], location="lower right", anchor=(1.0, 1.0), columns=min(len(handles), 4))
+    _label(axes, x="distance along the line [m]", y=f"column density [{exponent} molecules cm⁻²]")
+    _second_scale(axes, factor / MOLEC_CM2_PER_PPM_M, "[ppm m]")
+
+
+def _power_of_ten(value: float) -> tuple[str, float]:
+    """Return the power of ten of ``value``, in words and as a number."""
+    exponent = math.floor(math.log10(value)) if value > 0 else 18
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")), 10.0**exponent
+
+
+# --- right: words and calibration ---------------------------------------------------------------------------------
+
+
+def _draw_calibration(axes: "Axes", calibration: CalibrationSummary | None) -> None:
+    from matplotlib.lines import Line2D
+
+    _style(axes)
+    _title(axes, "Calibration")
+    if calibration is None:
+        _empty(axes, "no calibration")
+        return
+    columns = np.concatenate((calibration.column_molec_cm2, calibration.curve_column_molec_cm2))
+    finite = np.abs(columns[np.isfinite(columns)])
+    exponent, factor = _power_of_ten(float(finite.max()) if finite.size else 0.0)
+    handles: list[Artist] = []
+    curve = calibration.curve_column_molec_cm2 / factor
+    if curve.size:
+        sigma = calibration.curve_uncertainty_molec_cm2 / factor
+        axes.fill_between(
+            calibration.curve_absorbance, curve - sigma, curve + sigma, color=METHOD_COLOURS[0], alpha=0.18, linewidth=0
+        )
+        axes.plot(calibration.curve_absorbance, curve, color=METHOD_COLOURS[0], linewidth=1.6)
+        handles.append(Line2D([], [], color=METHOD_COLOURS[0], linewidth=2.0, label="fit"))
+    if calibration.absorbance.size:
+        axes.errorbar(
+            calibration.absorbance,
+            calibration.column_molec_cm2 / factor,
+            xerr=calibration.absorbance_uncertainty,
+            yerr=calibration.column_uncertainty_molec_cm2 / factor,
+            fmt="o",
+            color=_INK,
+            markersize=5,
+            elinewidth=1.1,
+            capsize=2.5,
+            zorder=4,
+        )
+        handles.append(Line2D([], [], color=_INK, marker="o", linestyle="none", markersize=5, label="gas cells"))
+    _legend(axes, handles, location="lower right", anchor=(1.0, 1.0), columns=max(len(handles), 1))
+    _label(axes, x="apparent absorbance", y=f"column density [{exponent} molecules cm⁻²]")
+
+
+def _write_warnings(canvas: "FigureCanvasAgg", axes: "Axes", calibration: CalibrationSummary | None) -> None:
+    """Write the fit's description, and its warnings in red, into the corner that a rising curve leaves free."""
+    if calibration is None:
+        return
+    box = axes.get_window_extent()
+    writer = _Writer(canvas, axes, left=6, top=4, width=0.62 * box.width * 72 / DPI, bottom=0.0)
+    writer.paragraph(calibration.description, _MUTED, _FONT_SMALL, lines=4)
+    for warning in calibration.warnings[:3]:
+        writer.skip(2)
+        writer.paragraph(warning, _ALERT, _FONT_SMALL, lines=4)
+
+
+def _write_header(
+    canvas: "FigureCanvasAgg", axes: "Axes", series: EmissionSeries, volcano: str, site_name: str
+) -> None:
+    """Write whose run it is at the left, and what came out of it at the right."""
+    box = axes.get_window_extent()
+    width, height = box.width * 72 / DPI, box.height * 72 / DPI
+    count = min(len(series.speed_methods), 3)
+    block = 178.0
+    title = _Writer(canvas, axes, left=0, top=0, width=width - count * block - 20, bottom=0.0)
+    title.paragraph(volcano, _INK, 22, weight="bold", lines=1)
+    title.skip(2)
+    title.paragraph(f"{site_name}  ·  {_period(series)}", _MUTED, 11, lines=1)
+    for m in range(count):
+        _write_result(canvas, axes, series, m, width - (count - m) * block, block - 14)
+    axes.axhline(0.0, color=_RULE, linewidth=1.0, clip_on=False)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, height)
+
+
+def _period(series: EmissionSeries) -> str:
+    if not series.times:
+        return "no image pairs"
+    first, last = min(series.times).astimezone(UTC), max(series.times).astimezone(UTC)
+    pairs = f"{len(series.times):,} image pair{'s' if len(series.times) > 1 else ''}".replace(",", "\u202f")
+    if first == last:
+        return f"{first:%Y-%m-%d %H:%M:%S} UTC  ·  {pairs}"
+    end = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
+    return f"{first:%Y-%m-%d %H:%M:%S} to {end} UTC  ·  {pairs}"
+
+
+def _write_result(
+    canvas: "FigureCanvasAgg", axes: "Axes", series: EmissionSeries, m: int, left: float, width: float
+) -> None:
+    value = series.total_emission_rate_kg_s[:, m]
+    finite = value[np.isfinite(value)]
+    writer = _Writer(canvas, axes, left=left, top=1, width=width, bottom=0.0)
+    colour = _colour(METHOD_COLOURS, m)
+    writer.paragraph(f"mean, {series.speed_methods[m].replace('_', ' ')}", colour, _FONT, weight="bold", lines=1)
+    if not finite.size:
+        writer.paragraph("no valid value", _ALERT, 14, weight="bold", lines=1)
+    else:
+        mean = float(finite.mean())
+        writer.paragraph(f"{_digits(mean)} kg s⁻¹", _INK, 15, weight="bold", lines=1)
+    share = f"{finite.size} of {value.size} pairs valid"
+    if finite.size:
+        share = f"{_digits(mean * TONNES_PER_DAY_PER_KG_PER_S)} t d⁻¹  ·  {share}"
+    writer.paragraph(share, _MUTED, _FONT_SMALL, lines=1)
+
+
+def _write_text(
+    canvas: "FigureCanvasAgg",
+    axes: "Axes",
+    series: EmissionSeries,
+    reasons: IntStatus,
+    summary: Sequence[tuple[str, str]],
+) -> None:
+    """Write the summary as a table of two columns, then why totals are missing, then the quality flags."""
+    box = axes.get_window_extent()
+    width, height = box.width * 72 / DPI, box.height * 72 / DPI
+    missing = Counter(reasons[reasons != EmissionStatus.OK].tolist()).most_common()
+    flags = [
+        (flag, int(np.count_nonzero(np.asarray(series.quality_flags) & int(flag))))
+        for flag in QualityFlag
+        if np.any(np.asarray(series.quality_flags) & int(flag))
+    ]
+    writer = _Writer(canvas, axes, left=0, top=-18, width=width, bottom=height)
+    writer.paragraph("Summary", _INK, _FONT_TITLE, weight="bold", lines=1)
+    writer.skip(4)
+    reserved = 24 + 12 * min(2 * len(missing), 6) + (20 + 12 * min(len(flags), 3) if flags else 0)
+    rows = list(summary)
+    while rows:
+        label, value = rows[0]
+        if writer.y + reserved > height - 12 and len(rows) > 1:
+            writer.paragraph(f"and {len(rows)} more", _MUTED, _FONT, lines=1)
+            break
+        writer.row(label, value)
+        rows.pop(0)
+    writer.skip(9)
+    valid = int(np.count_nonzero(reasons == EmissionStatus.OK))
+    writer.paragraph(f"Missing totals: {reasons.size - valid} of {reasons.size}", _INK, _FONT, weight="bold", lines=1)
+    writer.skip(2)
+    for status, count in missing:
+        reason = EmissionStatus(status)
+        if not writer.item(STATUS_COLOURS[reason], str(count), STATUS_TEXT[reason]):
+            break
+    if flags:
+        writer.skip(7)
+        writer.paragraph("Quality flags: pairs", _INK, _FONT, weight="bold", lines=1)
+        writer.skip(2)
+        for flag, count in flags:
+            if not writer.item(None, str(count), str(flag.name).lower().replace("_", " ")):
+                break
+
+
+def _write_footer(canvas: "FigureCanvasAgg", axes: "Axes") -> None:
+    box = axes.get_window_extent()
+    writer = _Writer(canvas, axes, left=0, top=0, width=box.width * 72 / DPI, bottom=0.0)
+    writer.paragraph(
+        "All uncertainties are 1 sigma. Bands: random part. Dots with whiskers at the right end of the emission rate: "
+        "mean and typical systematic part. Curves break where values are missing; the strip below says why.",
+        _MUTED,
+        _FONT_SMALL,
+        lines=1,
+    )
+
+
+class _Writer:
+    """Sets text from the top of a panel downwards, wrapped by its measured width. Lengths are points."""
+
+    def __init__(
+        self, canvas: "FigureCanvasAgg", axes: "Axes", *, left: float, top: float, width: float, bottom: float
+    ) -> None:
+        self._renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
+        self._axes = axes
+        self._left = left
+        self._width = width
+        self._bottom = bottom
+        self.y = top
+
+    def skip(self, points: float) -> None:
+        """Leave room."""
+        self.y += points
+
+    def paragraph(self, text: str, colour: str, size: float, *, weight: str = "normal", lines: int) -> None:
+        """Write up to ``lines`` lines; what does not fit ends in an ellipsis."""
+        for line in self._wrap(text, self._width, size, weight, lines):
+            self._put(0, line, colour, size, weight)
+            self.y += 1.32 * size
+
+    def row(self, label: str, value: str) -> None:
+        """Write a label and, in the column beside it, its value."""
+        column = 0.37 * self._width
+        left = self._wrap(label, column - 8, _FONT, "normal", 2)
+        right = self._wrap(value, self._width - column, _FONT, "normal", 2)
+        for i in range(max(len(left), len(right))):
+            if i < len(left):
+                self._put(0, left[i], _MUTED, _FONT)
+            if i < len(right):
+                self._put(column, right[i], _INK, _FONT)
+            self.y += 1.32 * _FONT
+        self.skip(2.2)
+
+    def item(self, colour: str | None, count: str, text: str) -> bool:
+        """Write a counted item with a square of ``colour``; return False, and an ellipsis, if no room is left."""
+        lines = self._wrap(text, self._width - 44, _FONT_SMALL, "normal", 2)
+        if self.y + 1.32 * _FONT_SMALL * len(lines) > self._bottom:
+            self._put(0, "…", _MUTED, _FONT)
+            return False
+        if colour is not None:
+            self._put(0, "■", colour, _FONT)
+        self._put(38, count, _INK, _FONT_SMALL, align="right")
+        for line in lines:
+            self._put(44, line, _INK, _FONT_SMALL)
+            self.y += 1.32 * _FONT_SMALL
+        self.skip(1.5)
+        return True
+
+    def _put(self, x: float, text: str, colour: str, size: float, weight: str = "normal", align: str = "left") -> None:
+        self._axes.annotate(
+            text,
+            (0, 1),
+            (self._left + x, -self.y),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha=align,
+            va="top",
+            fontsize=size,
+            fontweight=weight,
+            color=colour,
+            annotation_clip=False,
+        ).set_in_layout(False)
+
+    def _wrap(self, text: str, width: float, size: float, weight: str, lines: int) -> list[str]:
+        from matplotlib.font_manager import FontProperties
+
+        font = FontProperties(size=size, weight=weight)
+
+        def measure(candidate: str) -> float:
+            return float(self._renderer.get_text_width_height_descent(candidate, font, ismath=False)[0]) * 72 / DPI
+
+        return wrap_text(_plain(text), width, measure, lines)
+
+
+def wrap_text(text: str, width: float, measure: Callable[[str], float], lines: int) -> list[str]:
+    """Return ``text`` in up to ``lines`` lines not wider than ``width``; a long word is cut, a rest ends in ``…``."""
+    out: list[str] = []
+    rest = text
+    while rest and len(out) < lines:
+        if measure(rest) <= width:
+            return [*out, rest]
+        last = len(out) == lines - 1
+        end = _longest(rest, width, measure, "…" if last else "")
+        space = rest.rfind(" ", 0, end + 1)
+        if space > end // 2:
+            end = space
+        out.append(rest[:end].rstrip() + ("…" if last else ""))
+        rest = rest[end:].lstrip()
+    return out
+
+
+def _longest(text: str, width: float, measure: Callable[[str], float], tail: str) -> int:
+    """Return how many characters of ``text``, at least one, fit into ``width`` with ``tail`` behind them."""
+    low, high = 1, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if measure(text[:middle] + tail) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,47 @@
+"""Which off-band frame belongs to which on-band frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from so2cam.core.records import FrameInfo, FramePair
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Pairs in time order, and the frames of both bands that found no partner."""
+
+    pairs: tuple[FramePair, ...]
+    unpaired: tuple[FrameInfo, ...]
+
+
+def pair_frames(on: Sequence[FrameInfo], off: Sequence[FrameInfo], *, tolerance_s: float) -> Pairing:
+    """Pair on-band with off-band frames, nearest mid-exposure first, each frame used once.
+
+    Of all possible pairs within ``tolerance_s`` the closest is taken, then the closest of what remains, and so
+    on; equal distances go to the earlier frames. The order of the input does not matter.
+    """
+    on = sorted(on, key=lambda frame: (frame.time, str(frame.path)))
+    off = sorted(off, key=lambda frame: (frame.time, str(frame.path)))
+    if not on or not off:
+        return Pairing((), (*on, *off))
+    on_s = np.array([frame.time.timestamp() for frame in on])
+    off_s = np.array([frame.time.timestamp() for frame in off])
+    first = np.searchsorted(off_s, on_s - tolerance_s - 1e-6, side="left")
+    last = np.searchsorted(off_s, on_s + tolerance_s + 1e-6, side="right")
+    candidates = [
+        (round(abs(float(off_s[j] - on_s[i])), 6), i, j)
+        for i in range(on_s.size)
+        for j in range(int(first[i]), int(last[i]))
+    ]
+    partner: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, i, j in sorted(candidates):
+        if i not in partner and j not in taken:
+            partner[i] = j
+            taken.add(j)
+    pairs = tuple(FramePair(on[i], off[j]) for i, j in sorted(partner.items()))
+    unpaired = [frame for i, frame in enumerate(on) if i not in partner]
+    unpaired += [frame for j, frame in enumerate(off) if j not in taken]
+    return Pairing(pairs, tuple(sorted(unpaired, key=lambda frame: (frame.time, frame.band))))

@@ -1,0 +1,235 @@
+"""What a run is compared with: flat fields and clear sky of both bands, and the gas-cell calibration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
+from so2cam.core.errors import InputError
+from so2cam.core.records import Band, BoolImage, FloatArray, FrameInfo, FrameKind
+from so2cam.core.results import CalibrationSummary
+from so2cam.core.site import Site
+from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.steps import BandReference, LogImage, band_log_image
+from so2cam.science.calibration.cells import ColumnCurve, curvature_warning, fit_cells, fixed_slope
+from so2cam.science.imaging.absorbance import apparent_absorbance, optical_depth
+from so2cam.science.imaging.background import block_means, blocks_to_pixels
+from so2cam.science.imaging.dark import subtract_dark
+from so2cam.science.imaging.flat import flat_field
+from so2cam.science.imaging.registration import warp_to_on_band
+
+_BAND_NAMES = {Band.ON: "on-band", Band.OFF: "off-band"}
+
+
+@dataclass(frozen=True, slots=True)
+class CellReading:
+    """The absorbance of one gas cell: mean over the region read, and 1 sigma (repeats, and across the image)."""
+
+    column_ppm_m: float
+    absorbance: float
+    uncertainty: float
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Flats and clear sky of the on and the off band, the area that both see, the calibration and its cells."""
+
+    bands: tuple[BandReference, BandReference]
+    matrix: FloatArray
+    covered: BoolImage
+    curve: ColumnCurve
+    cells: tuple[CellReading, ...]
+    calibration: CalibrationSummary
+
+
+def build_references(site: Site, frames: Sequence[FrameInfo], darks: DarkLibrary, reader: FrameReader) -> References:
+    """Build everything from the calibration frames among ``frames``.
+
+    Raises InputError where clear sky or cells are missing, or no calibration curve goes through the cells.
+    """
+    matrix = np.array(site.registration.matrix, np.float64)
+    on = band_reference(site, Band.ON, frames, darks, reader)
+    off = band_reference(site, Band.OFF, frames, darks, reader)
+    everywhere = np.ones(on.flat.valid.shape, np.bool_)
+    _, covered = warp_to_on_band(everywhere.astype(np.float32), everywhere, matrix)
+    settings = site.processing.calibration
+    if settings.source == "fixed":
+        slope, sigma = settings.slope_molec_cm2, settings.slope_uncertainty_molec_cm2
+        if slope is None or sigma is None:
+            raise InputError("a fixed calibration needs its slope and uncertainty", key="processing.calibration")
+        curve = fixed_slope(slope, sigma)
+        return References((on, off), matrix, covered, curve, (), summarise(curve, (), site, "fixed slope", ()))
+    cells = read_cells(site, frames, (on, off), matrix, darks, reader)
+    curve, notes = fit_readings(cells, site)
+    text = "line with offset" if settings.model == "line" else "quadratic through the origin"
+    summary = summarise(curve, cells, site, f"{len(cells)} gas cells, {text}", notes)
+    return References((on, off), matrix, covered, curve, cells, summary)
+
+
+def band_reference(
+    site: Site, band: Band, frames: Sequence[FrameInfo], darks: DarkLibrary, reader: FrameReader
+) -> BandReference:
+    """Return a band's flat field and clear-sky level from its clear-sky frames. Raises InputError without any."""
+    sensor = site.camera.sensor
+    total = None
+    count = 0
+    everywhere_valid = None
+    clear = [frame for frame in frames if frame.kind is FrameKind.CLEAR and frame.band is band]
+    for info in clear:
+        dark = darks.dark_for(info)
+        frame = reader.read(info) if dark is not None else None
+        if frame is None or dark is None:
+            continue
+        signal, valid = subtract_dark(
+            frame.counts, dark, saturation_dn=sensor.saturation_dn, minimum_signal_dn=sensor.minimum_signal_dn
+        )
+        rate = signal / np.float32(info.exposure_s * info.gain)
+        total = rate if total is None else total + rate
+        everywhere_valid = valid if everywhere_valid is None else everywhere_valid & valid
+        count += 1
+    if total is None or everywhere_valid is None:
+        found = f"{len(clear)} found, none usable: unreadable, or without a matching dark" if clear else "none found"
+        raise InputError(
+            f"no {_BAND_NAMES[band]} clear-sky frame to make the flat field from ({found})",
+            remedy="add a folder with clear-sky frames (type Clear) and darks of the same exposure to --frames",
+        )
+    try:
+        flat = flat_field(
+            (total / count).astype(np.float32), everywhere_valid, smoothing_px=site.processing.flat.smoothing_px
+        )
+    except ValueError as error:
+        raise InputError(
+            f"{_BAND_NAMES[band]} clear-sky frames: {error}",
+            remedy="take clear-sky frames that are neither saturated nor dark",
+        ) from None
+    inverse = (np.float32(1) / flat.values).astype(np.float32)
+    return BandReference(flat, inverse, float(np.log(flat.peak)))
+
+
+def read_cells(
+    site: Site,
+    frames: Sequence[FrameInfo],
+    bands: tuple[BandReference, BandReference],
+    matrix: FloatArray,
+    darks: DarkLibrary,
+    reader: FrameReader,
+) -> tuple[CellReading, ...]:
+    """Return the absorbance of every gas cell that both bands have, the empty one included, in order of column.
+
+    Frames go through the same dark, flat and registration as plume frames. Raises InputError where there are none.
+    """
+    cells = [frame for frame in frames if frame.kind is FrameKind.CELL and frame.cell_ppm_m is not None]
+    readings = []
+    for label in sorted({frame.cell_ppm_m for frame in cells if frame.cell_ppm_m is not None}):
+        logs: dict[Band, list[LogImage]] = {Band.ON: [], Band.OFF: []}
+        for info in cells:
+            if info.cell_ppm_m != label:
+                continue
+            dark = darks.dark_for(info)
+            frame = reader.read(info) if dark is not None else None
+            if frame is None or dark is None:
+                continue
+            reference, warp = (bands[0], None) if info.band is Band.ON else (bands[1], matrix)
+            logs[info.band].append(band_log_image(frame.counts, dark, reference, info, site.camera.sensor, warp))
+        if logs[Band.ON] and logs[Band.OFF]:
+            readings.append(_read_cell(label, logs, bands, site))
+    if not readings:
+        found = f"{len(cells)} found, none usable in both bands" if cells else "none found"
+        raise InputError(
+            f"no gas-cell frames to calibrate with ({found})",
+            remedy="add a folder with cell frames (type 304ppmm and so on) to --frames, or give a known slope: "
+            '[processing.calibration] source = "fixed"',
+        )
+    return tuple(readings)
+
+
+def _read_cell(
+    label: float, logs: dict[Band, list[LogImage]], bands: tuple[BandReference, BandReference], site: Site
+) -> CellReading:
+    region = _region(site)
+    means, repeats, valid = [], [], None
+    for band, reference in zip((Band.ON, Band.OFF), bands, strict=True):
+        images = logs[band]
+        valid_band = np.logical_and.reduce([image.valid for image in images])
+        valid = valid_band if valid is None else valid & valid_band
+        mean = np.mean([image.values for image in images], axis=0, dtype=np.float64)
+        clear = np.full(valid_band.shape, reference.log_clear, np.float32)
+        means.append(optical_depth(clear, np.asarray(mean, np.float32)))
+        levels = [float(np.nanmean(image.values[region])) for image in images]
+        repeats.append(float(np.var(levels, ddof=1)) / len(levels) if len(levels) > 1 else 0.0)
+    if valid is None or not valid[region].any():
+        raise InputError(
+            f"the {label:g} ppm m cell has no valid pixel in the area where it is read",
+            key="processing.calibration.region",
+            remedy="choose an area that the cell covers in both bands",
+        )
+    absorbance = apparent_absorbance(means[0], means[1])
+    inside = absorbance[region][valid[region]].astype(np.float64)
+    # The rim of a cell's holder can stand in the image: the median does not see it.
+    centre = float(np.median(inside))
+    blocks = block_means(np.zeros_like(absorbance), np.where(valid, absorbance, 0), valid)
+    chosen = blocks_to_pixels(blocks.usable, absorbance.shape)[region].any()
+    smooth = blocks.off[blocks.usable] if chosen else inside
+    across = 1.4826 * float(np.median(np.abs(smooth - np.median(smooth))))
+    return CellReading(
+        column_ppm_m=label,
+        absorbance=centre,
+        uncertainty=float(np.sqrt(sum(repeats) + across**2)),
+        frames=len(logs[Band.ON]) + len(logs[Band.OFF]),
+    )
+
+
+def fit_readings(cells: Sequence[CellReading], site: Site) -> tuple[ColumnCurve, tuple[str, ...]]:
+    """Return the calibration curve through ``cells`` as the site file wants it, and warnings about them."""
+    settings = site.processing.calibration
+    absorbance = np.array([cell.absorbance for cell in cells])
+    column = np.array([cell.column_ppm_m for cell in cells]) * MOLEC_CM2_PER_PPM_M
+    try:
+        curve = fit_cells(
+            absorbance,
+            column,
+            absorbance_uncertainty=np.array([cell.uncertainty for cell in cells]),
+            column_uncertainty=settings.label_uncertainty * column,
+            model=settings.model,
+            weighted=settings.label_weights,
+        )
+    except ValueError as error:
+        raise InputError(
+            f"gas-cell calibration failed: {error}",
+            key="processing.calibration",
+            value=[f"{cell.column_ppm_m:g} ppm m: absorbance {cell.absorbance:.4f}" for cell in cells],
+            remedy="check the cells' labels in the file names, and that dark and clear-sky frames are right",
+        ) from None
+    warning = curvature_warning(absorbance, column)
+    return curve, () if warning is None else (warning,)
+
+
+def summarise(
+    curve: ColumnCurve, cells: Sequence[CellReading], site: Site, description: str, notes: tuple[str, ...]
+) -> CalibrationSummary:
+    """Return the calibration as a plot needs it."""
+    absorbance = np.array([cell.absorbance for cell in cells], np.float64)
+    column = np.array([cell.column_ppm_m for cell in cells], np.float64) * MOLEC_CM2_PER_PPM_M
+    top = float(absorbance.max()) if absorbance.size else 0.5
+    grid = np.linspace(0.0, 1.1 * top, 60)
+    return CalibrationSummary(
+        description=description,
+        absorbance=absorbance,
+        absorbance_uncertainty=np.array([cell.uncertainty for cell in cells], np.float64),
+        column_molec_cm2=column,
+        column_uncertainty_molec_cm2=site.processing.calibration.label_uncertainty * column,
+        curve_absorbance=grid,
+        curve_column_molec_cm2=curve.column(grid),
+        curve_uncertainty_molec_cm2=curve.column_uncertainty(grid),
+        warnings=notes,
+    )
+
+
+def _region(site: Site) -> tuple[slice, slice]:
+    region = site.processing.calibration.region
+    if region is None:
+        return slice(None), slice(None)
+    x0, y0, x1, y1 = (round(value) for value in region)
+    return slice(max(y0, 0), y1 + 1), slice(max(x0, 0), x1 + 1)

@@ -1,0 +1,244 @@
+"""The stages of the image chain, each a function of its inputs and the site's settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from so2cam.core.records import BoolImage, FloatArray, FloatImage, FrameInfo, FramePair
+from so2cam.core.site import Background, Sensor, Site
+from so2cam.core.status import EmissionStatus, QualityFlag
+from so2cam.science.calibration.cells import ColumnCurve
+from so2cam.science.emission.baseline import edge_baseline
+from so2cam.science.emission.lines import LineSamples, line_samples, sample_image
+from so2cam.science.emission.rate import Estimate, LineColumns, integrate, line_columns
+from so2cam.science.geometry.camera import CameraModel
+from so2cam.science.geometry.plume import DistanceUncertainty, PlumePlane, vent_direction
+from so2cam.science.imaging.absorbance import log_intensity
+from so2cam.science.imaging.background import (
+    block_means,
+    blocks_to_pixels,
+    evaluate_surface,
+    find_sky,
+    fit_sky_surface,
+    pixel_noise,
+)
+from so2cam.science.imaging.dark import subtract_dark
+from so2cam.science.imaging.flat import FlatField
+from so2cam.science.imaging.registration import warp_to_on_band
+
+MeanFrame = npt.NDArray[np.float32]
+"""The mean of several frames [DN], shape (rows, columns)."""
+
+
+def mean_frame(counts: Sequence[npt.NDArray[np.uint16]]) -> MeanFrame:
+    """Return the mean of frames of one shape [DN]."""
+    total = np.zeros(counts[0].shape, np.float64)
+    for image in counts:
+        total += image
+    return (total / len(counts)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class BandReference:
+    """What a band's frames are compared with: its flat field, and the clear sky's level after it.
+
+    ``log_clear`` is the logarithm of the clear sky's flat-corrected intensity [DN s-1 at gain 1]: a constant.
+    """
+
+    flat: FlatField
+    inverse_flat: FloatImage
+    log_clear: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogImage:
+    """Log intensity of a band on the on-band image's pixels, NaN where invalid, and shares of lost pixels."""
+
+    values: FloatImage
+    valid: BoolImage
+    saturated_share: float
+    dark_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class AbsorbanceImage:
+    """The apparent absorbance of a pair above the sky behind the plume.
+
+    ``absorbance`` is NaN where not ``valid``; ``in_sky`` marks what lies above the skyline.
+    ``background_level`` is the mean on- minus off-band optical depth of the sky fitted, relative to the clear-sky
+    frames; ``noise`` 1 sigma of one pixel; ``structure`` the sky's unevenness that no surface follows.
+    """
+
+    absorbance: FloatImage
+    valid: BoolImage
+    in_sky: BoolImage
+    background_level: float
+    noise: float
+    structure: float
+    sky_share: float
+
+
+def band_log_image(
+    counts: npt.NDArray[np.uint16],
+    dark: MeanFrame,
+    reference: BandReference,
+    info: FrameInfo,
+    sensor: Sensor,
+    matrix: FloatArray | None,
+) -> LogImage:
+    """Return a frame's log intensity [ln DN s-1]: dark, flat, registration where ``matrix`` is given, logarithm."""
+    signal, valid = subtract_dark(
+        counts, dark, saturation_dn=sensor.saturation_dn, minimum_signal_dn=sensor.minimum_signal_dn
+    )
+    saturated = float(np.mean(counts >= sensor.saturation_dn))
+    dark_share = float(1 - valid.mean()) - saturated
+    signal *= reference.inverse_flat
+    valid &= reference.flat.valid
+    if matrix is not None:
+        signal, valid = warp_to_on_band(signal, valid, matrix)
+    values = log_intensity(signal, valid)
+    values -= np.float32(np.log(info.exposure_s * info.gain))
+    return LogImage(values, valid, saturated, dark_share)
+
+
+def absorbance_image(
+    on: LogImage, off: LogImage, references: tuple[BandReference, BandReference], settings: Background
+) -> AbsorbanceImage | None:
+    """Return the absorbance image of a pair, or None where there is too little plume-free sky for its background.
+
+    ``references`` are those of the on and the off band. Mode ``sky-surface``: a surface per band through
+    plume-free sky. Mode ``clear-sky``: the clear-sky frames as they are; noise and unevenness are then those of
+    the whole sky.
+    """
+    shape = on.values.shape
+    valid = on.valid & off.valid
+    difference = np.subtract(off.values, on.values, dtype=np.float32)
+    blocks = block_means(on.values, off.values, valid)
+    skyline = None if settings.skyline is None else np.asarray(settings.skyline, np.float64)
+    sky_blocks = find_sky(blocks, shape, skyline)
+    clear_difference = references[0].log_clear - references[1].log_clear
+    surface = fit_sky_surface(blocks, sky_blocks, shape, order=settings.order)
+    in_sky = blocks_to_pixels(sky_blocks, shape)
+    if settings.uses_clear_sky_as_it_is:
+        absorbance = difference + np.float32(clear_difference)
+        level = 0.0
+    elif surface is None:
+        return None
+    else:
+        behind = surface.on - surface.off
+        absorbance = difference + evaluate_surface(behind, surface.order, shape)
+        free = surface.plume_free
+        level = float(np.mean((blocks.off - blocks.on)[free])) + clear_difference
+    absorbance[~valid] = np.nan
+    quiet = in_sky if surface is None else blocks_to_pixels(surface.plume_free, shape)
+    return AbsorbanceImage(
+        absorbance=absorbance,
+        valid=valid,
+        in_sky=in_sky,
+        background_level=level,
+        noise=pixel_noise(absorbance, quiet & valid),
+        structure=0.0 if surface is None else surface.structure,
+        sky_share=0.0 if surface is None else surface.sky_share,
+    )
+
+
+def camera_model(site: Site) -> CameraModel:
+    """Return the site's camera as a model."""
+    optics, view = site.camera.optics, site.camera.view
+    return CameraModel(
+        width_px=optics.width_px,
+        height_px=optics.height_px,
+        focal_length_px=optics.focal_length_m / optics.pixel_pitch_m,
+        azimuth_rad=float(np.radians(view.azimuth_deg)),
+        elevation_rad=float(np.radians(view.elevation_deg)),
+        roll_rad=float(np.radians(view.roll_deg)),
+    )
+
+
+def plume_plane(site: Site) -> PlumePlane:
+    """Return the site's plume plane: vertical, through the vent, perpendicular to the viewing azimuth."""
+    camera, vent = site.camera.position, site.volcano.vent
+    distance, azimuth = vent_direction(camera.latitude, camera.longitude, vent.latitude, vent.longitude)
+    return PlumePlane(distance, azimuth, float(np.radians(site.camera.view.azimuth_deg)))
+
+
+def lines_at_plume(site: Site) -> tuple[LineSamples, ...]:
+    """Return the site's lines with their size at the plume."""
+    uncertainty = DistanceUncertainty(
+        vent_distance_m=site.plume_plane.vent_distance_uncertainty_m,
+        view_azimuth_rad=float(np.radians(site.camera.view.azimuth_uncertainty_deg)),
+        plane_azimuth_rad=float(np.radians(site.plume_plane.orientation_uncertainty_deg)),
+    )
+    camera, plane = camera_model(site), plume_plane(site)
+    return tuple(line_samples(line, camera, plane, uncertainty) for line in site.plume_lines)
+
+
+@dataclass(frozen=True, slots=True)
+class LineMeasurement:
+    """What one pair shows on one line. ``columns`` and ``ica`` are None where ``status`` is not OK.
+
+    ``ica`` is the integrated column amount [kg m-1].
+    """
+
+    status: EmissionStatus
+    flags: QualityFlag
+    columns: LineColumns | None
+    ica: Estimate | None
+
+
+def measure_line(
+    image: AbsorbanceImage, line: LineSamples, curve: ColumnCurve, site: Site, covered: BoolImage
+) -> LineMeasurement:
+    """Return columns above the plume-free baseline on a line, and their integral.
+
+    ``covered`` marks the pixels that both bands see at all. Too many masked samples make the line's value
+    missing; a few are interpolated and flagged.
+    """
+    settings = site.processing.emission
+    profile = sample_image(image.absorbance, image.valid & image.in_sky, line.x, line.y)
+    masked = float(np.mean(~np.isfinite(profile)))
+    if masked > settings.maximum_masked_fraction or not np.isfinite(line.piece_m).all():
+        seen = sample_image(covered.astype(np.float32), np.ones_like(covered), line.x, line.y)
+        left = bool(np.mean(~(seen > 0.999)) > settings.maximum_masked_fraction)
+        status = EmissionStatus.LINE_NOT_COVERED if left else EmissionStatus.LINE_MASKED
+        return LineMeasurement(status, QualityFlag.NONE, None, None)
+    baseline = edge_baseline(
+        profile,
+        line.position,
+        fraction=settings.baseline_fraction,
+        pixel_noise=image.noise,
+        structure=image.structure,
+    )
+    if not np.isfinite(baseline.values).all():
+        return LineMeasurement(EmissionStatus.LINE_MASKED, QualityFlag.NONE, None, None)
+    flags = QualityFlag.NONE
+    if masked > 0:
+        flags |= QualityFlag.INTERPOLATED_SAMPLES
+    peak = float(np.nanmax(profile - baseline.values))
+    if baseline.excess > max(3 * float(np.hypot(image.structure, np.max(baseline.noise))), 0.2 * peak):
+        flags |= QualityFlag.PLUME_AT_LINE_END
+    if peak > 1.05 * curve.maximum_absorbance:
+        flags |= QualityFlag.CALIBRATION_EXTRAPOLATED
+    columns = line_columns(profile, baseline, curve, pixel_noise=image.noise)
+    ica = integrate(
+        columns,
+        line.piece_m,
+        curve,
+        relative_distance_uncertainty=line.relative_distance_uncertainty,
+        distance_power=1,
+    )
+    return LineMeasurement(EmissionStatus.OK, flags, columns, ica)
+
+
+def pair_flags(pair: FramePair, on: LogImage, off: LogImage, site: Site) -> QualityFlag:
+    """Return the quality flags that the two frames themselves call for."""
+    flags = QualityFlag.NONE
+    if max(on.saturated_share, off.saturated_share) > 1e-3:
+        flags |= QualityFlag.SATURATED_PIXELS
+    if max(on.dark_share, off.dark_share) > 0.6:
+        flags |= QualityFlag.DARK_PIXELS
+    if abs(pair.offset_s) > 0.5 * site.processing.pairing.tolerance_s:
+        flags |= QualityFlag.LARGE_PAIR_OFFSET
+    return flags

@@ -1,0 +1,1 @@
+"""From absorbance to column density: gas cells."""

@@ -1,0 +1,1 @@
+"""From columns and speed to emission rates: sampling along lines, baseline, budget of uncertainties."""

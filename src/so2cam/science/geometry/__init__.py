@@ -1,0 +1,1 @@
+"""From pixels to metres: the camera and the plane of the plume."""

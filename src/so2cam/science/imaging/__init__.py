@@ -1,0 +1,1 @@
+"""From counts to absorbance images: dark, flat, registration, sky background, optical depth."""

@@ -1,0 +1,1 @@
+"""Plume speed: optical flow and cross-correlation."""

@@ -1,0 +1,124 @@
+"""The site file of a simulated installation: complete, commented, and right in every value."""
+
+import tomllib
+
+from pydantic import ValidationError
+
+from so2cam.core.errors import InputError
+from so2cam.core.site import GeoPoint, Line, Site
+from so2cam.simulate.geometry import Matrix, SceneGeometry
+from so2cam.simulate.scenario import Scenario
+
+_TEMPLATE = """\
+# A simulated volcano (scenario "{scenario}"). Every value of this installation is right; the truth of its emission
+# rates is in truth.json beside this file. Process it with: so2cam process site.toml --frames frames --out results
+format = 1
+name = "simulated-{scenario}"
+
+[volcano]
+name = "Simulated volcano"
+{vent}
+
+[camera]
+{position}
+
+[camera.view]  # the direction of the image's centre
+azimuth_deg = {azimuth}  # clockwise from true north
+azimuth_uncertainty_deg = 0.1
+elevation_deg = {elevation}  # above the horizon
+elevation_uncertainty_deg = 0.1
+roll_deg = 0.0
+
+[camera.optics]  # of the stored image
+width_px = {width}
+height_px = {height}
+pixel_pitch_um = {pitch}
+{lens}
+
+[camera.sensor]
+bits = {bits}
+saturation_fraction = 0.98  # of the full scale; from there a pixel is masked
+minimum_signal_dn = 5.0  # below, after subtraction of the dark, a pixel is masked
+
+[files]  # tags of the bands in the files' names
+on_band = "fltrA"
+off_band = "fltrB"
+
+[registration]  # takes (x, y, 1) of an on-band pixel to the same scene in the off band
+matrix = [
+  [{m00}, {m01}, {m02}],
+  [{m10}, {m11}, {m12}],
+]
+
+[plume_plane]  # vertical, through the vent
+orientation = "perpendicular"  # to the viewing azimuth
+orientation_uncertainty_deg = 2.0
+vent_distance_uncertainty_m = 10.0
+
+# Cross-section lines: (x, y) pixels of the on-band image, y downward; normal is the side to which the plume crosses.
+{lines}
+[processing.pairing]
+tolerance_s = 2.0  # between mid-exposure times of the two bands
+
+[processing.background]
+mode = "sky-surface"  # the clear-sky frames show another sky than that behind the plume
+order = 2
+
+[processing.calibration]
+source = "cells"
+model = "line"
+label_uncertainty = 0.02  # 1 sigma of a cell's label, relative (here the labels are exact)
+
+[processing.speed]
+methods = ["flow_raw", "cross_correlation"]
+
+[processing.speed.cross_correlation]
+lines = [{pair}]  # upstream, downstream
+
+[processing.emission]
+baseline_fraction = 0.12  # share of a line at each end that is free of plume
+"""
+
+
+def format_site(
+    scenario: Scenario, geometry: SceneGeometry, matrix: Matrix, lines: tuple[Line, ...]
+) -> tuple[str, Site]:
+    """Return the text of the site file, and what it says. Raises InputError where it would not be valid."""
+    optics = geometry.optics
+    if optics.field_of_view_deg is not None:
+        across, down = optics.field_of_view_deg
+        lens = f"field_of_view_deg = [{across}, {down}]  # full angle, horizontal and vertical"
+    else:
+        lens = f"focal_length_mm = {optics.focal_length_mm}"
+    text = _TEMPLATE.format(
+        scenario=scenario.name,
+        vent=_place("vent", geometry.vent),
+        position=_place("position", geometry.camera),
+        azimuth=geometry.azimuth_deg,
+        elevation=geometry.elevation_deg,
+        width=optics.width_px,
+        height=optics.height_px,
+        pitch=optics.pixel_pitch_um,
+        lens=lens,
+        bits=scenario.sensor.bits,
+        **{f"m{row}{column}": repr(matrix[row][column]) for row in range(2) for column in range(3)},
+        lines="\n".join(_line(line) for line in lines),
+        pair=", ".join(f'"{line.name}"' for line in lines),
+    )
+    try:
+        return text, Site.model_validate(tomllib.loads(text))
+    except ValidationError as error:
+        raise InputError(
+            f"the scenario makes no valid site: {error.errors()[0]['msg']}",
+            key=f"scenario {scenario.name}",
+            remedy="correct the scenario's lines, plume and view so that both lines lie inside the image",
+        ) from error
+
+
+def _place(key: str, point: GeoPoint) -> str:
+    return f"{key} = {{ latitude = {point.latitude}, longitude = {point.longitude}, altitude_m = {point.altitude_m} }}"
+
+
+def _line(line: Line) -> str:
+    start, end = (list(point) if point is not None else [] for point in (line.start, line.end))
+    return f'[[lines]]\nname = "{line.name}"\nstart = {start}\nend = {end}\nnormal = "{line.normal}"\n'

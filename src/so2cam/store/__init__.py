@@ -1,0 +1,1 @@
+"""Durable storage: files that are kept are written whole or not at all."""
