@@ -16,10 +16,10 @@ SpeedMethod = Literal["flow_raw", "cross_correlation"]
 SPEED_METHODS: tuple[SpeedMethod, ...] = ("flow_raw", "cross_correlation")
 """Names of the plume-speed methods, in the order of the products."""
 
-Point = tuple[float, float]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Point = tuple[Finite, Finite]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$")]
 
 _NORMALS: dict[str, Point] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
@@ -28,7 +28,7 @@ _NORMALS: dict[str, Point] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "
 class Table(BaseModel):
     """A table of the site file: closed, immutable, checked in full."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class GeoPoint(Table):
@@ -290,7 +290,7 @@ class Calibration(Table):
     label_weights: bool = Field(
         default=True, description="weight cells by the uncertainty of their labels; false: all alike"
     )
-    region: tuple[float, float, float, float] | None = Field(
+    region: tuple[Finite, Finite, Finite, Finite] | None = Field(
         default=None, description="(x0, y0, x1, y1) of the image area where a cell is read; all of it if absent"
     )
     slope_molec_cm2: Positive | None = Field(default=None, description="for source = fixed")

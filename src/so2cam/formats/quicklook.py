@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -22,7 +23,7 @@ from so2cam.core.constants import MOLEC_CM2_PER_PPM_M, TONNES_PER_DAY_PER_KG_PER
 from so2cam.core.errors import OutputError
 from so2cam.core.records import BoolImage, FloatArray
 from so2cam.core.results import CalibrationSummary, EmissionSeries, ExampleImage
-from so2cam.core.status import STATUS_TEXT, EmissionStatus, QualityFlag
+from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus, QualityFlag
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -67,6 +68,9 @@ _FONT_TITLE: Final = 10.5
 _ROW: Final = 12.5
 """Height of a row of small text between a title and its panel [point]."""
 _SECONDS_PER_DAY: Final = 86400.0
+_DENSE: Final = 1000
+"""More pairs than this are drawn as medians of ``_INTERVALS`` intervals, over faint curves of the pairs."""
+_INTERVALS: Final = 160
 
 IntStatus = npt.NDArray[np.int64]
 
@@ -101,7 +105,7 @@ def write_quicklook(
         6,
         3,
         figure=figure,
-        width_ratios=(7.3, 5.2, 3.5),
+        width_ratios=(7.1, 5.1, 3.8),
         height_ratios=(0.78, 3.9, 0.15 * min(methods, 6), 1.6, 1.6, 0.12),
     )
     header = figure.add_subplot(grid[0, :])
@@ -131,6 +135,8 @@ def write_quicklook(
 
     # Words are set last, into the room that the layout leaves: they must not move the panels.
     figure.draw_without_rendering()
+    for panel in (rate, speed, amount, profile, cells):
+        _shorten_legends(panel)
     _write_header(canvas, header, words, series, volcano, site_name)
     _write_words(canvas, words, series, reasons, summary)
     _write_calibration(canvas, cells, calibration)
@@ -187,6 +193,13 @@ class _TimeAxis:
         middle = (self.x[gaps - 1] + self.x[gaps]) / 2
         return [np.insert(self.x, gaps, middle), *(np.insert(column, gaps, np.nan) for column in columns)]
 
+    def medians(self, *columns: FloatArray) -> list[FloatArray]:
+        """Return the middles of intervals and the medians of ``columns`` in them, NaN where nothing is finite."""
+        edges = np.linspace(*self.data_limits, _INTERVALS + 1)
+        ends = np.searchsorted(self.x, edges)
+        parts = [[column[a:b] for a, b in pairwise(ends)] for column in columns]
+        return [(edges[1:] + edges[:-1]) / 2, *(np.array([_typical(part) for part in row]) for row in parts)]
+
     def cells(self) -> tuple[FloatArray, FloatArray]:
         """Return left edges and widths of the time that each pair stands for."""
         half = 0.75 * self.step
@@ -218,7 +231,7 @@ def _format_times(axes: Sequence["Axes"], axis: _TimeAxis) -> None:
         tz=UTC,
         show_offset=False,
         formats=["%Y", "%Y-%m", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S.%f"],
-        zero_formats=["%Y", "%Y", "%b %Y", "%d %b", "%d %b", "%H:%M:%S.%f"],
+        zero_formats=["%Y", "%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M:%S.%f"],
     )
     axes[0].xaxis.set_major_locator(locator)
     axes[0].xaxis.set_major_formatter(formatter)
@@ -238,19 +251,15 @@ def _drawable() -> frozenset[int]:
 
 
 def _plain(text: str, limit: int | None = None) -> str:
-    """Return ``text`` on one line, as it can be drawn: no mathematics, no character that the font lacks."""
+    """Return ``text`` on one line, as it can be drawn: cut to ``limit``, ``?`` for what the fonts lack."""
     line = " ".join(text.split())
     if limit is not None and len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"
-    return "".join(c if ord(c) in _drawable() else "?" for c in line).replace("$", r"\$")
+    return "".join(c if ord(c) in _drawable() else "?" for c in line)
 
 
 def _method_name(name: str) -> str:
     return _plain(name.replace("_", " "), 24)
-
-
-def _line_name(name: str) -> str:
-    return _plain(name, 18)
 
 
 def _colour(colours: Sequence[str], index: int) -> str:
@@ -287,7 +296,10 @@ def _title_rows(series: EmissionSeries) -> int:
 
 def _title(axes: "Axes", title: str, *, rows: int = 0) -> None:
     """Set a panel's title flush with its frame, with room for ``rows`` of small text below it."""
-    axes.set_title(title, loc="left", fontsize=_FONT_TITLE, fontweight="bold", color=_INK, pad=5 + _ROW * rows)
+    title_text = axes.set_title(
+        title, loc="left", fontsize=_FONT_TITLE, fontweight="bold", color=_INK, pad=5 + _ROW * rows
+    )
+    title_text.set_gid("title")
 
 
 def _legend(
@@ -324,18 +336,28 @@ def _legend(
         borderaxespad=0.25,
         borderpad=0.0,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     axes.add_artist(legend)
-    legend.set_clip_on(False)
+    legend.set_in_layout(False)
+    legend.set_gid(location)
 
 
-def _fitting(names: Sequence[str], width: float) -> list[str]:
-    """Return ``names`` cut so that they, with their swatches, fill at most about ``width`` points of a legend's row."""
-    labels: list[str] = []
-    for limit in range(24, 3, -1):
-        labels = [_plain(name, limit) for name in names]
-        if sum(0.62 * _FONT * len(label) + 34 for label in labels) <= width:
-            break
-    return labels
+def _shorten_legends(axes: "Axes") -> None:
+    """Cut the names in the legend beside a panel's title until it keeps clear of the title."""
+    from matplotlib.legend import Legend
+
+    for legend in axes.findobj(Legend):
+        if not isinstance(legend, Legend) or legend.get_gid() != "lower right":
+            continue
+        texts = legend.get_texts()
+        names = [text.get_text() for text in texts]
+        end = max(title.get_window_extent().x1 for title in axes.findobj(lambda artist: artist.get_gid() == "title"))
+        for limit in range(24, 2, -1):
+            for text, name in zip(texts, names, strict=True):
+                text.set_text(_plain(name, limit))
+            if legend.get_window_extent().x0 > end + 8:
+                break
 
 
 def _note(axes: "Axes", text: str, *, colour: str = _MUTED, size: float = 11.0) -> None:
@@ -411,6 +433,9 @@ def _curve(
     value = axis.sorted(value).astype(np.float64)
     spread = np.full_like(value, np.nan) if sigma is None else axis.sorted(sigma).astype(np.float64)
     x, y, s = axis.broken(value, spread)
+    if axis.x.size > _DENSE:
+        axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.22 * alpha)
+        x, y, s = axis.medians(value, spread)
     finite = np.isfinite(y)
     if not finite.any():
         return
@@ -421,8 +446,8 @@ def _curve(
     marker = 4.5 if many <= 40 else 2.6 if many <= 150 else 0.0
     if width < 1:
         marker *= 0.55
-    if many > 1000:
-        width = min(width, 0.9)
+    if 300 < axis.x.size <= _DENSE:
+        width *= 0.65
     axes.plot(x, y, color=colour, linestyle=style, linewidth=width, alpha=alpha, solid_joinstyle="round")
     if marker:
         axes.plot(x, y, color=colour, linestyle="none", marker="o", markersize=marker, markeredgewidth=0, alpha=alpha)
@@ -454,7 +479,12 @@ def _draw_rate(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: I
 
     _style(axes)
     several = len(series.lines) > 1
-    _title(axes, "SO₂ emission rate, total", rows=_title_rows(series))
+    title = "SO₂ emission rate, total"
+    if axis.x.size > _DENSE:
+        low, high = axis.data_limits
+        minutes = (high - low) * _SECONDS_PER_DAY / 60 / _INTERVALS
+        title += f": medians of {_digits(minutes, 2)} min, pairs faint"
+    _title(axes, title, rows=_title_rows(series))
     _label(axes, y="emission rate [kg s⁻¹]")
     handles: list[Artist] = []
     values, sigmas = [], []
@@ -478,10 +508,9 @@ def _draw_rate(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: I
     _value_limits(values, sigmas, axes)
     _legend(axes, handles, "lower left", (0.0, 1.0), columns=1)
     if several:
-        names = _fitting(series.lines[:4], 300)
         thin: list[Artist] = [
-            Line2D([], [], color=_MUTED, linewidth=1.0, linestyle=LINE_STYLES[i], label=name)
-            for i, name in enumerate(names)
+            Line2D([], [], color=_MUTED, linewidth=1.0, linestyle=LINE_STYLES[i], label=f"line {_plain(name)}")
+            for i, name in enumerate(series.lines[:4])
         ]
         _legend(axes, thin, "lower right", (1.0, 1.0), rise=_ROW * _title_rows(series))
     _second_scale(axes, TONNES_PER_DAY_PER_KG_PER_S, "emission rate [t d⁻¹]")
@@ -541,6 +570,7 @@ def _why_empty(reasons: IntStatus) -> str:
 
 def _draw_strip(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: IntStatus) -> None:
     """Draw one row for each method: pale where the total is valid, the reason's colour where it is missing."""
+    from matplotlib.collections import PolyCollection
     from matplotlib.patches import Patch
 
     for spine in axes.spines.values():
@@ -548,39 +578,53 @@ def _draw_strip(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: 
     count = len(series.speed_methods)
     axes.set_ylim(max(count, 1), 0)
     axes.tick_params(axis="both", length=0, labelsize=_FONT_SMALL)
+    axes.set_xlabel(" ", fontsize=_FONT, labelpad=13)  # room for the legend and the image's colour scale
     axes.set_yticks([m + 0.5 for m in range(count)], [_method_name(name) for name in series.speed_methods])
     for m, label in enumerate(axes.get_yticklabels()):
+        label.set_parse_math(False)
         label.set_color(_colour(METHOD_COLOURS, m))
-    if axis.x.size:
-        left, widths = axis.cells()
-        for m in range(count):
-            of_method = axis.sorted(reasons[:, m])
-            for status in sorted(set(of_method.tolist()), key=lambda s: s != EmissionStatus.OK):
-                here = of_method == status
-                valid = status == EmissionStatus.OK
-                colour = _VALID if valid else STATUS_COLOURS[EmissionStatus(status)]
-                axes.broken_barh(
-                    list(zip(left[here].tolist(), widths[here].tolist(), strict=True)),
-                    (m + 0.12, 0.76),
-                    facecolor=colour,
-                    edgecolor="none" if valid else colour,
-                    linewidth=0 if valid else 0.7,
-                    joinstyle="miter",
-                    antialiased=False,
-                )
+    for m in range(count if axis.x.size else 0):
+        left, widths, shares = _strip_cells(axis, axis.sorted(reasons[:, m]))
+        top = np.full(left.size, m + 0.12)
+        for status, share in shares.items():
+            here = share > 0
+            right, bottom = left + widths, top + 0.76 * share
+            corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+            colour = _VALID if status == EmissionStatus.OK else STATUS_COLOURS[status]
+            cells = np.stack([np.stack((x[here], y[here]), axis=-1) for x, y in corners], axis=1)
+            axes.add_collection(PolyCollection(list(cells), facecolors=colour, linewidths=0, antialiaseds=False))
+            top = top + 0.76 * share
     handles: list[Artist] = [Patch(facecolor=_VALID, label="valid")]
-    room = 78
+    room = 58
     missing = Counter(reasons[reasons != EmissionStatus.OK].tolist()).most_common()
     for shown, (status, number) in enumerate(missing):
         reason = EmissionStatus(status)
         text = f"{reason.name.lower().replace('_', ' ')} ({number})"
-        room -= len(text) + 5
+        room -= len(text) + 7
         if room < 0:
             handles.append(Patch(facecolor="none", label=f"and {len(missing) - shown} more"))
             break
         handles.append(Patch(facecolor=STATUS_COLOURS[reason], label=text))
     if axis.x.size:
         _legend(axes, handles, "upper left", (0.0, 0.0))
+
+
+def _strip_cells(
+    axis: _TimeAxis, reasons: npt.NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray, dict[EmissionStatus, FloatArray]]:
+    """Return left edges, widths, and of each status its share: a cell for each pair or, of many, for each interval."""
+    left, widths = axis.cells()
+    cell = np.arange(axis.x.size)
+    if axis.x.size > _DENSE:
+        edges = np.linspace(*axis.data_limits, _INTERVALS + 1)
+        cell = np.clip(np.searchsorted(edges, axis.x, side="right") - 1, 0, _INTERVALS - 1)
+        left, widths = edges[:-1], np.diff(edges)
+    number = np.bincount(cell, minlength=left.size)
+    shares = {
+        EmissionStatus(status): np.bincount(cell[reasons == status], minlength=left.size) / np.maximum(number, 1)
+        for status in sorted(set(reasons.tolist()))
+    }
+    return left, widths, shares
 
 
 def _draw_speed(axes: "Axes", series: EmissionSeries, axis: _TimeAxis) -> None:
@@ -606,16 +650,15 @@ def _draw_speed(axes: "Axes", series: EmissionSeries, axis: _TimeAxis) -> None:
                 band=0.20 if len(series.lines) == 1 else 0.13,
             )
     _value_limits(values, sigmas, axes)
-    methods = series.speed_methods[:6]
-    lines = series.lines[:4] if len(series.lines) > 1 else ()
-    names = _fitting([*(name.replace("_", " ") for name in methods), *lines], 410)
     handles: list[Artist] = [
-        Line2D([], [], color=_colour(METHOD_COLOURS, m), linewidth=2.0, label=names[m]) for m in range(len(methods))
+        Line2D([], [], color=_colour(METHOD_COLOURS, m), linewidth=2.0, label=_method_name(name))
+        for m, name in enumerate(series.speed_methods[:6])
     ]
-    handles += [
-        Line2D([], [], color=_MUTED, linewidth=1.2, linestyle=LINE_STYLES[i], label=names[len(methods) + i])
-        for i in range(len(lines))
-    ]
+    if len(series.lines) > 1:
+        handles += [
+            Line2D([], [], color=_MUTED, linewidth=1.2, linestyle=LINE_STYLES[i], label=_plain(name))
+            for i, name in enumerate(series.lines[:4])
+        ]
     _legend(axes, handles, "lower right", (1.0, 1.0))
     if not any(np.isfinite(value).any() for value in values):
         axes.set_yticks([])
@@ -623,8 +666,6 @@ def _draw_speed(axes: "Axes", series: EmissionSeries, axis: _TimeAxis) -> None:
 
 
 def _draw_amount(axes: "Axes", series: EmissionSeries, axis: _TimeAxis) -> None:
-    from matplotlib.lines import Line2D
-
     _style(axes)
     _title(axes, "Integrated column amount")
     _label(axes, y="amount [kg m⁻¹]")
@@ -639,20 +680,18 @@ def _draw_amount(axes: "Axes", series: EmissionSeries, axis: _TimeAxis) -> None:
         sigmas.append(sigma)
         _curve(axes, axis, value, sigma, colour, width=1.3)
     _value_limits(values, sigmas, axes)
-    _line_legend(axes, {name: _colour(LINE_COLOURS, i) for i, name in enumerate(series.lines)}, 350)
+    _line_legend(axes, {name: _colour(LINE_COLOURS, i) for i, name in enumerate(series.lines)})
     if not any(np.isfinite(value).any() for value in values):
         axes.set_yticks([])
         _note(axes, "no valid column amount")
 
 
-def _line_legend(axes: "Axes", colours: dict[str, str], width: float) -> None:
-    """Name up to six lines beside the panel's title, in up to ``width`` points."""
+def _line_legend(axes: "Axes", colours: dict[str, str]) -> None:
+    """Name up to six lines beside the panel's title."""
     from matplotlib.lines import Line2D
 
-    names = _fitting(list(colours)[:6], width)
     handles: list[Artist] = [
-        Line2D([], [], color=colour, linewidth=2.0, label=name)
-        for name, colour in zip(names, colours.values(), strict=False)
+        Line2D([], [], color=colour, linewidth=2.0, label=_plain(name)) for name, colour in list(colours.items())[:6]
     ]
     _legend(axes, handles, "lower right", (1.0, 1.0))
 
@@ -660,12 +699,23 @@ def _line_legend(axes: "Axes", colours: dict[str, str], width: float) -> None:
 # --- middle: the example image ------------------------------------------------------------------------------------
 
 
-def _draw_image(axes: "Axes", example: ExampleImage | None, lines: tuple[str, ...]) -> None:
-    _title(axes, "Apparent absorbance", rows=1)
+def _draw_image(axes: "Axes", scale: "Axes", example: ExampleImage | None, series: EmissionSeries) -> None:
+    rows = _title_rows(series)
+    _title(axes, "Apparent absorbance", rows=rows)
     if example is None:
+        scale.set_axis_off()
         _empty(axes, "no example image")
         return
-    figure = axes.get_figure(root=True)
+    subtitle = f"{example.time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    axes.annotate(
+        subtitle,
+        (0, 1),
+        (0, 5 + _ROW * (rows - 1)),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=_FONT,
+        color=_MUTED,
+    )
     usable = example.valid & np.isfinite(example.absorbance)
     low, high = 0.0, 0.1
     if usable.any():
@@ -678,34 +728,23 @@ def _draw_image(axes: "Axes", example: ExampleImage | None, lines: tuple[str, ..
     shown = axes.imshow(
         np.ma.masked_array(example.absorbance, ~usable), cmap="viridis", vmin=low, vmax=high, interpolation="nearest"
     )
-    axes.set_anchor("N")
+    axes.set_anchor("SW")
     axes.tick_params(labelsize=_FONT_SMALL, color="#9a9a9a", labelcolor=_MUTED, length=3)
     for spine in axes.spines.values():
         spine.set_color("#9a9a9a")
+    figure = axes.get_figure(root=True)
     if figure is not None:
-        bar = figure.colorbar(
-            shown, ax=axes, orientation="horizontal", extend="both", fraction=0.05, pad=0.02, aspect=40
-        )
-        bar.ax.tick_params(labelsize=_FONT_SMALL, color="#9a9a9a", labelcolor=_INK, length=2)
+        bar = figure.colorbar(shown, cax=scale, orientation="horizontal", extend="both", extendfrac=0.02)
         bar.outline.set_visible(False)
+        scale.tick_params(labelsize=_FONT_SMALL, color="#9a9a9a", labelcolor=_INK, length=2)
         masked = 100 * (1 - float(np.mean(usable)))
-        bar.set_label(
-            f"apparent absorbance (hatched: masked, {_digits(masked, 2)} % of the image)",
-            fontsize=_FONT_SMALL,
-            color=_MUTED,
-        )
-    _subtitle(axes, f"{example.time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        _label(scale, x=f"apparent absorbance; hatched: masked, {masked:.0f} % of the image")
+        scale.xaxis.label.set_in_layout(False)
     _draw_flow(axes, example, usable, low, high)
-    rows, columns = example.absorbance.shape
-    _draw_lines(axes, example, lines)
-    axes.set_xlim(-0.5, columns - 0.5)
-    axes.set_ylim(rows - 0.5, -0.5)
-
-
-def _subtitle(axes: "Axes", text: str) -> None:
-    axes.annotate(
-        text, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=_FONT, color=_MUTED
-    )
+    _draw_lines(axes, example, series.lines)
+    height, width = example.absorbance.shape
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
 
 
 def _draw_lines(axes: "Axes", example: ExampleImage, lines: tuple[str, ...]) -> None:
@@ -734,7 +773,8 @@ def _draw_lines(axes: "Axes", example: ExampleImage, lines: tuple[str, ...]) -> 
         name = axes.text(
             min(max(end[0], 0.1 * width), 0.9 * width),
             min(max(end[1], 0.05 * height), 0.95 * height),
-            _line_name(line.name),
+            _plain(line.name, 18 if len(example.lines) < 3 else 10),
+            parse_math=False,
             fontsize=_FONT,
             fontweight="bold",
             color="white",
@@ -782,12 +822,12 @@ def _draw_flow(axes: "Axes", example: ExampleImage, usable: BoolImage, low: floa
     nice = max(factor * 10.0**exponent for factor in (1, 2, 5) if factor * 10.0**exponent <= typical * (1 + 1e-9))
     axes.quiverkey(
         arrows,
-        0.80,
-        1.035,
+        0.97,
+        1.03,
         nice,
-        f"{nice:g} px s⁻¹",
+        f"apparent motion, {nice:g} px s⁻¹",
         coordinates="axes",
-        labelpos="E",
+        labelpos="W",
         labelsep=0.06,
         labelcolor=_MUTED,
         fontproperties={"size": _FONT},
@@ -802,8 +842,6 @@ def _block_sums(image: npt.NDArray[Any], step: int) -> FloatArray:
 
 
 def _draw_profiles(axes: "Axes", example: ExampleImage | None, lines: tuple[str, ...]) -> None:
-    from matplotlib.lines import Line2D
-
     _style(axes)
     _title(axes, "Column density along the lines")
     profiles = {} if example is None else example.profiles
@@ -812,7 +850,7 @@ def _draw_profiles(axes: "Axes", example: ExampleImage | None, lines: tuple[str,
         return
     highest = max(float(np.nanmax(np.abs(column))) for column, _ in profiles.values() if np.isfinite(column).any())
     exponent, factor = _power_of_ten(highest)
-    handles: list[Artist] = []
+    colours: dict[str, str] = {}
     low = high = 0.0
     for number, (name, (column, length_m)) in enumerate(profiles.items()):
         colour = _colour(LINE_COLOURS, lines.index(name) if name in lines else number)
@@ -820,7 +858,7 @@ def _draw_profiles(axes: "Axes", example: ExampleImage | None, lines: tuple[str,
         y = column / factor
         axes.plot(x, y, color=colour, linewidth=1.4)
         axes.fill_between(x, 0, y, color=colour, alpha=0.10, linewidth=0)
-        handles.append(Line2D([], [], color=colour, linewidth=2.0, label=_line_name(name)))
+        colours[name] = colour
         finite = y[np.isfinite(y)]
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
@@ -828,7 +866,7 @@ def _draw_profiles(axes: "Axes", example: ExampleImage | None, lines: tuple[str,
     room = 0.06 * max(high - low, 1e-9)
     axes.set_ylim(low - room, high + room)
     axes.margins(x=0.01)
-    _legend(axes, handles[:4], location="lower right", anchor=(1.0, 1.0), columns=min(len(handles), 4))
+    _line_legend(axes, colours)
     _label(axes, x="distance along the line [m]", y=f"column density [{exponent} molecules cm⁻²]")
     _second_scale(axes, factor / MOLEC_CM2_PER_PPM_M, "[ppm m]")
 
@@ -876,39 +914,47 @@ def _draw_calibration(axes: "Axes", calibration: CalibrationSummary | None) -> N
             zorder=4,
         )
         handles.append(Line2D([], [], color=_INK, marker="o", linestyle="none", markersize=5, label="gas cells"))
-    _legend(axes, handles, location="lower right", anchor=(1.0, 1.0), columns=max(len(handles), 1))
+    _legend(axes, handles, "lower right", (1.0, 1.0))
     _label(axes, x="apparent absorbance", y=f"column density [{exponent} molecules cm⁻²]")
 
 
-def _write_warnings(canvas: "FigureCanvasAgg", axes: "Axes", calibration: CalibrationSummary | None) -> None:
-    """Write the fit's description, and its warnings in red, into the corner that a rising curve leaves free."""
+def _write_calibration(canvas: "FigureCanvasAgg", axes: "Axes", calibration: CalibrationSummary | None) -> None:
+    """Write the warnings and the fit's description into the two corners that a rising curve leaves free."""
     if calibration is None:
         return
-    box = axes.get_window_extent()
-    writer = _Writer(canvas, axes, left=6, top=4, width=0.62 * box.width * 72 / DPI, bottom=0.0)
-    writer.paragraph(calibration.description, _MUTED, _FONT_SMALL, lines=4)
-    for warning in calibration.warnings[:3]:
-        writer.skip(2)
-        writer.paragraph(warning, _ALERT, _FONT_SMALL, lines=4)
+    writer = _Writer(canvas, axes, share=0.6, inset=6)
+    for number, warning in enumerate(calibration.warnings):
+        if writer.y > 0.36 * writer.height:
+            more = len(calibration.warnings) - number
+            writer.paragraph(f"and {more} more warning{'s' if more > 1 else ''}", _ALERT, _FONT_SMALL, lines=1)
+            break
+        writer.paragraph(warning, _ALERT, _FONT_SMALL, lines=3)
+        writer.skip(3)
+    writer = _Writer(canvas, axes, share=0.6, inset=6)
+    lines = writer.wrap(calibration.description, writer.width, _FONT_SMALL, "normal", 5)
+    writer.skip(writer.height - 1.32 * _FONT_SMALL * len(lines) - 6)
+    writer.paragraph(calibration.description, _MUTED, _FONT_SMALL, lines=5, align="right")
 
 
 def _write_header(
-    canvas: "FigureCanvasAgg", axes: "Axes", series: EmissionSeries, volcano: str, site_name: str
+    canvas: "FigureCanvasAgg", axes: "Axes", below: "Axes", series: EmissionSeries, volcano: str, site_name: str
 ) -> None:
-    """Write whose run it is at the left, and what came out of it at the right."""
-    box = axes.get_window_extent()
-    width, height = box.width * 72 / DPI, box.height * 72 / DPI
+    """Write whose run it is at the left, and what came out of it at the right, in line with the panel ``below``."""
     count = min(len(series.speed_methods), 3)
-    block = 178.0
-    title = _Writer(canvas, axes, left=0, top=0, width=width - count * block - 20, bottom=0.0)
+    page, column = axes.get_window_extent(), below.get_window_extent()
+    block = 172.0
+    first = (column.x0 - page.x0) * 72 / DPI - (count - 1) * block
+    title = _Writer(canvas, axes)
+    title.width = first - 20
     title.paragraph(volcano, _INK, 22, weight="bold", lines=1)
     title.skip(2)
     title.paragraph(f"{site_name}  ·  {_period(series)}", _MUTED, 11, lines=1)
     for m in range(count):
-        _write_result(canvas, axes, series, m, width - (count - m) * block, block - 14)
+        result = _Writer(canvas, axes, inset=first + m * block)
+        result.width = block - 14
+        _write_result(result, series, m)
     axes.axhline(0.0, color=_RULE, linewidth=1.0, clip_on=False)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, height)
+    axes.set_ylim(0, 1)
 
 
 def _period(series: EmissionSeries) -> str:
@@ -922,74 +968,61 @@ def _period(series: EmissionSeries) -> str:
     return f"{first:%Y-%m-%d %H:%M:%S} to {end} UTC  ·  {pairs}"
 
 
-def _write_result(
-    canvas: "FigureCanvasAgg", axes: "Axes", series: EmissionSeries, m: int, left: float, width: float
-) -> None:
+def _write_result(writer: "_Writer", series: EmissionSeries, m: int) -> None:
+    """Write a method's mean as a headline, and of how many pairs it is."""
     value = series.total_emission_rate_kg_s[:, m]
-    finite = value[np.isfinite(value)]
-    writer = _Writer(canvas, axes, left=left, top=1, width=width, bottom=0.0)
-    colour = _colour(METHOD_COLOURS, m)
-    writer.paragraph(f"mean, {series.speed_methods[m].replace('_', ' ')}", colour, _FONT, weight="bold", lines=1)
-    if not finite.size:
-        writer.paragraph("no valid value", _ALERT, 14, weight="bold", lines=1)
-    else:
-        mean = float(finite.mean())
+    mean, valid = _mean(value), int(np.isfinite(value).sum())
+    writer.y = 1.0
+    name = series.speed_methods[m].replace("_", " ")
+    writer.paragraph(f"mean, {name}", _colour(METHOD_COLOURS, m), _FONT, weight="bold", lines=1)
+    share = f"{valid} of {value.size} pairs valid"
+    if valid:
         writer.paragraph(f"{_digits(mean)} kg s⁻¹", _INK, 15, weight="bold", lines=1)
-    share = f"{finite.size} of {value.size} pairs valid"
-    if finite.size:
         share = f"{_digits(mean * TONNES_PER_DAY_PER_KG_PER_S)} t d⁻¹  ·  {share}"
+    else:
+        writer.paragraph("no valid value", _ALERT, 15, weight="bold", lines=1)
     writer.paragraph(share, _MUTED, _FONT_SMALL, lines=1)
 
 
-def _write_text(
+def _write_words(
     canvas: "FigureCanvasAgg",
     axes: "Axes",
     series: EmissionSeries,
     reasons: IntStatus,
     summary: Sequence[tuple[str, str]],
 ) -> None:
-    """Write the summary as a table of two columns, then why totals are missing, then the quality flags."""
-    box = axes.get_window_extent()
-    width, height = box.width * 72 / DPI, box.height * 72 / DPI
-    missing = Counter(reasons[reasons != EmissionStatus.OK].tolist()).most_common()
-    flags = [
-        (flag, int(np.count_nonzero(np.asarray(series.quality_flags) & int(flag))))
-        for flag in QualityFlag
-        if np.any(np.asarray(series.quality_flags) & int(flag))
+    """Write the summary as a table, why totals are missing, and the quality flags; the summary gives way first."""
+    writer = _Writer(canvas, axes)
+    missing = [
+        (STATUS_COLOURS[EmissionStatus(status)], count, STATUS_TEXT[EmissionStatus(status)])
+        for status, count in Counter(reasons[reasons != EmissionStatus.OK].tolist()).most_common()
     ]
-    writer = _Writer(canvas, axes, left=0, top=-18, width=width, bottom=height)
+    set_flags = [
+        (None, int(np.count_nonzero(series.quality_flags & int(flag))), QUALITY_TEXT[flag])
+        for flag in QualityFlag
+        if flag
+    ]
+    flags = sorted((item for item in set_flags if item[1]), key=lambda item: -item[1])
+    below = 24 + writer.height_of(missing, 5) + (24 + writer.height_of(flags, 3) if flags else 0)
+
+    writer.y = -(5 + _ROW * _title_rows(series) + 0.80 * _FONT_TITLE)
     writer.paragraph("Summary", _INK, _FONT_TITLE, weight="bold", lines=1)
     writer.skip(4)
-    reserved = 24 + 12 * min(2 * len(missing), 6) + (20 + 12 * min(len(flags), 3) if flags else 0)
-    rows = list(summary)
-    while rows:
-        label, value = rows[0]
-        if writer.y + reserved > height - 12 and len(rows) > 1:
-            writer.paragraph(f"and {len(rows)} more", _MUTED, _FONT, lines=1)
-            break
-        writer.row(label, value)
-        rows.pop(0)
+    writer.table(summary, writer.height + 16 - below)
     writer.skip(9)
-    valid = int(np.count_nonzero(reasons == EmissionStatus.OK))
-    writer.paragraph(f"Missing totals: {reasons.size - valid} of {reasons.size}", _INK, _FONT, weight="bold", lines=1)
+    count = int(np.count_nonzero(reasons != EmissionStatus.OK))
+    writer.paragraph(f"Missing totals: {count} of {reasons.size}", _INK, _FONT, weight="bold", lines=1)
     writer.skip(2)
-    for status, count in missing:
-        reason = EmissionStatus(status)
-        if not writer.item(STATUS_COLOURS[reason], str(count), STATUS_TEXT[reason]):
-            break
+    writer.items(missing, 5)
     if flags:
-        writer.skip(7)
-        writer.paragraph("Quality flags: pairs", _INK, _FONT, weight="bold", lines=1)
+        writer.skip(9)
+        writer.paragraph(f"Quality flags, of {len(series.times)} pairs", _INK, _FONT, weight="bold", lines=1)
         writer.skip(2)
-        for flag, count in flags:
-            if not writer.item(None, str(count), str(flag.name).lower().replace("_", " ")):
-                break
+        writer.items(flags, 3)
 
 
 def _write_footer(canvas: "FigureCanvasAgg", axes: "Axes") -> None:
-    box = axes.get_window_extent()
-    writer = _Writer(canvas, axes, left=0, top=0, width=box.width * 72 / DPI, bottom=0.0)
-    writer.paragraph(
+    _Writer(canvas, axes).paragraph(
         "All uncertainties are 1 sigma. Bands: random part. Dots with whiskers at the right end of the emission rate: "
         "mean and typical systematic part. Curves break where values are missing; the strip below says why.",
         _MUTED,
@@ -998,62 +1031,97 @@ def _write_footer(canvas: "FigureCanvasAgg", axes: "Axes") -> None:
     )
 
 
+Item = tuple[str | None, int, str]
+"""The colour of its square (or none), count and text of a counted item."""
+
+
 class _Writer:
     """Sets text from the top of a panel downwards, wrapped by its measured width. Lengths are points."""
 
-    def __init__(
-        self, canvas: "FigureCanvasAgg", axes: "Axes", *, left: float, top: float, width: float, bottom: float
-    ) -> None:
+    def __init__(self, canvas: "FigureCanvasAgg", axes: "Axes", *, share: float = 1.0, inset: float = 0.0) -> None:
+        """Start ``inset`` from the panel's edge, for lines as wide as ``share`` of the panel."""
         self._renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
         self._axes = axes
-        self._left = left
-        self._width = width
-        self._bottom = bottom
-        self.y = top
+        self._inset = inset
+        box = axes.get_window_extent()
+        self.width = share * box.width * 72 / DPI
+        self.height = box.height * 72 / DPI
+        self.y = min(inset, 4.0)
 
     def skip(self, points: float) -> None:
         """Leave room."""
         self.y += points
 
-    def paragraph(self, text: str, colour: str, size: float, *, weight: str = "normal", lines: int) -> None:
+    def paragraph(
+        self,
+        text: str,
+        colour: str,
+        size: float,
+        *,
+        weight: str = "normal",
+        lines: int,
+        align: Literal["left", "right"] = "left",
+    ) -> None:
         """Write up to ``lines`` lines; what does not fit ends in an ellipsis."""
-        for line in self._wrap(text, self._width, size, weight, lines):
-            self._put(0, line, colour, size, weight)
+        for line in self.wrap(text, self.width, size, weight, lines):
+            self._put(0, line, colour, size, weight, align)
             self.y += 1.32 * size
 
-    def row(self, label: str, value: str) -> None:
-        """Write a label and, in the column beside it, its value."""
-        column = 0.37 * self._width
-        left = self._wrap(label, column - 8, _FONT, "normal", 2)
-        right = self._wrap(value, self._width - column, _FONT, "normal", 2)
-        for i in range(max(len(left), len(right))):
-            if i < len(left):
-                self._put(0, left[i], _MUTED, _FONT)
-            if i < len(right):
-                self._put(column, right[i], _INK, _FONT)
-            self.y += 1.32 * _FONT
-        self.skip(2.2)
+    def table(self, rows: Sequence[tuple[str, str]], bottom: float) -> None:
+        """Write rows of a label and a value, as many as end above ``bottom``, and say how many do not."""
+        labels = [self.wrap(label, 0.4 * self.width, _FONT, "normal", 1) for label, _ in rows]
+        column = 12 + max((self._measure(text, _FONT, "normal") for label in labels for text in label), default=0.0)
+        for number, (label, (_, value)) in enumerate(zip(labels, rows, strict=True)):
+            values = self.wrap(value, self.width - column, _FONT, "normal", 2)
+            height = 1.32 * _FONT * max(len(values), 1) + 2.2
+            left = len(rows) - number
+            if self.y + height + (0 if left == 1 else 1.32 * _FONT) > bottom:
+                self.paragraph(f"and {left} more", _MUTED, _FONT, lines=1)
+                return
+            for i in range(max(len(values), 1)):
+                self._put(0, label[i] if i < len(label) else "", _MUTED, _FONT)
+                self._put(column, values[i] if i < len(values) else "", _INK, _FONT)
+                self.y += 1.32 * _FONT
+            self.skip(2.2)
 
-    def item(self, colour: str | None, count: str, text: str) -> bool:
-        """Write a counted item with a square of ``colour``; return False, and an ellipsis, if no room is left."""
-        lines = self._wrap(text, self._width - 44, _FONT_SMALL, "normal", 2)
-        if self.y + 1.32 * _FONT_SMALL * len(lines) > self._bottom:
-            self._put(0, "…", _MUTED, _FONT)
-            return False
-        if colour is not None:
-            self._put(0, "■", colour, _FONT)
-        self._put(38, count, _INK, _FONT_SMALL, align="right")
-        for line in lines:
-            self._put(44, line, _INK, _FONT_SMALL)
+    def items(self, items: Sequence[Item], limit: int) -> None:
+        """Write the first ``limit`` counted items, and how many more there are."""
+        for colour, count, text in items[:limit]:
+            if colour is not None:
+                self._put(0, "■", colour, _FONT)
+            self._put(self._text_left - 6, str(count), _INK, _FONT_SMALL, align="right")
+            for line in self._item_lines(text):
+                self._put(self._text_left, line, _INK, _FONT_SMALL)
+                self.y += 1.32 * _FONT_SMALL
+            self.skip(1.5)
+        if len(items) > limit:
+            self._put(self._text_left, f"and {len(items) - limit} more", _MUTED, _FONT_SMALL)
             self.y += 1.32 * _FONT_SMALL
-        self.skip(1.5)
-        return True
 
-    def _put(self, x: float, text: str, colour: str, size: float, weight: str = "normal", align: str = "left") -> None:
+    def height_of(self, items: Sequence[Item], limit: int) -> float:
+        """Return the height that ``items`` will take."""
+        lines = sum(len(self._item_lines(text)) for _, _, text in items[:limit]) + (len(items) > limit)
+        return 1.32 * _FONT_SMALL * lines + 1.5 * len(items[:limit])
+
+    _text_left = 46.0
+
+    def _item_lines(self, text: str) -> list[str]:
+        return self.wrap(text, self.width - self._text_left, _FONT_SMALL, "normal", 2)
+
+    def _put(
+        self,
+        x: float,
+        text: str,
+        colour: str,
+        size: float,
+        weight: str = "normal",
+        align: Literal["left", "right"] = "left",
+    ) -> None:
+        at_edge = align == "right" and x == 0
         self._axes.annotate(
             text,
-            (0, 1),
-            (self._left + x, -self.y),
+            (1 if at_edge else 0, 1),
+            (-self._inset if at_edge else self._inset + x, -self.y),
             xycoords="axes fraction",
             textcoords="offset points",
             ha=align,
@@ -1061,18 +1129,19 @@ class _Writer:
             fontsize=size,
             fontweight=weight,
             color=colour,
+            parse_math=False,
             annotation_clip=False,
         ).set_in_layout(False)
 
-    def _wrap(self, text: str, width: float, size: float, weight: str, lines: int) -> list[str]:
+    def _measure(self, text: str, size: float, weight: str) -> float:
         from matplotlib.font_manager import FontProperties
 
         font = FontProperties(size=size, weight=weight)
+        return float(self._renderer.get_text_width_height_descent(text, font, ismath=False)[0]) * 72 / DPI
 
-        def measure(candidate: str) -> float:
-            return float(self._renderer.get_text_width_height_descent(candidate, font, ismath=False)[0]) * 72 / DPI
-
-        return wrap_text(_plain(text), width, measure, lines)
+    def wrap(self, text: str, width: float, size: float, weight: str, lines: int) -> list[str]:
+        """Return ``text`` in up to ``lines`` lines of at most ``width``."""
+        return wrap_text(_plain(text), width, lambda part: self._measure(part, size, weight), lines)
 
 
 def wrap_text(text: str, width: float, measure: Callable[[str], float], lines: int) -> list[str]:

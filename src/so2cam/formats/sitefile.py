@@ -121,7 +121,8 @@ def _parse_toml(data: bytes, path: Path) -> dict[str, Any]:
 
 def _validate(document: Mapping[str, Any], path: Path) -> Site:
     try:
-        return Site.model_validate(document)
+        # Strict, and through JSON, where lists are tuples: a text or a true/false is never taken for a number.
+        return Site.model_validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
         problems = [_locate(_translate(detail), document) for detail in error.errors(include_url=False)]
     raise _as_error(problems, path)

@@ -99,7 +99,7 @@ def test_byte_order_mark_of_windows_editors(tmp_path: Path) -> None:
         ("lines.1.start", [1.0, 2.0, 3.0], "lines[1].start", "at most 2 entries"),
         ("lines.1.start", "here", "lines[1].start", "must be a list"),
         ("lines.1.start", [1.0, 900.0], "lines[1].start", "outside the image of 648 x 486"),
-        ("lines.1.start", [1.0, float("nan")], "lines[1].start", "outside the image"),
+        ("lines.1.start", [1.0, float("nan")], "lines[1].start[1]", "finite"),
         ("lines.1.start", [308.0, 60.0], "lines[1]", "1.0 px long"),
         ("lines.1.end", ..., "lines[1]", "give start, end and normal, or file"),
         ("lines.1.name", "young", "lines", "two lines are called 'young'"),
