@@ -105,8 +105,8 @@ def write_quicklook(
         6,
         3,
         figure=figure,
-        width_ratios=(7.1, 5.1, 3.8),
-        height_ratios=(0.78, 3.9, 0.15 * min(methods, 6), 1.6, 1.6, 0.12),
+        width_ratios=(6.95, 5.35, 3.7),
+        height_ratios=(0.78, 3.65, 0.15 * min(methods, 6), 1.7, 1.7, 0.12),
     )
     header = figure.add_subplot(grid[0, :])
     rate = figure.add_subplot(grid[1, 0])
@@ -139,8 +139,9 @@ def write_quicklook(
         _shorten_legends(panel)
     _write_header(canvas, header, words, series, volcano, site_name)
     _write_words(canvas, words, series, reasons, summary)
+    _write_strip_key(canvas, strip, image, reasons)
     _write_calibration(canvas, cells, calibration)
-    _write_footer(canvas, footer)
+    _write_footer(canvas, footer, axis)
     try:
         figure.savefig(path, format="png", metadata={"Title": f"so2cam quicklook, {site_name}"})
     except OSError as error:
@@ -443,7 +444,7 @@ def _curve(
     after = np.concatenate((finite[1:], [False]))
     alone = finite & ~before & ~after
     many = np.count_nonzero(finite)
-    marker = 4.5 if many <= 40 else 2.6 if many <= 150 else 0.0
+    marker = 4.5 if many <= 40 else 2.6 if axis.x.size <= 150 else 0.0
     if width < 1:
         marker *= 0.55
     if 300 < axis.x.size <= _DENSE:
@@ -466,7 +467,12 @@ def _curve(
         axes.fill_between(x, y - s, y + s, color=colour, alpha=band, linewidth=0)
         bars = alone & np.isfinite(s)
         axes.vlines(
-            x[bars], y[bars] - s[bars], y[bars] + s[bars], color=colour, alpha=min(1.0, 2.2 * band), linewidth=2.4
+            x[bars],
+            y[bars] - s[bars],
+            y[bars] + s[bars],
+            color=colour,
+            alpha=min(1.0, 2.2 * band),
+            linewidth=2.4 if marker else 0.8,
         )
 
 
@@ -479,12 +485,7 @@ def _draw_rate(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: I
 
     _style(axes)
     several = len(series.lines) > 1
-    title = "SO₂ emission rate, total"
-    if axis.x.size > _DENSE:
-        low, high = axis.data_limits
-        minutes = (high - low) * _SECONDS_PER_DAY / 60 / _INTERVALS
-        title += f": medians of {_digits(minutes, 2)} min, pairs faint"
-    _title(axes, title, rows=_title_rows(series))
+    _title(axes, "SO₂ emission rate, total", rows=_title_rows(series))
     _label(axes, y="emission rate [kg s⁻¹]")
     handles: list[Artist] = []
     values, sigmas = [], []
@@ -555,7 +556,7 @@ def _rate_label(series: EmissionSeries, m: int, method: str) -> str:
     systematic = _typical(series.total_systematic_uncertainty_kg_s[:, m])
     return (
         f"{name}: mean {_digits(_mean(value))}, median {_digits(_typical(value))} kg s⁻¹;  "
-        f"typically ± {_digits(random, 2)} random, ± {_digits(systematic, 2)} systematic"
+        f"± {_digits(random, 2)} random, ± {_digits(systematic, 2)} systematic"
     )
 
 
@@ -564,14 +565,14 @@ def _why_empty(reasons: IntStatus) -> str:
     lines = ["No valid emission rate in this run"]
     if counts:
         status, count = counts.most_common(1)[0]
-        lines.append(f"{count} of {reasons.size} totals: {STATUS_TEXT[EmissionStatus(status)]}")
+        text = f"{count} of {reasons.size} totals: {STATUS_TEXT[EmissionStatus(status)]}"
+        lines += wrap_text(text, 52, len, 3)
     return "\n".join(lines)
 
 
 def _draw_strip(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: IntStatus) -> None:
     """Draw one row for each method: pale where the total is valid, the reason's colour where it is missing."""
     from matplotlib.collections import PolyCollection
-    from matplotlib.patches import Patch
 
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -579,11 +580,14 @@ def _draw_strip(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: 
     axes.set_ylim(max(count, 1), 0)
     axes.tick_params(axis="both", length=0, labelsize=_FONT_SMALL)
     axes.set_xlabel(" ", fontsize=_FONT, labelpad=13)  # room for the legend and the image's colour scale
+    if axis.x.size == 0:
+        axes.set_yticks([])
+        return
     axes.set_yticks([m + 0.5 for m in range(count)], [_method_name(name) for name in series.speed_methods])
     for m, label in enumerate(axes.get_yticklabels()):
         label.set_parse_math(False)
         label.set_color(_colour(METHOD_COLOURS, m))
-    for m in range(count if axis.x.size else 0):
+    for m in range(count):
         left, widths, shares = _strip_cells(axis, axis.sorted(reasons[:, m]))
         top = np.full(left.size, m + 0.12)
         for status, share in shares.items():
@@ -594,19 +598,6 @@ def _draw_strip(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: 
             cells = np.stack([np.stack((x[here], y[here]), axis=-1) for x, y in corners], axis=1)
             axes.add_collection(PolyCollection(list(cells), facecolors=colour, linewidths=0, antialiaseds=False))
             top = top + 0.76 * share
-    handles: list[Artist] = [Patch(facecolor=_VALID, label="valid")]
-    room = 58
-    missing = Counter(reasons[reasons != EmissionStatus.OK].tolist()).most_common()
-    for shown, (status, number) in enumerate(missing):
-        reason = EmissionStatus(status)
-        text = f"{reason.name.lower().replace('_', ' ')} ({number})"
-        room -= len(text) + 7
-        if room < 0:
-            handles.append(Patch(facecolor="none", label=f"and {len(missing) - shown} more"))
-            break
-        handles.append(Patch(facecolor=STATUS_COLOURS[reason], label=text))
-    if axis.x.size:
-        _legend(axes, handles, "upper left", (0.0, 0.0))
 
 
 def _strip_cells(
@@ -822,7 +813,7 @@ def _draw_flow(axes: "Axes", example: ExampleImage, usable: BoolImage, low: floa
     nice = max(factor * 10.0**exponent for factor in (1, 2, 5) if factor * 10.0**exponent <= typical * (1 + 1e-9))
     axes.quiverkey(
         arrows,
-        0.97,
+        0.955,
         1.03,
         nice,
         f"apparent motion, {nice:g} px s⁻¹",
@@ -843,7 +834,7 @@ def _block_sums(image: npt.NDArray[Any], step: int) -> FloatArray:
 
 def _draw_profiles(axes: "Axes", example: ExampleImage | None, lines: tuple[str, ...]) -> None:
     _style(axes)
-    _title(axes, "Column density along the lines")
+    _title(axes, "Column density")
     profiles = {} if example is None else example.profiles
     if not any(np.isfinite(column).any() for column, _ in profiles.values()):
         _empty(axes, "no column density" if profiles else "no example image")
@@ -1021,14 +1012,31 @@ def _write_words(
         writer.items(flags, 3)
 
 
-def _write_footer(canvas: "FigureCanvasAgg", axes: "Axes") -> None:
-    _Writer(canvas, axes).paragraph(
-        "All uncertainties are 1 sigma. Bands: random part. Dots with whiskers at the right end of the emission rate: "
-        "mean and typical systematic part. Curves break where values are missing; the strip below says why.",
-        _MUTED,
-        _FONT_SMALL,
-        lines=1,
+def _write_strip_key(canvas: "FigureCanvasAgg", axes: "Axes", right: "Axes", reasons: IntStatus) -> None:
+    """Name the colours of the strip below it, the most frequent first, as many as fit left of the panel ``right``."""
+    if reasons.size == 0:
+        return
+    writer = _Writer(canvas, axes)
+    writer.y = writer.height + 3.5
+    writer.width = (right.get_window_extent().x0 - axes.get_window_extent().x0) * 72 / DPI - 8
+    missing = Counter(reasons[reasons != EmissionStatus.OK].tolist()).most_common()
+    entries = [(_VALID, f"valid ({reasons.size - sum(count for _, count in missing)})")]
+    for status, count in missing:
+        reason = EmissionStatus(status)
+        entries.append((STATUS_COLOURS[reason], f"{reason.name.lower().replace('_', ' ')} ({count})"))
+    writer.key(entries)
+
+
+def _write_footer(canvas: "FigureCanvasAgg", axes: "Axes", axis: _TimeAxis) -> None:
+    text = (
+        "All uncertainties are 1 sigma. Bands: random part. Dots with whiskers right of the emission rate: mean and "
+        "typical systematic part. Curves break where values are missing; the strip below says why."
     )
+    if axis.x.size > _DENSE:
+        low, high = axis.data_limits
+        minutes = (high - low) * _SECONDS_PER_DAY / 60 / _INTERVALS
+        text += f" Faint: pairs; strong: medians of {_digits(minutes, 2)} min."
+    _Writer(canvas, axes).paragraph(text, _MUTED, _FONT_SMALL, lines=1)
 
 
 Item = tuple[str | None, int, str]
@@ -1097,6 +1105,19 @@ class _Writer:
         if len(items) > limit:
             self._put(self._text_left, f"and {len(items) - limit} more", _MUTED, _FONT_SMALL)
             self.y += 1.32 * _FONT_SMALL
+
+    def key(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Write squares of a colour with their names side by side, and how many more there are."""
+        x = 0.0
+        for number, (colour, text) in enumerate(entries):
+            width = 24 + self._measure(text, _FONT, "normal")
+            rest = 0.0 if number == len(entries) - 1 else 52.0
+            if x + width + rest > self.width:
+                self._put(x, f"and {len(entries) - number} more", _MUTED, _FONT)
+                return
+            self._put(x, "■", colour, _FONT + 1)
+            self._put(x + 11, text, _INK, _FONT)
+            x += width
 
     def height_of(self, items: Sequence[Item], limit: int) -> float:
         """Return the height that ``items`` will take."""

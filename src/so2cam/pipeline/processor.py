@@ -263,8 +263,11 @@ class Processor:
         lag = self._lag(records, settings.lines)
         normal = np.add(upstream.line.normal, downstream.line.normal)
         normal = normal / np.hypot(*normal)
-        distance = self._line_distance_m(records, upstream, downstream, normal)
+        distance, spread = self._line_distance_m(records, upstream, downstream, normal)
         speed, sigma = speed_from_lag(lag, distance)
+        # Where the lines are not parallel, parts of the plume pass them with different lags, and which of them
+        # the correlation follows is not known: half the spread of their distances is added.
+        sigma = _root_sum((sigma, 0.5 * speed * spread / distance))
         for record in records:
             self._set_lag_emissions(record, lag.status, speed, sigma, (float(normal[0]), float(normal[1])))
 
@@ -286,8 +289,11 @@ class Processor:
         upstream: LineSamples,
         downstream: LineSamples,
         normal: npt.NDArray[np.float64],
-    ) -> float:
-        """Mean distance [m] from the upstream to the downstream line along ``normal``, weighted by the plume."""
+    ) -> tuple[float, float]:
+        """Mean distance [m] from the upstream to the downstream line along ``normal``, and its spread, 1 sigma.
+
+        Both are weighted by the plume's columns.
+        """
         weight = np.zeros(upstream.x.size)
         for record in records:
             columns = record.lines[upstream.line.name].columns
@@ -295,13 +301,14 @@ class Processor:
                 weight += columns.column
         weight = np.maximum(weight, 0)
         if not weight.any():
-            return _NAN
+            return _NAN, _NAN
         start, end = np.array(downstream.line.start), np.array(downstream.line.end)
         across = np.array([-(end - start)[1], (end - start)[0]])
         points = np.stack([upstream.x, upstream.y], axis=-1)
         pixels = ((start - points) @ across) / float(normal @ across)
         metres = pixels * 0.5 * (upstream.normal_step_m.mean() + downstream.normal_step_m.mean())
-        return float(np.sum(weight * metres) / np.sum(weight))
+        mean = float(np.sum(weight * metres) / np.sum(weight))
+        return mean, float(np.sqrt(np.sum(weight * (metres - mean) ** 2) / np.sum(weight)))
 
     def _set_lag_emissions(
         self, record: PairRecord, status: EmissionStatus, speed: float, sigma: float, normal: tuple[float, float]

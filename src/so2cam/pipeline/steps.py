@@ -170,6 +170,7 @@ def lines_at_plume(site: Site) -> tuple[LineSamples, ...]:
         vent_distance_m=site.plume_plane.vent_distance_uncertainty_m,
         view_azimuth_rad=float(np.radians(site.camera.view.azimuth_uncertainty_deg)),
         plane_azimuth_rad=float(np.radians(site.plume_plane.orientation_uncertainty_deg)),
+        view_elevation_rad=float(np.radians(site.camera.view.elevation_uncertainty_deg)),
     )
     camera, plane = camera_model(site), plume_plane(site)
     return tuple(line_samples(line, camera, plane, uncertainty) for line in site.plume_lines)

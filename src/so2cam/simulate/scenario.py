@@ -47,7 +47,7 @@ class LineLayout(Table):
     upstream_distance_m: Positive = Field(default=680.0, description="from the vent, along the axis")
     separation_m: Positive = Field(default=200.0, description="between the two lines' centres")
     length_px: float = Field(default=230.0, ge=20)
-    downstream_obliquity_deg: float = Field(default=15.0, ge=-40, le=40, description="from perpendicular to the axis")
+    downstream_obliquity_deg: float = Field(default=3.0, ge=-40, le=40, description="from perpendicular to the axis")
 
 
 class Viewpoint(Table):

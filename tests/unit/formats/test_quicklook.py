@@ -34,13 +34,14 @@ def make_series(
     missing: float = 0.1,
     cadence_s: float = 4.0,
     gap_at: int | None = None,
+    gap_s: float = 600.0,
 ) -> EmissionSeries:
     """A run as it may come out: noise on a slow puffing, cross-correlation constant in its windows."""
     rng = np.random.default_rng(7)
     t, n_lines, n_methods = pairs, len(lines), len(methods)
     seconds = cadence_s * np.arange(t)
     if gap_at is not None:
-        seconds[gap_at:] += 60 * cadence_s
+        seconds[gap_at:] += gap_s
     puffing = 1 + 0.35 * np.sin(seconds / 190) + 0.2 * np.sin(seconds / 47)
     amount = np.stack([(0.13 - 0.02 * i) * puffing * rng.normal(1, 0.05, t) for i in range(n_lines)], axis=1)
     speed = np.empty((t, n_lines, n_methods))

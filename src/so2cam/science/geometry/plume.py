@@ -32,6 +32,7 @@ class DistanceUncertainty:
     vent_distance_m: float
     view_azimuth_rad: float
     plane_azimuth_rad: float
+    view_elevation_rad: float = 0.0
 
 
 def vent_direction(
@@ -63,8 +64,8 @@ def plume_distance_uncertainty_m(
 ) -> FloatArray:
     """Return 1 sigma [m] of the distance to the plume at pixels (x, y), by propagation of its inputs.
 
-    Distance to the vent, viewing azimuth (which turns camera and plane together) and the plane's own azimuth
-    (the true direction of the plume) are independent; each enters by half the difference of the distances at
+    Distance to the vent, viewing azimuth (which turns camera and plane together), viewing elevation and the
+    plane's own azimuth (the true direction of the plume) are independent; each enters by half the difference of the distances at
     plus and minus one sigma. NaN stays NaN.
     """
 
@@ -83,9 +84,14 @@ def plume_distance_uncertainty_m(
         (camera, replace(plane, vent_distance_m=plane.vent_distance_m - shift)),
     )
     by_view = half_difference(turned(uncertainty.view_azimuth_rad), turned(-uncertainty.view_azimuth_rad))
+    tilt = uncertainty.view_elevation_rad
+    by_elevation = half_difference(
+        (replace(camera, elevation_rad=camera.elevation_rad + tilt), plane),
+        (replace(camera, elevation_rad=camera.elevation_rad - tilt), plane),
+    )
     angle = uncertainty.plane_azimuth_rad
     by_plane = half_difference(
         (camera, replace(plane, normal_azimuth_rad=plane.normal_azimuth_rad + angle)),
         (camera, replace(plane, normal_azimuth_rad=plane.normal_azimuth_rad - angle)),
     )
-    return np.asarray(np.sqrt(by_vent**2 + by_view**2 + by_plane**2))
+    return np.asarray(np.sqrt(by_vent**2 + by_view**2 + by_elevation**2 + by_plane**2))
