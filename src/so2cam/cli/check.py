@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from rich.markup import escape
 
 from so2cam.cli.console import console, report_warning
 from so2cam.formats.sitefile import check_site, load_site, settings_hash
@@ -26,7 +27,7 @@ def command(site: Path) -> None:
     loaded = load_site(site)
     lines = lines_at_plume(loaded.site)
     risks = check_site(loaded.site)
-    console.print(f"[bold]{loaded.site.name}[/bold]: {loaded.site.volcano.name}")
+    console.print(f"[bold]{escape(loaded.site.name)}[/bold]: {escape(loaded.site.volcano.name)}")
     for samples in lines:
         console.print(
             f"  line {samples.line.name}: {samples.line.length_px:.0f} px, {samples.piece_m.sum():.0f} m at "

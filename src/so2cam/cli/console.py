@@ -3,12 +3,41 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
-error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+error_console = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+class InterruptedRun(Exception):  # noqa: N818 - a person's wish, not an error
+    """Ctrl-C in a command that knows what it leaves behind; the text says so."""
+
+
+class FolderPath(click.Path):
+    """The path of a folder, there or not. An empty text is refused: it would mean the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; fail where there is no name in it."""
+        if value == "":
+            self.fail('the name is empty; write "." for the current folder', param, ctx)
+        return super().convert(value, param, ctx)
+
+
+@contextmanager
+def when_interrupted(text: str) -> Iterator[None]:
+    """Say ``text`` where the user interrupts what runs inside."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRun(text) from None
 
 
 def report_error(text: str) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
-from so2cam.cli.console import console, progress_bar
+from so2cam.cli.console import FolderPath, console, progress_bar, when_interrupted
 from so2cam.core.errors import OutputError
 from so2cam.core.results import EmissionSeries
 from so2cam.formats.sitefile import load_site
@@ -75,19 +76,21 @@ Examples:
   so2cam demo --batch --seed 2 --scenario weak --out /tmp/demo
 
 \b
-Exit codes: 0 done; 2 bad input."""
+Exit codes: 0 done; 2 bad input; 130 interrupted."""
 )
 @click.option("--batch", is_flag=True, default=True, help="Run once and print the result (the default).")
 @click.option(
     "--out",
     default="demo",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=FolderPath(),
     metavar="DIR",
     help="Where frames and products go; a folder of an earlier demo is replaced.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same volcano.")
-@click.option("--pairs", type=int, default=90, show_default=True, help="Number of image pairs.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same volcano."
+)
+@click.option("--pairs", type=click.IntRange(1, 100_000), default=90, show_default=True, help="Number of image pairs.")
 @click.option(
     "--scenario",
     default=DEFAULT_SCENARIO,
@@ -101,9 +104,10 @@ def command(batch: bool, out: Path, seed: int, pairs: int, scenario: str) -> Non
     began = time.monotonic()
     chosen = load_scenario(scenario)
     _clear(out)
-    with progress_bar("Simulating frames") as progress:
+    left = f"{out} holds a part of a demo; the next one replaces it"
+    with when_interrupted(left), progress_bar("Simulating frames") as progress:
         simulated = simulate(chosen, out, seed=seed, pairs=pairs, progress=progress)
-    with progress_bar("Processing pairs") as progress:
+    with when_interrupted(left), progress_bar("Processing pairs") as progress:
         report = process_folders(
             load_site(simulated.site),
             [simulated.frames],
@@ -112,7 +116,7 @@ def command(batch: bool, out: Path, seed: int, pairs: int, scenario: str) -> Non
             progress=progress,
         )
     console.print()
-    console.print(f"[bold]{chosen.name}[/bold], seed {seed}: {chosen.description}")
+    console.print(f"[bold]{escape(chosen.name)}[/bold], seed {seed}: {escape(chosen.description)}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("line")
     table.add_column("speed method")
@@ -149,6 +153,16 @@ def _clear(out: Path) -> None:
                 file=out,
                 remedy="name another folder with --out",
             )
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    (out / _MARK).touch()
+    try:
+        # What a demo made, and nothing else: the folder itself may be a link, or the current one.
+        for made in ("frames", "results"):
+            if (out / made).is_dir():
+                shutil.rmtree(out / made)
+        for made in ("site.toml", "truth.json"):
+            (out / made).unlink(missing_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _MARK).touch()
+    except OSError as error:
+        raise OutputError(
+            f"cannot be made or cleared: {error.strerror or error}", file=out, remedy="name another with --out"
+        ) from error

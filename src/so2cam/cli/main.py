@@ -1,5 +1,6 @@
 """The ``so2cam`` command: its groups, and the one place where errors become messages and exit codes."""
 
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -7,7 +8,7 @@ from importlib import import_module
 import click
 
 from so2cam import __version__
-from so2cam.cli.console import report_error
+from so2cam.cli.console import InterruptedRun, report_error
 from so2cam.core.errors import So2camError
 
 _COMMANDS = {
@@ -47,7 +48,7 @@ Examples:
 
 \b
 Exit codes: 0 done; 2 bad input or usage, nothing written; 3 done, but no valid
-emission rate; 130 interrupted, nothing written.""",
+emission rate; 130 interrupted, products as they were.""",
 )
 @click.version_option(__version__, prog_name="so2cam", message="%(prog)s %(version)s")
 def cli() -> None:
@@ -56,8 +57,9 @@ def cli() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: see the epilog of ``so2cam --help``."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = cli.main(None if arguments is None else list(arguments), prog_name="so2cam", standalone_mode=False)
+        code = cli.main(given, prog_name="so2cam", standalone_mode=False, obj=("so2cam", *given))
     except So2camError as error:
         report_error(str(error))
         return error.exit_code
@@ -67,12 +69,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         report_error(error.format_message())
         return 2
+    except InterruptedRun as interruption:
+        report_error(f"interrupted: {interruption}")
+        return 130
     except (KeyboardInterrupt, click.Abort):
-        report_error("interrupted: nothing was written, older products are as they were")
+        report_error("interrupted")
         return 130
     return code if isinstance(code, int) else 0
 
 
 def main() -> None:
     """Entry point of the ``so2cam`` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names and signs that the terminal's encoding does not have are spelled out.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run())

@@ -1,7 +1,6 @@
 """``so2cam process``: folders of frames to emission rates."""
 
 import shlex
-import sys
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 import numpy as np
 from rich.table import Table
 
-from so2cam.cli.console import console, progress_bar, report_warning
+from so2cam.cli.console import FolderPath, console, progress_bar, report_warning, when_interrupted
 from so2cam.core.site import SPEED_METHODS, Site
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.core.times import format_utc, parse_utc
@@ -27,16 +26,33 @@ class _SeveralFolders(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         expanded: list[str] = []
+        folders: list[str] = []
         after_frames = taken = False
         for argument in args:
             if argument.startswith("-") and argument != "-":
-                after_frames, taken = argument == "--frames", False
+                after_frames = argument == "--frames" or argument.startswith("--frames=")
+                taken = after_frames and argument != "--frames"
             elif after_frames:
                 if taken:
                     expanded.append("--frames")
                 taken = True
+                folders.append(argument)
             expanded.append(argument)
-        return super().parse_args(ctx, expanded)
+        try:
+            return super().parse_args(ctx, expanded)
+        except click.MissingParameter as error:
+            if isinstance(error.param, click.Argument):
+                swallowed = next((name for name in folders if name.lower().endswith(".toml")), None)
+                hint = (
+                    "write the site file before --frames, which takes all names that follow it"
+                    if swallowed is None
+                    else f"{swallowed!r} stands after --frames, which takes all names that follow it; write it first"
+                )
+                raise click.UsageError(
+                    f"the site file (SITE) is missing: {hint}, like: so2cam process site.toml --frames DATA --out RESULTS",
+                    ctx,
+                ) from None
+            raise
 
 
 def _time(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -46,6 +62,8 @@ def _time(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
         return parse_utc(value)
     except ValueError as error:
         raise click.BadParameter(str(error), ctx, parameter) from None
+    except OverflowError:
+        raise click.BadParameter(f"{value!r} is beyond the calendar's end", ctx, parameter) from None
 
 
 def _methods(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -81,15 +99,17 @@ Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission 
     "--frames",
     multiple=True,
     required=True,
-    type=click.Path(path_type=Path),
+    type=FolderPath(),
     metavar="DIR [DIR ...]",
     help="Folders with the frames, calibration included.",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Where products go.")
+@click.option("--out", required=True, type=FolderPath(), metavar="DIR", help="Where products go.")
 @click.option("--start", callback=_time, metavar="TIME", help="First plume frame's time, UTC.")
 @click.option("--end", callback=_time, metavar="TIME", help="Time of the end, UTC, not included.")
 @click.option("--methods", callback=_methods, metavar="NAMES", help=f"Speed methods: {', '.join(SPEED_METHODS)}.")
+@click.pass_context
 def command(
+    ctx: click.Context,
     site: Path,
     frames: tuple[Path, ...],
     out: Path,
@@ -104,9 +124,12 @@ def command(
     loaded = load_site(site)
     if methods is not None:
         loaded = with_methods(loaded, methods)
-    with progress_bar("Processing pairs") as progress:
+    with (
+        when_interrupted("nothing was written, older products are as they were"),
+        progress_bar("Processing pairs") as progress,
+    ):
         report = process_folders(
-            loaded, frames, out, start=start, end=end, command=shlex.join(["so2cam", *sys.argv[1:]]), progress=progress
+            loaded, frames, out, start=start, end=end, command=shlex.join(ctx.obj), progress=progress
         )
     print_report(report)
     return 0 if report.valid_values else NOTHING_VALID

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from so2cam.cli.console import console, progress_bar
+from so2cam.cli.console import FolderPath, console, progress_bar, when_interrupted
 from so2cam.simulate import DEFAULT_SCENARIO, list_scenarios, load_scenario, simulate
 
 
@@ -16,12 +16,12 @@ Examples:
   so2cam process volcano/site.toml --frames volcano/frames --out volcano/results
 
 \b
-Exit codes: 0 done; 2 bad input."""
+Exit codes: 0 done; 2 bad input; 130 interrupted."""
 )
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=FolderPath(),
     metavar="DIR",
     help="A new folder for frames, site.toml and truth.json.",
 )
@@ -40,7 +40,10 @@ def command(out: Path, seed: int, pairs: int, scenario: str) -> None:
     Frames are written as an instrument writes them, with the site file that goes with them and truth.json.
     """
     chosen = load_scenario(scenario)
-    with progress_bar("Simulating frames") as progress:
+    with (
+        when_interrupted(f"{out} holds a part of the frames; remove it before the next try"),
+        progress_bar("Simulating frames") as progress,
+    ):
         result = simulate(chosen, out, seed=seed, pairs=pairs, progress=progress)
     console.print(f"{result.frame_count} frames of scenario {chosen.name!r}: {chosen.description}", markup=False)
     for line in result.truth.lines:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
 SIZE_IN: Final = (16.0, 10.0)
 """Width and height of the page [inch]."""
@@ -91,6 +92,25 @@ def write_quicklook(
     without pairs or valid values, no example image, no calibration. Raises OutputError where the file cannot be
     written.
     """
+    figure = draw_quicklook(
+        series, site_name=site_name, volcano=volcano, example=example, calibration=calibration, summary=summary
+    )
+    try:
+        figure.savefig(path, format="png", dpi=DPI, metadata={"Title": f"so2cam quicklook, {site_name}"})
+    except OSError as error:
+        raise OutputError(f"the quicklook cannot be written: {error}", file=path) from error
+
+
+def draw_quicklook(
+    series: EmissionSeries,
+    *,
+    site_name: str,
+    volcano: str,
+    example: ExampleImage | None,
+    calibration: CalibrationSummary | None,
+    summary: Sequence[tuple[str, str]],
+) -> "Figure":
+    """Return the page as a figure; the arguments are those of ``write_quicklook``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.gridspec import GridSpec
@@ -135,6 +155,7 @@ def write_quicklook(
 
     # Words are set last, into the room that the layout leaves: they must not move the panels.
     figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     for panel in (rate, speed, amount, profile, cells):
         _shorten_legends(panel)
     _write_header(canvas, header, words, series, volcano, site_name)
@@ -142,10 +163,7 @@ def write_quicklook(
     _write_strip_key(canvas, strip, image, reasons)
     _write_calibration(canvas, cells, calibration)
     _write_footer(canvas, footer, axis)
-    try:
-        figure.savefig(path, format="png", metadata={"Title": f"so2cam quicklook, {site_name}"})
-    except OSError as error:
-        raise OutputError(f"the quicklook cannot be written: {error}", file=path) from error
+    return figure
 
 
 def total_reasons(series: EmissionSeries) -> IntStatus:
@@ -306,13 +324,12 @@ def _title(axes: "Axes", title: str, *, rows: int = 0) -> None:
 def _legend(
     axes: "Axes",
     handles: Sequence["Artist"],
-    location: Literal["upper left", "lower left", "lower right"],
-    anchor: tuple[float, float],
+    side: Literal["left", "right"],
     *,
     columns: int = 0,
     rise: float = 0.0,
 ) -> None:
-    """Add a legend without a frame, ``rise`` points above ``anchor``; in one row unless ``columns`` says otherwise."""
+    """Add a legend ``rise`` points above a panel, at one side; in one row unless ``columns`` says otherwise."""
     from matplotlib.legend import Legend
     from matplotlib.transforms import ScaledTranslation
 
@@ -323,8 +340,8 @@ def _legend(
         axes,
         handles,
         [str(handle.get_label()) for handle in handles],
-        loc=location,
-        bbox_to_anchor=anchor,
+        loc="lower left" if side == "left" else "lower right",
+        bbox_to_anchor=(0.0 if side == "left" else 1.0, 1.0),
         bbox_transform=axes.transAxes + ScaledTranslation(0, rise / 72, figure.dpi_scale_trans),
         ncols=columns or len(handles),
         frameon=False,
@@ -341,7 +358,7 @@ def _legend(
         text.set_parse_math(False)
     axes.add_artist(legend)
     legend.set_in_layout(False)
-    legend.set_gid(location)
+    legend.set_gid(side)
 
 
 def _shorten_legends(axes: "Axes") -> None:
@@ -349,7 +366,7 @@ def _shorten_legends(axes: "Axes") -> None:
     from matplotlib.legend import Legend
 
     for legend in axes.findobj(Legend):
-        if not isinstance(legend, Legend) or legend.get_gid() != "lower right":
+        if not isinstance(legend, Legend) or legend.get_gid() != "right":
             continue
         texts = legend.get_texts()
         names = [text.get_text() for text in texts]
@@ -507,13 +524,13 @@ def _draw_rate(axes: "Axes", series: EmissionSeries, axis: _TimeAxis, reasons: I
         values.append(np.array([mean]))
         sigmas.append(np.array([whisker]))
     _value_limits(values, sigmas, axes)
-    _legend(axes, handles, "lower left", (0.0, 1.0), columns=1)
+    _legend(axes, handles, "left", columns=1)
     if several:
         thin: list[Artist] = [
             Line2D([], [], color=_MUTED, linewidth=1.0, linestyle=LINE_STYLES[i], label=f"line {_plain(name)}")
             for i, name in enumerate(series.lines[:4])
         ]
-        _legend(axes, thin, "lower right", (1.0, 1.0), rise=_ROW * _title_rows(series))
+        _legend(axes, thin, "right", rise=_ROW * _title_rows(series))
     _second_scale(axes, TONNES_PER_DAY_PER_KG_PER_S, "emission rate [t d⁻¹]")
     if axis.x.size == 0:
         _note(axes, "This run has no image pairs.", colour=_ALERT, size=13)
@@ -650,7 +667,7 @@ def _draw_speed(axes: "Axes", series: EmissionSeries, axis: _TimeAxis) -> None:
             Line2D([], [], color=_MUTED, linewidth=1.2, linestyle=LINE_STYLES[i], label=_plain(name))
             for i, name in enumerate(series.lines[:4])
         ]
-    _legend(axes, handles, "lower right", (1.0, 1.0))
+    _legend(axes, handles, "right")
     if not any(np.isfinite(value).any() for value in values):
         axes.set_yticks([])
         _note(axes, "no valid plume speed")
@@ -684,7 +701,7 @@ def _line_legend(axes: "Axes", colours: dict[str, str]) -> None:
     handles: list[Artist] = [
         Line2D([], [], color=colour, linewidth=2.0, label=_plain(name)) for name, colour in list(colours.items())[:6]
     ]
-    _legend(axes, handles, "lower right", (1.0, 1.0))
+    _legend(axes, handles, "right")
 
 
 # --- middle: the example image ------------------------------------------------------------------------------------
@@ -811,14 +828,15 @@ def _draw_flow(axes: "Axes", example: ExampleImage, usable: BoolImage, low: floa
     )
     exponent = math.floor(math.log10(typical))
     nice = max(factor * 10.0**exponent for factor in (1, 2, 5) if factor * 10.0**exponent <= typical * (1 + 1e-9))
+    wide = columns > 0.8 * usable.shape[0]
     axes.quiverkey(
         arrows,
-        0.955,
+        0.955 if wide else 0.10,
         1.03,
         nice,
         f"apparent motion, {nice:g} px s⁻¹",
         coordinates="axes",
-        labelpos="W",
+        labelpos="W" if wide else "E",
         labelsep=0.06,
         labelcolor=_MUTED,
         fontproperties={"size": _FONT},
@@ -905,7 +923,7 @@ def _draw_calibration(axes: "Axes", calibration: CalibrationSummary | None) -> N
             zorder=4,
         )
         handles.append(Line2D([], [], color=_INK, marker="o", linestyle="none", markersize=5, label="gas cells"))
-    _legend(axes, handles, "lower right", (1.0, 1.0))
+    _legend(axes, handles, "right")
     _label(axes, x="apparent absorbance", y=f"column density [{exponent} molecules cm⁻²]")
 
 
@@ -919,7 +937,7 @@ def _write_calibration(canvas: "FigureCanvasAgg", axes: "Axes", calibration: Cal
             more = len(calibration.warnings) - number
             writer.paragraph(f"and {more} more warning{'s' if more > 1 else ''}", _ALERT, _FONT_SMALL, lines=1)
             break
-        writer.paragraph(warning, _ALERT, _FONT_SMALL, lines=3)
+        writer.paragraph(warning, _ALERT, _FONT_SMALL, lines=5 if len(calibration.warnings) < 3 else 3)
         writer.skip(3)
     writer = _Writer(canvas, axes, share=0.6, inset=6)
     lines = writer.wrap(calibration.description, writer.width, _FONT_SMALL, "normal", 5)

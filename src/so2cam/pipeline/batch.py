@@ -1,5 +1,6 @@
 """The batch runner: folders of frames in, products out. Nothing is written before all of it is known."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from so2cam import __version__
-from so2cam.core.errors import FrameFileError, InputError
+from so2cam.core.errors import FrameFileError, InputError, OutputError
 from so2cam.core.records import Band, FrameInfo, FrameKind, FramePair, Provenance
 from so2cam.core.results import CalibrationSummary, EmissionSeries, ExampleImage
 from so2cam.core.site import Site
@@ -72,7 +73,7 @@ def plan_run(
     """
     scan = scan_frames(folders, site.files)
     if start is not None and end is not None and end <= start:
-        raise InputError("--end is not after --start", value=format_utc(end), remedy="swap them")
+        raise InputError("--end is not after --start", value=format_utc(end), remedy="give a later --end")
     where = ", ".join(str(folder) for folder in folders)
 
     def wanted(frame: FrameInfo) -> bool:
@@ -84,7 +85,11 @@ def plan_run(
     if not plume[Band.ON] and not plume[Band.OFF]:
         kinds = Counter(str(frame.kind) for frame in scan.frames)
         found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no frame at all"
-        outside = " in the time range given" if start or end else ""
+        outside = ""
+        if start or end:
+            times = [frame.time for frame in scan.frames if frame.kind is FrameKind.PLUME]
+            there = f", which go from {format_utc(min(times))} to {format_utc(max(times))}" if times else ""
+            outside = f" in the time range given{there}"
         raise InputError(
             f"no plume frames in {where}{outside} (found: {found}; {len(scan.skipped)} files skipped)",
             remedy="name the folders that hold the sequence, and check the time range and [files] of the site file",
@@ -151,12 +156,13 @@ def process_folders(
 ) -> RunReport:
     """Process all frames in ``folders`` and write emission_rates.nc, emission_rates.csv and quicklook.png to ``out``.
 
-    Products replace older ones one by one, each whole; nothing is written if processing fails or is
+    Products replace older ones when all of them are whole; nothing is written if processing fails or is
     interrupted. Raises So2camError subclasses for input that cannot be processed at all; what can be left out is
     left out and counted in the report.
     """
     began = datetime.now(UTC)
     site = loaded.site
+    _require_folder_for(out)
     plan = plan_run(site, folders, start=start, end=end)
     reader = FrameReader(site)
     darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing.dark, reader)
@@ -175,7 +181,8 @@ def process_folders(
             progress(index + 1, len(plan.pairs))
     run.records += processor.finish()
     if not run.records:
-        first = next(iter(reader.failures.values()))
+        lost = (str(frame.path) for pair in run.lost for frame in (pair.on, pair.off))
+        first = next(reader.failures[path] for path in lost if path in reader.failures)
         raise InputError(
             f"none of {len(plan.pairs)} pairs could be read; the first problem: {first.message}",
             file=first.file,
@@ -189,19 +196,17 @@ def process_folders(
         site_name=site.name,
         settings=settings,
         settings_sha256=settings_hash(settings),
-        input_sha256=tuple(sorted(reader.hashes.items())),
-        command=command,
+        input_sha256=tuple(sorted((_as_text(path), digest) for path, digest in reader.hashes.items())),
+        command=_as_text(command),
         created=datetime.now(UTC),
     )
     example = None if keeper.kept is None else example_image(site, keeper.kept, references.curve.column)
     products = (out / "emission_rates.nc", out / "emission_rates.csv", out / "quicklook.png")
     failures = tuple(reader.failures.values())
     lines = summary_lines(site, plan, series, len(failures), references.cells)
-    atomic_write(products[0], lambda path: write_emission_netcdf(path, series, provenance))
-    atomic_write(products[1], lambda path: write_emission_csv(path, series))
-    atomic_write(
-        products[2],
-        lambda path: write_quicklook(
+
+    def quicklook(path: Path) -> None:
+        write_quicklook(
             path,
             series,
             site_name=site.name,
@@ -209,7 +214,14 @@ def process_folders(
             example=example,
             calibration=references.calibration,
             summary=lines,
-        ),
+        )
+
+    _write_together(
+        (
+            (products[0], lambda path: write_emission_netcdf(path, series, provenance)),
+            (products[1], lambda path: write_emission_csv(path, series)),
+            (products[2], quicklook),
+        )
     )
     return RunReport(
         plan=plan,
@@ -224,23 +236,52 @@ def process_folders(
     )
 
 
+def _require_folder_for(out: Path) -> None:
+    """Raise OutputError where no product can be written to ``out``: before the work, not after it."""
+    there = next((path for path in (out, *out.parents) if path.exists()), Path())
+    if not there.is_dir():
+        raise OutputError(
+            "is a file, so no product can be written below it", file=there, remedy="name a folder with --out"
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(
+            "nothing can be written into this folder",
+            file=there,
+            remedy="name another folder with --out, or change the permissions",
+        )
+
+
+def _write_together(products: Sequence[tuple[Path, Callable[[Path], None]]]) -> None:
+    """Write files so that none takes its place before all are whole: each waits for those after it."""
+    (path, write), *others = products
+
+    def with_others(temporary: Path) -> None:
+        write(temporary)
+        if others:
+            _write_together(others)
+
+    atomic_write(path, with_others)
+
+
+def _as_text(name: str) -> str:
+    """Return a path or command as text that any file can hold: bytes that are not UTF-8 are spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _require_darks(plan: RunPlan, darks: DarkLibrary, site: Site) -> None:
     """Raise InputError where no pair at all has darks for both of its frames."""
-    tried: set[tuple[Band, float, float]] = set()
-    missing: list[FrameInfo] = []
-    for pair in plan.pairs:
-        lacking = []
-        for frame in (pair.on, pair.off):
-            setting = (frame.band, frame.exposure_s, frame.gain)
-            if setting in tried and frame not in missing:
-                continue
-            tried.add(setting)
-            if darks.dark_for(frame) is None:
-                lacking.append(frame)
-        if not lacking:
-            return
-        missing += lacking
-    frame = missing[0]
+    found: dict[tuple[Band, float, float], bool] = {}
+
+    def has_dark(frame: FrameInfo) -> bool:
+        setting = (frame.band, frame.exposure_s, frame.gain)
+        if setting not in found:
+            found[setting] = darks.dark_for(frame) is not None
+        return found[setting]
+
+    if any(has_dark(pair.on) and has_dark(pair.off) for pair in plan.pairs):
+        return
+    first = plan.pairs[0]
+    frame = first.off if has_dark(first.on) else first.on
     raise InputError(
         f"no dark frame matches the plume frames: {frame.band} band, gain {frame.gain:g}, exposure "
         f"{1e3 * frame.exposure_s:.3f} ms within {100 * site.processing.dark.exposure_tolerance:g} %",
@@ -365,16 +406,14 @@ def summary_lines(
     site: Site, plan: RunPlan, series: EmissionSeries, failures: int, cells: Sequence[CellReading]
 ) -> list[tuple[str, str]]:
     """Return what a reader of the run wants to know first, as label and text."""
+    slope = series.calibration_slope_molec_cm2[0]
+    slope_sigma = series.calibration_slope_uncertainty_molec_cm2[0]
     lines = [
         ("pairs", f"{len(series.times)} of {len(plan.pairs)}; {len(plan.unpaired)} frames unpaired"),
         ("left out", f"{failures} unreadable, {len(plan.skipped)} skipped, {plan.test_frames} test frames"),
         ("period", f"{format_utc(series.times[0])} to {format_utc(series.times[-1])}"),
         ("total of", ", ".join(site.total_lines)),
-        (
-            "calibration",
-            f"{series.calibration_slope_molec_cm2[0]:.3g} ± {series.calibration_slope_uncertainty_molec_cm2[0]:.1g} "
-            + f"molec cm-2 from {len(cells)} cells",
-        ),
+        ("calibration", f"{slope:.3g} ± {slope_sigma:.1g} molec cm-2 from {len(cells)} cells"),
         ("background", site.processing.background.mode),
     ]
     for index, method in enumerate(series.speed_methods):

@@ -197,7 +197,7 @@ class Processor:
         columns, ica = measurement.columns, measurement.ica
         if columns is None or ica is None:
             return Emission(measurement.status)
-        if ica.value < 3 * float(np.hypot(ica.random, _sky_part(measurement, line))):
+        if ica.value <= 3 * float(np.hypot(ica.random, _sky_part(measurement, line))):
             return Emission(EmissionStatus.NO_PLUME)
         vectors, sigma_px = flow_at(flow, line.x, line.y, line.line.normal)
         known = np.isfinite(vectors[:, 0])
@@ -261,15 +261,25 @@ class Processor:
             return
         upstream, downstream = self._lines[settings.lines[0]], self._lines[settings.lines[1]]
         lag = self._lag(records, settings.lines)
-        normal = np.add(upstream.line.normal, downstream.line.normal)
+        # A line keeps its own sign: the common normal is that of the upstream line, turned to lie between both.
+        same_side = np.dot(upstream.line.normal, downstream.line.normal) >= 0
+        normal = np.add(upstream.line.normal, np.multiply(1 if same_side else -1, downstream.line.normal))
         normal = normal / np.hypot(*normal)
         distance, spread = self._line_distance_m(records, upstream, downstream, normal)
-        speed, sigma = speed_from_lag(lag, distance)
-        # Where the lines are not parallel, parts of the plume pass them with different lags, and which of them
-        # the correlation follows is not known: half the spread of their distances is added.
-        sigma = _root_sum((sigma, 0.5 * speed * spread / distance))
+        status = lag.status
+        if status is EmissionStatus.OK and np.isnan(distance):
+            status = EmissionStatus.NO_PLUME
+        if status is EmissionStatus.OK and (abs(distance) < upstream.normal_step_m.mean() or lag.lag_s == 0):
+            # Lines less than a pixel apart, or one line twice.
+            status = EmissionStatus.LAG_NOT_RESOLVED
+        speed = sigma = _NAN
+        if status is EmissionStatus.OK:
+            speed, sigma = speed_from_lag(lag, distance)
+            # Where the lines are not parallel, parts of the plume pass them with different lags, and which of
+            # them the correlation follows is not known: half the spread of their distances is added.
+            sigma = _root_sum((sigma, 0.5 * speed * spread / distance))
         for record in records:
-            self._set_lag_emissions(record, lag.status, speed, sigma, (float(normal[0]), float(normal[1])))
+            self._set_lag_emissions(record, status, speed, sigma, (float(normal[0]), float(normal[1])))
 
     def _lag(self, records: list[PairRecord], lines: tuple[str, str]) -> Lag:
         settings = self._site.processing.speed.cross_correlation

@@ -61,8 +61,9 @@ def build_references(site: Site, frames: Sequence[FrameInfo], darks: DarkLibrary
             raise InputError("a fixed calibration needs its slope and uncertainty", key="processing.calibration")
         curve = fixed_slope(slope, sigma)
         return References((on, off), matrix, covered, curve, (), summarise(curve, (), site, "fixed slope", ()))
-    cells = read_cells(site, frames, (on, off), matrix, darks, reader)
+    cells, left_out = read_cells(site, frames, (on, off), matrix, darks, reader)
     curve, notes = fit_readings(cells, site)
+    notes = left_out + notes
     text = "line with offset" if settings.model == "line" else "quadratic through the origin"
     summary = summarise(curve, cells, site, f"{len(cells)} gas cells, {text}", notes)
     return References((on, off), matrix, covered, curve, cells, summary)
@@ -115,13 +116,14 @@ def read_cells(
     matrix: FloatArray,
     darks: DarkLibrary,
     reader: FrameReader,
-) -> tuple[CellReading, ...]:
+) -> tuple[tuple[CellReading, ...], tuple[str, ...]]:
     """Return the absorbance of every gas cell that both bands have, the empty one included, in order of column.
 
-    Frames go through the same dark, flat and registration as plume frames. Raises InputError where there are none.
+    Frames go through the same dark, flat and registration as plume frames. Cells that only one band has are left
+    out, and named in the second result. Raises InputError where there are none.
     """
     cells = [frame for frame in frames if frame.kind is FrameKind.CELL and frame.cell_ppm_m is not None]
-    readings = []
+    readings, left_out = [], []
     for label in sorted({frame.cell_ppm_m for frame in cells if frame.cell_ppm_m is not None}):
         logs: dict[Band, list[LogImage]] = {Band.ON: [], Band.OFF: []}
         for info in cells:
@@ -135,6 +137,12 @@ def read_cells(
             logs[info.band].append(band_log_image(frame.counts, dark, reference, info, site.camera.sensor, warp))
         if logs[Band.ON] and logs[Band.OFF]:
             readings.append(_read_cell(label, logs, bands, site))
+        else:
+            lacking = " and ".join(_BAND_NAMES[band] for band in Band if not logs[band])
+            left_out.append(
+                f"the {label:g} ppm m cell is left out of the calibration: it has no {lacking} frame that can be read "
+                "and has a dark"
+            )
     if not readings:
         found = f"{len(cells)} found, none usable in both bands" if cells else "none found"
         raise InputError(
@@ -142,7 +150,7 @@ def read_cells(
             remedy="add a folder with cell frames (type 304ppmm and so on) to --frames, or give a known slope: "
             '[processing.calibration] source = "fixed"',
         )
-    return tuple(readings)
+    return tuple(readings), tuple(left_out)
 
 
 def _read_cell(
@@ -232,4 +240,12 @@ def _region(site: Site) -> tuple[slice, slice]:
     if region is None:
         return slice(None), slice(None)
     x0, y0, x1, y1 = (round(value) for value in region)
+    optics = site.camera.optics
+    if x1 < 0 or y1 < 0 or x0 >= optics.width_px or y0 >= optics.height_px:
+        raise InputError(
+            f"lies outside the image of {optics.width_px} x {optics.height_px} pixels",
+            key="processing.calibration.region",
+            value=region,
+            remedy="give (x0, y0, x1, y1) of an area within the image, or leave it out to use all of it",
+        )
     return slice(max(y0, 0), y1 + 1), slice(max(x0, 0), x1 + 1)

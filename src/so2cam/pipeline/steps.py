@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from so2cam.core.errors import InputError
 from so2cam.core.records import BoolImage, FloatArray, FloatImage, FrameInfo, FramePair
 from so2cam.core.site import Background, Sensor, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
@@ -27,6 +28,9 @@ from so2cam.science.imaging.background import (
 from so2cam.science.imaging.dark import subtract_dark
 from so2cam.science.imaging.flat import FlatField
 from so2cam.science.imaging.registration import warp_to_on_band
+
+_MINIMUM_END_SAMPLES = 2
+"""Samples in each end of a line that a baseline needs."""
 
 MeanFrame = npt.NDArray[np.float32]
 """The mean of several frames [DN], shape (rows, columns)."""
@@ -165,7 +169,11 @@ def plume_plane(site: Site) -> PlumePlane:
 
 
 def lines_at_plume(site: Site) -> tuple[LineSamples, ...]:
-    """Return the site's lines with their size at the plume."""
+    """Return the site's lines with their size at the plume.
+
+    Raises InputError for a line that can never have a value: the plume's plane is not in front of the camera
+    there, or the line is too short for a baseline.
+    """
     uncertainty = DistanceUncertainty(
         vent_distance_m=site.plume_plane.vent_distance_uncertainty_m,
         view_azimuth_rad=float(np.radians(site.camera.view.azimuth_uncertainty_deg)),
@@ -173,7 +181,30 @@ def lines_at_plume(site: Site) -> tuple[LineSamples, ...]:
         view_elevation_rad=float(np.radians(site.camera.view.elevation_uncertainty_deg)),
     )
     camera, plane = camera_model(site), plume_plane(site)
-    return tuple(line_samples(line, camera, plane, uncertainty) for line in site.plume_lines)
+    lines = tuple(line_samples(line, camera, plane, uncertainty) for line in site.plume_lines)
+    for samples in lines:
+        _require_usable(samples, site)
+    return lines
+
+
+def _require_usable(samples: LineSamples, site: Site) -> None:
+    if not np.isfinite(samples.distance_m).all():
+        raise InputError(
+            f"the plume is not in front of the camera on line {samples.line.name!r}, so its distance is unknown",
+            key="camera.view.azimuth_deg",
+            value=site.camera.view.azimuth_deg,
+            remedy="check the viewing direction and the places of camera and vent",
+        )
+    fraction = site.processing.emission.baseline_fraction
+    ends = (samples.position <= fraction, samples.position >= 1 - fraction)
+    if min(int(np.sum(end)) for end in ends) < _MINIMUM_END_SAMPLES:
+        raise InputError(
+            f"line {samples.line.name!r} of {samples.line.length_px:.0f} px is too short: its baseline needs "
+            f"{_MINIMUM_END_SAMPLES} samples in each end, {100 * fraction:g} % of the line",
+            key="lines",
+            remedy=f"draw a line of at least {np.ceil((_MINIMUM_END_SAMPLES - 0.5) / fraction):.0f} px, across the "
+            "whole plume and into plume-free sky on both sides",
+        )
 
 
 @dataclass(frozen=True, slots=True)

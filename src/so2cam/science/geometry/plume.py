@@ -65,8 +65,8 @@ def plume_distance_uncertainty_m(
     """Return 1 sigma [m] of the distance to the plume at pixels (x, y), by propagation of its inputs.
 
     Distance to the vent, viewing azimuth (which turns camera and plane together), viewing elevation and the
-    plane's own azimuth (the true direction of the plume) are independent; each enters by half the difference of the distances at
-    plus and minus one sigma. NaN stays NaN.
+    plane's own azimuth (the true direction of the plume) are independent; each enters by half the difference
+    of the distances at plus and minus one sigma. NaN stays NaN.
     """
 
     def half_difference(plus: tuple[CameraModel, PlumePlane], minus: tuple[CameraModel, PlumePlane]) -> FloatArray:
