@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 console = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 error_console = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
@@ -22,7 +21,7 @@ class FolderPath(click.Path):
     """The path of a folder, there or not. An empty text is refused: it would mean the current folder."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        super().__init__(path_type=Path, readable=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path; fail where there is no name in it."""
@@ -54,7 +53,19 @@ def report_warning(text: str) -> None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar with elapsed and remaining time on standard error; yields a callback (done, total)."""
+    """Show a progress bar with elapsed and remaining time on standard error; yields a callback (done, total).
+
+    Nothing is shown where standard error is not a terminal.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -63,7 +74,7 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=error_console, transient=not error_console.is_terminal) as bar:
+    with Progress(*columns, console=error_console, disable=not error_console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
 
         def update(done: int, total: int) -> None:

@@ -48,10 +48,8 @@ class _SeveralFolders(click.Command):
                     if swallowed is None
                     else f"{swallowed!r} stands after --frames, which takes all names that follow it; write it first"
                 )
-                raise click.UsageError(
-                    f"the site file (SITE) is missing: {hint}, like: so2cam process site.toml --frames DATA --out RESULTS",
-                    ctx,
-                ) from None
+                example = "so2cam process site.toml --frames DATA --out RESULTS"
+                raise click.UsageError(f"the site file (SITE) is missing: {hint}, like: {example}", ctx) from None
             raise
 
 

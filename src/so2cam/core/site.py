@@ -177,13 +177,22 @@ class Registration(Table):
 class PlumePlane(Table):
     """The vertical plane through the vent in which the plume is taken to lie."""
 
-    orientation: Literal["perpendicular"] = Field(
-        default="perpendicular", description="perpendicular to the viewing azimuth"
+    orientation: Literal["perpendicular", "azimuth"] = Field(
+        default="perpendicular", description="perpendicular to the viewing azimuth, or along azimuth_deg"
+    )
+    azimuth_deg: float | None = Field(
+        default=None, ge=-360, le=360, description="compass direction in which the plume drifts (wind from + 180)"
     )
     orientation_uncertainty_deg: float = Field(default=20.0, ge=0, le=80, description="1 sigma")
     vent_distance_uncertainty_m: NotNegative = Field(
         default=50.0, description="1 sigma of the distance from camera to vent"
     )
+
+    @model_validator(mode="after")
+    def _azimuth_where_needed(self) -> Self:
+        if (self.orientation == "azimuth") != (self.azimuth_deg is not None):
+            raise ValueError('orientation = "azimuth" and azimuth_deg go together: give both or neither')
+        return self
 
 
 class Line(Table):
@@ -402,6 +411,7 @@ class Site(Table):
             for label, point in (("start", line.start), ("end", line.end)):
                 if point is not None:
                     self.require_inside(f"lines.{line.name}.{label}", point)
+        self._require_plume_across_view()
         self._known_lines("processing.emission.total_lines", self.processing.emission.total_lines or (), names)
         pair = self.processing.speed.cross_correlation.lines
         if pair is not None:
@@ -409,6 +419,16 @@ class Site(Table):
             if pair[0] == pair[1]:
                 raise ValueError("processing.speed.cross_correlation.lines names one line twice")
         return self
+
+    def _require_plume_across_view(self) -> None:
+        if self.plume_plane.azimuth_deg is not None:
+            between = math.radians(self.plume_plane.azimuth_deg - self.camera.view.azimuth_deg)
+            if abs(math.sin(between)) < math.sin(math.radians(10)):
+                raise ValueError(
+                    f"plume_plane.azimuth_deg: a plume towards {self.plume_plane.azimuth_deg:g} degrees drifts "
+                    f"within 10 degrees of the line of sight ({self.camera.view.azimuth_deg:g} degrees), so that its "
+                    "distance is unknown"
+                )
 
     @staticmethod
     def _known_lines(key: str, wanted: tuple[str, ...], names: list[str]) -> None:

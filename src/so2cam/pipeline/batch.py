@@ -238,6 +238,10 @@ def process_folders(
 
 def _require_folder_for(out: Path) -> None:
     """Raise OutputError where no product can be written to ``out``: before the work, not after it."""
+    if _as_text(str(out)) != str(out):
+        raise OutputError(
+            "the name holds bytes that are not UTF-8", file=_as_text(str(out)), remedy="name another folder with --out"
+        )
     there = next((path for path in (out, *out.parents) if path.exists()), Path())
     if not there.is_dir():
         raise OutputError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -210,8 +211,14 @@ def fit_readings(cells: Sequence[CellReading], site: Site) -> tuple[ColumnCurve,
             value=[f"{cell.column_ppm_m:g} ppm m: absorbance {cell.absorbance:.4f}" for cell in cells],
             remedy="check the cells' labels in the file names, and that dark and clear-sky frames are right",
         ) from None
+    notes = [
+        f"the {stronger.column_ppm_m:g} ppm m cell (absorbance {stronger.absorbance:.4f}) absorbs no more than the "
+        f"{weaker.column_ppm_m:g} ppm m cell ({weaker.absorbance:.4f}): check the cells' labels"
+        for weaker, stronger in pairwise(cells)
+        if stronger.absorbance <= weaker.absorbance
+    ]
     warning = curvature_warning(absorbance, column)
-    return curve, () if warning is None else (warning,)
+    return curve, (*notes, *([] if warning is None else [warning]))
 
 
 def summarise(

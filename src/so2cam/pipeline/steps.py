@@ -162,10 +162,15 @@ def camera_model(site: Site) -> CameraModel:
 
 
 def plume_plane(site: Site) -> PlumePlane:
-    """Return the site's plume plane: vertical, through the vent, perpendicular to the viewing azimuth."""
+    """Return the site's plume plane: vertical, through the vent, across the view or along the plume's direction."""
     camera, vent = site.camera.position, site.volcano.vent
     distance, azimuth = vent_direction(camera.latitude, camera.longitude, vent.latitude, vent.longitude)
-    return PlumePlane(distance, azimuth, float(np.radians(site.camera.view.azimuth_deg)))
+    along = site.plume_plane.azimuth_deg
+    if along is None:
+        return PlumePlane(distance, azimuth, float(np.radians(site.camera.view.azimuth_deg)))
+    normal = float(np.radians(along + 90))
+    # Of the plane's two normals the one that points away from the camera.
+    return PlumePlane(distance, azimuth, normal if np.cos(azimuth - normal) >= 0 else normal + np.pi)
 
 
 def lines_at_plume(site: Site) -> tuple[LineSamples, ...]:
@@ -249,7 +254,8 @@ def measure_line(
     if masked > 0:
         flags |= QualityFlag.INTERPOLATED_SAMPLES
     peak = float(np.nanmax(profile - baseline.values))
-    if baseline.excess > max(3 * float(np.hypot(image.structure, np.max(baseline.noise))), 0.2 * peak):
+    surface = not site.processing.background.uses_clear_sky_as_it_is
+    if surface and baseline.excess > max(3 * float(np.hypot(image.structure, np.max(baseline.noise))), 0.2 * peak):
         flags |= QualityFlag.PLUME_AT_LINE_END
     if peak > 1.05 * curve.maximum_absorbance:
         flags |= QualityFlag.CALIBRATION_EXTRAPOLATED
