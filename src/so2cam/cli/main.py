@@ -14,6 +14,7 @@ from so2cam.core.errors import So2camError
 _COMMANDS = {
     "check": ("so2cam.cli.check", "Say what is wrong or risky in a site file."),
     "demo": ("so2cam.cli.demo", "Simulate a volcano, process it, and compare with the truth."),
+    "import-legacy": ("so2cam.cli.import_legacy", "Write a site file from an existing installation's settings."),
     "process": ("so2cam.cli.process", "Turn folders of frames into SO2 emission rates."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
 }

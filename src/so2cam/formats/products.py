@@ -5,7 +5,6 @@ significant digits. The writers write to exactly the path they are handed.
 """
 
 import csv
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from so2cam.core.records import Provenance
 from so2cam.core.results import EmissionSeries
 from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus, QualityFlag
 from so2cam.core.times import format_utc, parse_utc, require_utc
+from so2cam.formats.sitefile import canonical_settings
 
 TIME_UNITS: Final = "milliseconds since 1970-01-01 00:00:00"
 """Unit of ``time``: whole milliseconds in 64 bits, so that a time is read back exactly."""
@@ -404,7 +404,7 @@ def _global_attributes(provenance: Provenance) -> dict[str, str]:
         "software_version": provenance.software_version,
         "command": provenance.command,
         "date_created": created,
-        "settings": json.dumps(provenance.settings, ensure_ascii=False, sort_keys=True),
+        "settings": canonical_settings(provenance.settings),
         "settings_sha256": provenance.settings_sha256,
     }
 

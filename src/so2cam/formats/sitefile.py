@@ -71,13 +71,17 @@ def load_site(path: Path) -> LoadedSite:
     )
 
 
-def settings_hash(settings: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of ``settings`` as canonical JSON: keys sorted, no spaces, ASCII.
+def canonical_settings(settings: Mapping[str, Any]) -> str:
+    """Return ``settings`` as canonical JSON: keys sorted, no spaces, ASCII.
 
     Raises ValueError for values that JSON does not have (NaN, infinity).
     """
-    text = json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of ``settings`` as ``canonical_settings`` writes them."""
+    return hashlib.sha256(canonical_settings(settings).encode("ascii")).hexdigest()
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

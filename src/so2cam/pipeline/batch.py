@@ -166,7 +166,7 @@ def process_folders(
     plan = plan_run(site, folders, start=start, end=end)
     reader = FrameReader(site)
     darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing.dark, reader)
-    _require_darks(plan, darks, site)
+    _require_darks(plan, darks, site, reader)
     references = build_references(site, plan.frames, darks, reader)
     keeper = _ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
     processor = Processor(site, references, darks, observer=keeper)
@@ -272,7 +272,7 @@ def _as_text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _require_darks(plan: RunPlan, darks: DarkLibrary, site: Site) -> None:
+def _require_darks(plan: RunPlan, darks: DarkLibrary, site: Site, reader: FrameReader) -> None:
     """Raise InputError where no pair at all has darks for both of its frames."""
     found: dict[tuple[Band, float, float], bool] = {}
 
@@ -288,7 +288,8 @@ def _require_darks(plan: RunPlan, darks: DarkLibrary, site: Site) -> None:
     frame = first.off if has_dark(first.on) else first.on
     raise InputError(
         f"no dark frame matches the plume frames: {frame.band} band, gain {frame.gain:g}, exposure "
-        f"{1e3 * frame.exposure_s:.3f} ms within {100 * site.processing.dark.exposure_tolerance:g} %",
+        f"{1e3 * frame.exposure_s:.3f} ms within {100 * site.processing.dark.exposure_tolerance:g} %"
+        + reader.explain(dark for dark in plan.frames if dark.kind is FrameKind.DARK and dark.band is frame.band),
         file=frame.path,
         remedy="add a folder with darks (type Dark) of that band, gain and exposure to --frames, or set "
         "processing.dark.exposure_tolerance if their exposures really differ",

@@ -1,6 +1,7 @@
 """Reading frames during a run: every file once, its hash kept, its problems collected instead of raised."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -32,6 +33,14 @@ class FrameReader:
             return None
         self.hashes[str(info.path)] = frame.sha256
         return frame
+
+    def explain(self, frames: Iterable[FrameInfo]) -> str:
+        """Return how many of ``frames`` could not be read, and why the first; empty where all could."""
+        failed = [self.failures[str(info.path)] for info in frames if str(info.path) in self.failures]
+        if not failed:
+            return ""
+        first = failed[0]
+        return f"; {len(failed)} unreadable, the first: {Path(str(first.file)).name} {first.message}"
 
 
 class DarkLibrary:

@@ -221,9 +221,8 @@ class Processor:
         effective = rate.value / ica.value
         sigma_speed = by_flow / ica.value
         settings = self._site.processing.speed.optical_flow
-        if sigma_speed > max(
-            settings.maximum_relative_uncertainty * abs(effective), settings.acceptable_uncertainty_m_s
-        ):
+        limit = max(settings.maximum_relative_uncertainty * abs(effective), settings.acceptable_uncertainty_m_s)
+        if not (np.isfinite(rate.value) and sigma_speed <= limit):
             return Emission(EmissionStatus.FLOW_UNRELIABLE)
         by_time = self._interval_uncertainty_s(record) / interval_s
         mean = np.sum(vectors * column_weight[:, None], axis=0)

@@ -55,6 +55,13 @@ def build_references(site: Site, frames: Sequence[FrameInfo], darks: DarkLibrary
     off = band_reference(site, Band.OFF, frames, darks, reader)
     everywhere = np.ones(on.flat.valid.shape, np.bool_)
     _, covered = warp_to_on_band(everywhere.astype(np.float32), everywhere, matrix)
+    if not covered.any():
+        raise InputError(
+            "takes no pixel of the on-band image into the off-band image",
+            key="registration.matrix",
+            value=site.registration.matrix,
+            remedy="find the matrix from points that both images show; its last column is a shift in pixels",
+        )
     settings = site.processing.calibration
     if settings.source == "fixed":
         slope, sigma = settings.slope_molec_cm2, settings.slope_uncertainty_molec_cm2
@@ -92,7 +99,8 @@ def band_reference(
         everywhere_valid = valid if everywhere_valid is None else everywhere_valid & valid
         count += 1
     if total is None or everywhere_valid is None:
-        found = f"{len(clear)} found, none usable: unreadable, or without a matching dark" if clear else "none found"
+        found = f"{len(clear)} found, none both readable and with a matching dark" if clear else "none found"
+        found += reader.explain(f for f in frames if f.band is band and f.kind in (FrameKind.CLEAR, FrameKind.DARK))
         raise InputError(
             f"no {_BAND_NAMES[band]} clear-sky frame to make the flat field from ({found})",
             remedy="add a folder with clear-sky frames (type Clear) and darks of the same exposure to --frames",
@@ -146,6 +154,7 @@ def read_cells(
             )
     if not readings:
         found = f"{len(cells)} found, none usable in both bands" if cells else "none found"
+        found += reader.explain(cells)
         raise InputError(
             f"no gas-cell frames to calibrate with ({found})",
             remedy="add a folder with cell frames (type 304ppmm and so on) to --frames, or give a known slope: "
@@ -166,7 +175,7 @@ def _read_cell(
         mean = np.mean([image.values for image in images], axis=0, dtype=np.float64)
         clear = np.full(valid_band.shape, reference.log_clear, np.float32)
         means.append(optical_depth(clear, np.asarray(mean, np.float32)))
-        levels = [float(np.nanmean(image.values[region])) for image in images]
+        levels = [_level(image, region) for image in images]
         repeats.append(float(np.var(levels, ddof=1)) / len(levels) if len(levels) > 1 else 0.0)
     if valid is None or not valid[region].any():
         raise InputError(
@@ -188,6 +197,12 @@ def _read_cell(
         uncertainty=float(np.sqrt(sum(repeats) + across**2)),
         frames=len(logs[Band.ON]) + len(logs[Band.OFF]),
     )
+
+
+def _level(image: LogImage, region: tuple[slice, slice]) -> float:
+    """Return the mean log intensity of the valid pixels of a region, NaN where there is none."""
+    inside = image.values[region][image.valid[region]]
+    return float(inside.mean()) if inside.size else float("nan")
 
 
 def fit_readings(cells: Sequence[CellReading], site: Site) -> tuple[ColumnCurve, tuple[str, ...]]:

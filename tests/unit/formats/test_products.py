@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
 import math
 import re
@@ -27,6 +28,7 @@ from so2cam.formats.products import (
     write_emission_csv,
     write_emission_netcdf,
 )
+from so2cam.formats.sitefile import settings_hash
 
 START = datetime(2018, 3, 26, 14, 44, 8, 123456, UTC)
 HEADER = (
@@ -83,11 +85,12 @@ def make_series(
 
 
 def make_provenance(site: str = "villarrica") -> Provenance:
+    settings = {"site": site, "processing": {"pairing": {"tolerance_s": 2.0}}}
     return Provenance(
         software_version="0.1.0",
         site_name=site,
-        settings={"site": site, "processing": {"pairing": {"tolerance_s": 2.0}}},
-        settings_sha256="ab" * 32,
+        settings=settings,
+        settings_sha256=settings_hash(settings),
         input_sha256=(("plume/2018-03-26T144408_fltrA.png", "01" * 32), ("dark/Dunkel-Bild.png", "02" * 32)),
         command="so2cam process site.toml",
         created=datetime(2026, 1, 2, 3, 4, 5, 6000, UTC),
@@ -306,6 +309,7 @@ def test_provenance_is_in_the_file(tmp_path: Path) -> None:
         assert dataset.site == provenance.site_name
         assert json.loads(dataset.settings) == provenance.settings
         assert dataset.settings_sha256 == provenance.settings_sha256
+        assert hashlib.sha256(dataset.settings.encode()).hexdigest() == dataset.settings_sha256
         assert dataset.date_created == "2026-01-02T03:04:05.006Z"
         assert dataset.history == "2026-01-02T03:04:05.006Z so2cam 0.1.0: so2cam process site.toml"
         assert tuple(zip(dataset["input_file"][:], dataset["input_sha256"][:], strict=True)) == provenance.input_sha256

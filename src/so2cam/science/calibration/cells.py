@@ -99,6 +99,8 @@ def fit_cells(
             f"a {model} needs {needed} cells of different column density, the empty one included; "
             f"there are {distinct.size}"
         )
+    if np.ptp(absorbance) <= 1e-6 * float(np.abs(absorbance).max()):
+        raise ValueError("all cells have the same absorbance: they were not in the light, or are one and the same")
     start = ColumnCurve(model, np.zeros(2), np.zeros((2, 2)), float(absorbance.max()))
     terms = start.terms(absorbance)
     parameters = _solve(terms, column)
@@ -115,7 +117,9 @@ def fit_cells(
         sigma = np.ones_like(column)
     scaled = terms / sigma[:, None]
     covariance: FloatArray = np.asarray(np.linalg.inv(scaled.T @ scaled), np.float64)
-    freedom = column.size - 2
+    # An empty cell says nothing about a curve that goes through the origin anyway.
+    telling = column.size if model == "line" else int(np.count_nonzero(column))
+    freedom = telling - 2
     if freedom > 0:
         reduced = float(np.sum(((column - terms @ parameters) / sigma) ** 2)) / freedom
         covariance = covariance * (max(1.0, reduced) if weighted else reduced)

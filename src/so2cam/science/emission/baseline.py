@@ -11,7 +11,8 @@ from so2cam.core.records import FloatArray
 class Baseline:
     """A straight baseline between a line's two ends, and how well it is known.
 
-    ``values`` (N,) [absorbance]; ``weights`` (N, 2) give the share of each end in every sample; ``noise`` (2,) is
+    ``values`` (N,) [absorbance]; ``weights`` (N, 2) give the share of each end in every sample,
+    ``members`` (N, 2) the share of every sample in each end's mean (0 outside); ``noise`` (2,) is
     1 sigma of each end's mean from pixel noise, independent from frame to frame; ``drift`` (2,) from sky that no
     surface follows. ``excess`` is how far the ends lie above the sky elsewhere (the larger end): plume on the
     baseline. Fields are NaN where an end has no valid sample.
@@ -19,6 +20,7 @@ class Baseline:
 
     values: FloatArray
     weights: FloatArray
+    members: FloatArray
     noise: FloatArray
     drift: FloatArray
     excess: float
@@ -36,10 +38,12 @@ def edge_baseline(
     """
     ends = (position <= fraction, position >= 1 - fraction)
     means, centres, noise = np.full(2, np.nan), np.full(2, np.nan), np.full(2, np.nan)
+    members = np.zeros((position.size, 2))
     for index, inside in enumerate(ends):
         good = inside & np.isfinite(absorbance)
         if good.sum() >= 2:
             means[index] = absorbance[good].mean()
+            members[good, index] = 1 / good.sum()
             centres[index] = position[good].mean()
             noise[index] = pixel_noise / np.sqrt(good.sum())
     share = (position - centres[0]) / (centres[1] - centres[0])
@@ -47,6 +51,7 @@ def edge_baseline(
     return Baseline(
         values=weights @ means,
         weights=weights,
+        members=members,
         noise=noise,
         drift=np.full(2, structure),
         excess=float(np.max(means)),

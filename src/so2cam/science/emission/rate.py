@@ -27,12 +27,14 @@ the lines, and the speed of its pattern is not quite that of its mass."""
 class LineColumns:
     """Column densities on a line above its baseline, and what their uncertainty is made of. Arrays (N,).
 
-    ``column`` [molecules cm-2]; ``slope`` dCD/dAA there; ``curve_terms`` (N, 2) derivatives by the calibration's
-    parameters; ``interpolated`` marks masked samples that were filled from their neighbours.
+    ``column`` [molecules cm-2]; ``slope`` dCD/dAA there and ``baseline_slope`` at the baseline;
+    ``curve_terms`` (N, 2) derivatives by the calibration's parameters; ``interpolated`` marks masked samples that
+    were filled from their neighbours.
     """
 
     column: FloatArray
     slope: FloatArray
+    baseline_slope: FloatArray
     curve_terms: FloatArray
     baseline: Baseline
     pixel_noise: float
@@ -60,7 +62,15 @@ def line_columns(absorbance: FloatArray, baseline: Baseline, curve: ColumnCurve,
         absorbance = np.interp(index, index[~masked], absorbance[~masked])
     column = curve.column(absorbance) - curve.column(baseline.values)
     terms = curve.terms(absorbance) - curve.terms(baseline.values)
-    return LineColumns(column, curve.slope(absorbance), terms, baseline, pixel_noise, masked.astype(np.float64))
+    return LineColumns(
+        column=column,
+        slope=curve.slope(absorbance),
+        baseline_slope=curve.slope(baseline.values),
+        curve_terms=terms,
+        baseline=baseline,
+        pixel_noise=pixel_noise,
+        interpolated=masked.astype(np.float64),
+    )
 
 
 def integrate(
@@ -80,16 +90,13 @@ def integrate(
     """
     c = KG_M2_PER_MOLEC_CM2
     value = c * float(np.sum(columns.column * weight))
-    sensitivity = columns.slope * weight
-    ends = columns.baseline.weights.T @ sensitivity
+    sensitivity = columns.slope * weight * (1 - columns.interpolated)
+    ends = columns.baseline.weights.T @ (columns.baseline_slope * weight)
     interpolated = float(np.sum(columns.column * weight * columns.interpolated))
-    # A sample of the ends is in the baseline too, with the opposite sign; the two do not add up exactly, but
-    # taking them as independent errs on the safe side by a few per cent.
-    random = np.sqrt(
-        columns.pixel_noise**2 * float(np.sum(sensitivity**2))
-        + float(np.sum((ends * columns.baseline.noise) ** 2))
-        + (0.5 * interpolated) ** 2
-    )
+    # A sample at an end of the line counts in the integral and, the other way, in the baseline under all of it.
+    base_sensitivity = columns.baseline_slope * weight
+    effective = sensitivity - columns.baseline.members @ (columns.baseline.weights.T @ base_sensitivity)
+    random = np.hypot(columns.pixel_noise * float(np.sqrt(np.sum(effective**2))), 0.5 * interpolated)
     gradient = columns.curve_terms.T @ weight
     by_curve = float(gradient @ curve.covariance @ gradient)
     by_sky = float(np.sum((ends * columns.baseline.drift) ** 2))

@@ -20,9 +20,9 @@ BLOCK = 8
 _SKYLINE_STEP = 0.12
 """Change of log intensity over two blocks that ends the sky on the way down a column: terrain, snow, thick ash."""
 _REOPENING_RUN = 3
-"""Blocks at the level of the sky, one below another, that show that the sky goes on below a plume."""
-_REOPENING_GAP = 12
-"""Blocks that a plume thick in the off band may at most cover in a column: 96 px."""
+"""Side of the least square of blocks at the level of the sky that shows that the sky goes on below a plume."""
+_REOPENING_GAP = 30
+"""Blocks that a plume thick in the off band may at most cover in a column: 240 px."""
 _STRUCTURE_FLOOR = 0.0015
 """Smallest absorbance scatter [1] that sky is ever taken to have: clear sky is not smoother than this."""
 _MINIMUM_SKY_SHARE = 0.03
@@ -120,8 +120,8 @@ def _reopened(blocks: Blocks, ended: BoolImage, shape: tuple[int, int]) -> BoolI
     keep = _common_sky(blocks.off.ravel(), flat_basis, sky.ravel())
     level = (flat_basis @ _least_squares(flat_basis, blocks.off.ravel(), keep)).reshape(sky.shape)
     like_sky = (blocks.usable & (np.abs(blocks.off - level) < _SKYLINE_STEP)).astype(np.uint8)
-    column = np.ones((_REOPENING_RUN, 1), np.uint8)
-    runs = cv2.morphologyEx(like_sky, cv2.MORPH_OPEN, column, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+    square = np.ones((_REOPENING_RUN, _REOPENING_RUN), np.uint8)
+    runs = cv2.morphologyEx(like_sky, cv2.MORPH_OPEN, square, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
     result = ended.copy()
     for index in range(sky.shape[1]):
         above = np.flatnonzero(sky[:, index])

@@ -31,7 +31,12 @@ def select_darks(
     if not matching:
         return ()
     nearest = min(matching, key=lambda dark: (abs((dark.time - frame.time).total_seconds()), dark.time))
-    chosen = [dark for dark in matching if abs((dark.time - nearest.time).total_seconds()) <= averaging_s]
+    chosen = [
+        dark
+        for dark in matching
+        if abs((dark.time - nearest.time).total_seconds()) <= averaging_s
+        and abs(dark.exposure_s - nearest.exposure_s) <= exposure_tolerance * nearest.exposure_s
+    ]
     return tuple(sorted(chosen, key=lambda dark: (dark.time, str(dark.path))))
 
 

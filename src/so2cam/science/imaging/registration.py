@@ -5,7 +5,7 @@ import numpy as np
 
 from so2cam.core.records import BoolImage, FloatArray, FloatImage
 
-_COVERED = np.float32(0.999)
+_COVERED = np.float32(1 - 1e-5)
 
 
 def warp_to_on_band(image: FloatImage, valid: BoolImage, matrix: FloatArray) -> tuple[FloatImage, BoolImage]:

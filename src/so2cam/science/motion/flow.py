@@ -11,8 +11,15 @@ _AMPLITUDE = np.float32(1e6)
 """Factor that makes the fixed regularisation of OpenCV's Farneback negligible for absorbances of any strength."""
 _POLYNOMIAL = (7, 1.5)
 """Neighbourhood [px of the reduced image] and Gaussian sigma of the polynomial expansion."""
+_RESIDUAL_FLOOR = 1e-8
+"""Least mean squared residual [absorbance^2]: no camera of 10 bits tells images apart better than 1e-4."""
 REDUCTION = 2
 """The flow is found on images reduced by this factor: a quarter of the time, no loss (plumes are smooth)."""
+
+
+_NOISE_GRADIENT = 0.25 * 0.0204 / REDUCTION**2
+"""Mean square gradient [per full pixel] that noise leaves after smoothing, over the residual it leaves: a quarter
+for the mean of two images against their difference, times the power of the smoothed Sobel filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +141,30 @@ def flow_at(flow: Flow, x: FloatArray, y: FloatArray, normal: tuple[float, float
     structure = pick(flow.structure)
     residual = pick(flow.residual)
     valid = pick(flow.valid.astype(np.float32)) > 0.999
-    # Without texture the tensor is singular; the noise that is always there bounds it from below.
-    floor = 1e-12
-    xx, xy, yy = structure[:, 0] + floor, structure[:, 1], structure[:, 2] + floor
-    determinant = np.maximum(xx * yy - xy**2, floor**2)
-    nx, ny = normal
-    inverse = (nx * nx * yy - 2 * nx * ny * xy + ny * ny * xx) / determinant
+    residual = np.maximum(residual, _RESIDUAL_FLOOR)
+    inverse = _inverse_along(structure, _NOISE_GRADIENT * residual, normal)
     pixels = (flow.window_px / REDUCTION) ** 2
     sigma = np.sqrt(residual * inverse / pixels)
     vectors[~valid] = np.nan
     return vectors, np.where(valid, sigma, np.nan)
+
+
+def _inverse_along(structure: FloatArray, noise: FloatArray, normal: tuple[float, float]) -> FloatArray:
+    """Return ``n^T J^-1 n`` of structure tensors (N, 3) from which the gradients of noise are taken off.
+
+    Noise has gradients too, and they are no texture: one and a half times what it is expected to leave in each
+    eigenvalue is subtracted, and three hundredths of it are the least that remains.
+    """
+    xx, xy, yy = structure[:, 0], structure[:, 1], structure[:, 2]
+    mean, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    angle = 0.5 * np.arctan2(2 * xy, xx - yy)
+    along = normal[0] * np.cos(angle) + normal[1] * np.sin(angle)
+    across = normal[1] * np.cos(angle) - normal[0] * np.sin(angle)
+    least = 0.03 * noise
+    return np.asarray(
+        along**2 / np.maximum(mean + half - 1.5 * noise, least)
+        + across**2 / np.maximum(mean - half - 1.5 * noise, least)
+    )
 
 
 def _reduced(image: FloatImage, valid: BoolImage, size: tuple[int, int]) -> tuple[FloatImage, FloatImage]:
