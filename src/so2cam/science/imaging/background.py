@@ -21,8 +21,10 @@ _SKYLINE_STEP = 0.12
 """Change of log intensity over two blocks that ends the sky on the way down a column: terrain, snow, thick ash."""
 _REOPENING_RUN = 3
 """Side of the least square of blocks at the level of the sky that shows that the sky goes on below a plume."""
-_REOPENING_GAP = 30
-"""Blocks that a plume thick in the off band may at most cover in a column: 240 px."""
+_REOPENING_GAP = 20
+"""Blocks that a plume thick in the off band may at most cover in a column: 160 px."""
+_FLANK = 5
+"""Blocks around a step that are not used to tell the level of the sky below it."""
 _STRUCTURE_FLOOR = 0.0015
 """Smallest absorbance scatter [1] that sky is ever taken to have: clear sky is not smoother than this."""
 _MINIMUM_SKY_SHARE = 0.03
@@ -117,7 +119,13 @@ def _reopened(blocks: Blocks, ended: BoolImage, shape: tuple[int, int]) -> BoolI
     flat_basis = basis.reshape(-1, basis.shape[-1])
     if int(sky.sum()) < 4 * basis.shape[-1]:
         return ended
-    keep = _common_sky(blocks.off.ravel(), flat_basis, sky.ravel())
+    # What lies beside a step may be the flank of the plume that makes it, no level to compare with.
+    square = np.ones((2 * _FLANK + 1, 2 * _FLANK + 1), np.uint8)
+    flank = cv2.dilate(ended.astype(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    clear = sky & (flank == 0)
+    if int(clear.sum()) < 4 * basis.shape[-1]:
+        clear = sky
+    keep = _common_sky(blocks.off.ravel(), flat_basis, clear.ravel())
     level = (flat_basis @ _least_squares(flat_basis, blocks.off.ravel(), keep)).reshape(sky.shape)
     like_sky = (blocks.usable & (np.abs(blocks.off - level) < _SKYLINE_STEP)).astype(np.uint8)
     square = np.ones((_REOPENING_RUN, _REOPENING_RUN), np.uint8)
