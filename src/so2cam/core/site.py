@@ -20,6 +20,31 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Point = tuple[Finite, Finite]
+Rectangle = tuple[int, int, int, int]
+BackgroundName = Literal[
+    "sky-surface",
+    "polynomial",
+    "scale",
+    "scale-gradient-y",
+    "profile-y",
+    "scale-gradient-xy",
+    "profile-y-gradient-x",
+    "profile-xy",
+    "rectangle",
+    "clear-sky",
+]
+BACKGROUND_NUMBERS: dict[int, BackgroundName] = {
+    0: "polynomial",
+    1: "scale",
+    2: "scale-gradient-y",
+    3: "profile-y",
+    4: "scale-gradient-xy",
+    5: "profile-y-gradient-x",
+    6: "profile-xy",
+    7: "rectangle",
+    99: "clear-sky",
+}
+"""Numbers of the sky-background modes in existing software (pyplis; 7 PyCam)."""
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$")]
 
 _NORMALS: dict[str, Point] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
@@ -258,22 +283,32 @@ class Flat(Table):
 
 
 class Background(Table):
-    """The sky behind the plume."""
+    """The sky behind the plume.
 
-    mode: Literal["sky-surface", "clear-sky", "99"] = Field(
+    Areas of sky are used by the modes that need them (`docs/background-modes.md`), and found automatically where
+    they are not given.
+    """
+
+    mode: BackgroundName = Field(
         default="sky-surface",
-        description="sky-surface: a surface fitted to plume-free sky; clear-sky (99): the clear-sky frames as they are",
+        description="a name, or its number in existing software; sky-surface is so2cam's own",
     )
-    order: int = Field(default=2, ge=0, le=3, description="polynomial order of the surface")
+    order: int = Field(default=2, ge=0, le=3, description="polynomial order, for sky-surface and polynomial")
     skyline: tuple[Point, ...] | None = Field(
         default=None,
         description="(x, y) points, from left to right, below which there is terrain; found automatically if absent",
     )
+    scale_rectangle: Rectangle | None = Field(default=None, description="(x0, y0, x1, y1)")
+    y_gradient_rectangle: Rectangle | None = Field(default=None, description="(x0, y0, x1, y1)")
+    x_gradient_rectangle: Rectangle | None = Field(default=None, description="(x0, y0, x1, y1)")
+    y_profile: tuple[int, int, int] | None = Field(default=None, description="column of sky: (x, y0, y1)")
+    x_profile: tuple[int, int, int] | None = Field(default=None, description="row of sky: (y, x0, x1)")
 
     @field_validator("mode", mode="before")
     @classmethod
     def _number_alias(cls, value: object) -> object:
-        return str(value) if isinstance(value, int) else value
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        return BACKGROUND_NUMBERS.get(int(str(value)), value) if is_number or str(value).isdecimal() else value
 
     @field_validator("skyline")
     @classmethod
@@ -283,9 +318,29 @@ class Background(Table):
         return value
 
     @property
+    def areas(self) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
+        """The areas given, as (first, last) corners (x, y)."""
+        found = {
+            name: ((area[0], area[1]), (area[2], area[3]))
+            for name, area in (
+                ("scale_rectangle", self.scale_rectangle),
+                ("y_gradient_rectangle", self.y_gradient_rectangle),
+                ("x_gradient_rectangle", self.x_gradient_rectangle),
+            )
+            if area is not None
+        }
+        if self.y_profile is not None:
+            x, y0, y1 = self.y_profile
+            found["y_profile"] = ((x, y0), (x, y1))
+        if self.x_profile is not None:
+            y, x0, x1 = self.x_profile
+            found["x_profile"] = ((x0, y), (x1, y))
+        return found
+
+    @property
     def uses_clear_sky_as_it_is(self) -> bool:
-        """True for mode ``clear-sky`` and its number, 99."""
-        return self.mode in ("clear-sky", "99")
+        """True for mode ``clear-sky``."""
+        return self.mode == "clear-sky"
 
 
 class Calibration(Table):
@@ -412,6 +467,13 @@ class Site(Table):
                 if point is not None:
                     self.require_inside(f"lines.{line.name}.{label}", point)
         self._require_plume_across_view()
+        for name, corners in self.processing.background.areas.items():
+            key = f"processing.background.{name}"
+            for corner in corners:
+                self.require_inside(key, corner)
+            extent = (corners[1][0] - corners[0][0], corners[1][1] - corners[0][1])
+            if min(extent) < 0 or (min(extent) == 0 and name.endswith("rectangle")) or max(extent) == 0:
+                raise ValueError(f"{key}: give the upper left corner first, then the lower right one")
         self._known_lines("processing.emission.total_lines", self.processing.emission.total_lines or (), names)
         pair = self.processing.speed.cross_correlation.lines
         if pair is not None:

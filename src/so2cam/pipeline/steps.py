@@ -1,7 +1,7 @@
 """The stages of the image chain, each a function of its inputs and the site's settings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,15 @@ from so2cam.science.imaging.background import (
     find_sky,
     fit_sky_surface,
     pixel_noise,
+)
+from so2cam.science.imaging.background_modes import (
+    BackgroundMode,
+    BackgroundStatus,
+    SkyAreas,
+    SkyColumn,
+    SkyRow,
+    correct_background,
+    find_sky_areas,
 )
 from so2cam.science.imaging.dark import subtract_dark
 from so2cam.science.imaging.flat import FlatField
@@ -113,8 +122,8 @@ def absorbance_image(
     """Return the absorbance image of a pair, or None where there is too little plume-free sky for its background.
 
     ``references`` are those of the on and the off band. Mode ``sky-surface``: a surface per band through
-    plume-free sky. Mode ``clear-sky``: the clear-sky frames as they are; noise and unevenness are then those of
-    the whole sky.
+    plume-free sky. Mode ``clear-sky``: the clear-sky frames as they are. The others are those of existing
+    software, in the areas given or found; one that cannot be applied is no background, never another mode's.
     """
     shape = on.values.shape
     valid = on.valid & off.valid
@@ -125,16 +134,25 @@ def absorbance_image(
     clear_difference = references[0].log_clear - references[1].log_clear
     surface = fit_sky_surface(blocks, sky_blocks, shape, order=settings.order)
     in_sky = blocks_to_pixels(sky_blocks, shape)
-    if settings.uses_clear_sky_as_it_is:
+    structure = 0.0 if surface is None else surface.structure
+    level = 0.0
+    if settings.mode == "clear-sky":
         absorbance = difference + np.float32(clear_difference)
-        level = 0.0
-    elif surface is None:
-        return None
+    elif settings.mode == "sky-surface":
+        if surface is None:
+            return None
+        absorbance = difference + evaluate_surface(surface.on - surface.off, surface.order, shape)
+        level = float(np.mean((blocks.off - blocks.on)[surface.plume_free])) + clear_difference
     else:
-        behind = surface.on - surface.off
-        absorbance = difference + evaluate_surface(behind, surface.order, shape)
-        free = surface.plume_free
-        level = float(np.mean((blocks.off - blocks.on)[free])) + clear_difference
+        found = find_sky_areas(on.values, off.values, valid, sky_blocks, order=settings.order)
+        areas = _with_given_areas(SkyAreas() if found is None else found, settings)
+        mode = BackgroundMode(settings.mode)
+        # The modes are linear in the logarithm: the bands' difference gives the absorbance at once.
+        result = correct_background(-difference, clear_difference, valid, mode, areas, order=settings.order)
+        if result.status is not BackgroundStatus.OK:
+            return None
+        absorbance, level = result.optical_depth.copy(), result.level
+        structure = result.uncertainty if np.isfinite(result.uncertainty) else structure
     absorbance[~valid] = np.nan
     quiet = in_sky if surface is None else blocks_to_pixels(surface.plume_free, shape)
     return AbsorbanceImage(
@@ -143,8 +161,21 @@ def absorbance_image(
         in_sky=in_sky,
         background_level=level,
         noise=pixel_noise(absorbance, quiet & valid),
-        structure=0.0 if surface is None else surface.structure,
+        structure=structure,
         sky_share=0.0 if surface is None else surface.sky_share,
+    )
+
+
+def _with_given_areas(areas: SkyAreas, settings: Background) -> SkyAreas:
+    """Return ``areas`` with those that the site file gives in their place."""
+    column, row = settings.y_profile, settings.x_profile
+    return replace(
+        areas,
+        scale=settings.scale_rectangle or areas.scale,
+        y_gradient=settings.y_gradient_rectangle or areas.y_gradient,
+        x_gradient=settings.x_gradient_rectangle or areas.x_gradient,
+        y_profile=areas.y_profile if column is None else SkyColumn(*column),
+        x_profile=areas.x_profile if row is None else SkyRow(*row),
     )
 
 

@@ -102,7 +102,7 @@ def test_complete_installation(folder: Path, tmp_path: Path) -> None:
         ("near", (273, 236), "left"),
         ("far", (234, 214), "left"),
     ]
-    assert site.processing.background.mode == "sky-surface"
+    assert site.processing.background.mode == "profile-y-gradient-x"
     speed = site.processing.speed
     assert speed.methods == ("flow_raw", "cross_correlation")
     assert (speed.cross_correlation.lines, speed.cross_correlation.window_s) == (("near", "far"), 1800)
@@ -156,12 +156,14 @@ def test_contradicting_angles_keep_the_horizontal_one(folder: Path) -> None:
     assert "# The old file says 24 for the vertical angle" in result.text
 
 
-@pytest.mark.parametrize(("mode", "expected"), [(0, "sky-surface"), (7, "sky-surface"), (99, "clear-sky"), ("x", None)])
+@pytest.mark.parametrize(
+    ("mode", "expected"), [(0, "polynomial"), (7, "rectangle"), (8, None), (99, "clear-sky"), ("x", None)]
+)
 def test_background_modes(folder: Path, mode: object, expected: str | None) -> None:
     replace(folder / YML, "bg_mode: 5", f"bg_mode: {mode}")
     result = import_legacy(folder)
     assert result.site.processing.background.mode == (expected or "sky-surface")
-    assert noticed(result, f"Background mode {mode}") == (mode != 99)
+    assert noticed(result, f"Background mode {mode}") == (expected is None)
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, None), (1, "the spectrometer"), (3, "a stored one"), (8, "unknown")])
@@ -472,7 +474,7 @@ def test_several_settings(folder: Path) -> None:
     result = import_legacy(folder, Wishes(settings="second/processing_setting_defaults.yml"))
     assert result.site.processing.background.mode == "clear-sky"
     write(folder / "conf/default_conf_location.txt", ".\\pycam\\conf\\processing_setting_defaults.yml")
-    assert import_legacy(folder).site.processing.background.mode == "sky-surface"
+    assert import_legacy(folder).site.processing.background.mode == "profile-y-gradient-x"
 
 
 def test_without_settings_and_camera(folder: Path) -> None:

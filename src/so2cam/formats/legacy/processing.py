@@ -4,7 +4,15 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from so2cam.core.site import Background, CrossCorrelation, OpticalFlow, Processing, Speed, SpeedMethod
+from so2cam.core.site import (
+    BACKGROUND_NUMBERS,
+    Background,
+    CrossCorrelation,
+    OpticalFlow,
+    Processing,
+    Speed,
+    SpeedMethod,
+)
 from so2cam.formats.legacy.account import Account, Outcome, plain
 from so2cam.formats.legacy.choose import Settings
 from so2cam.formats.legacy.files import FoundFile
@@ -72,11 +80,12 @@ def _convert_background(settings: Settings, file: FoundFile, account: Account) -
     if "bg_mode" not in settings.values:
         return Background()
     mode = to_number(settings.values["bg_mode"])
-    if mode == 99:
-        account.carry(file.name, "bg_mode", where, "99 is clear-sky")
-        return Background(mode="clear-sky")
+    name = BACKGROUND_NUMBERS.get(int(mode)) if mode is not None and mode == int(mode) else None
+    if name is not None:
+        account.carry(file.name, "bg_mode", where, f"{int(mode or 0)} is {name}")
+        return Background(mode=name)
     text = plain(str(settings.values["bg_mode"]))
-    account.carry(file.name, "bg_mode", where, f"sky-surface in place of mode {text}, which so2cam does not have")
+    account.carry(file.name, "bg_mode", where, f"sky-surface in place of mode {text}, which so2cam does not know")
     account.notice(f"Background mode {text} of the old program has become sky-surface: values will differ somewhat.")
     return Background(mode="sky-surface")
 
