@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from so2cam.core.records import PlumeLine
 
-SpeedMethod = Literal["flow_raw", "cross_correlation"]
-SPEED_METHODS: tuple[SpeedMethod, ...] = ("flow_raw", "cross_correlation")
-"""Names of the plume-speed methods, in the order of the products."""
+SpeedMethod = Literal["flow_raw", "flow_histogram", "flow_hybrid", "cross_correlation"]
+SPEED_METHODS: tuple[SpeedMethod, ...] = ("flow_raw", "flow_histogram", "flow_hybrid", "cross_correlation")
+"""Names of all plume-speed methods."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -402,7 +402,9 @@ class CrossCorrelation(Table):
 class Speed(Table):
     """How plume speed is found."""
 
-    methods: tuple[SpeedMethod, ...] = Field(default=SPEED_METHODS, min_length=1)
+    methods: tuple[SpeedMethod, ...] = Field(
+        default=("flow_raw", "cross_correlation"), min_length=1, description="in the order of the products"
+    )
     optical_flow: OpticalFlow = OpticalFlow()
     cross_correlation: CrossCorrelation = CrossCorrelation()
 

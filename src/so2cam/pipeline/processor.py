@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
-from so2cam.core.records import FloatArray, Frame, FramePair
+from so2cam.core.records import Frame, FramePair
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus, QualityFlag
+from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions
 from so2cam.pipeline.frames import DarkLibrary
 from so2cam.pipeline.references import References
 from so2cam.pipeline.steps import (
@@ -32,11 +33,12 @@ from so2cam.science.emission.lines import LineSamples
 from so2cam.science.emission.rate import (
     CROSS_CORRELATION_SYSTEMATIC,
     OPTICAL_FLOW_SYSTEMATIC,
-    correlated_sum_uncertainty,
+    Estimate,
+    LineColumns,
     integrate,
 )
 from so2cam.science.motion.cross_correlation import Lag, find_lag, speed_from_lag
-from so2cam.science.motion.flow import Flow, Region, flow_at, flow_region, optical_flow
+from so2cam.science.motion.flow import Flow, Region, flow_region, optical_flow
 
 _NAN = float("nan")
 
@@ -96,6 +98,7 @@ class Processor:
         self._observer = observer
         self._lines = {samples.line.name: samples for samples in lines_at_plume(site)}
         self._methods = site.processing.speed.methods
+        self._flow_methods = tuple(method for method in self._methods if method in FLOW_METHODS)
         self._region = self._flow_region()
         self._previous: tuple[PairRecord, AbsorbanceImage] | None = None
         self._last_time: datetime | None = None
@@ -170,7 +173,7 @@ class Processor:
         if next_record is not None and next_image is not None:
             interval = (next_record.time - record.time).total_seconds()
             status = EmissionStatus.GAP_TOO_LONG if interval > settings.maximum_gap_s else EmissionStatus.OK
-            if status is EmissionStatus.OK and "flow_raw" in self._methods:
+            if status is EmissionStatus.OK and self._flow_methods:
                 flow = optical_flow(
                     image.absorbance,
                     next_image.absorbance,
@@ -181,32 +184,46 @@ class Processor:
                     levels=settings.levels,
                     iterations=settings.iterations,
                 )
-        if "flow_raw" in self._methods:
-            for name, line in self._lines.items():
-                measurement = record.lines[name]
-                if measurement.status is not EmissionStatus.OK:
-                    continue
-                record.emissions[name, "flow_raw"] = (
-                    Emission(status) if flow is None else self._flow_emission(record, line, flow, interval)
+        for name, line in self._lines.items():
+            if record.lines[name].status is EmissionStatus.OK:
+                emissions = (
+                    dict.fromkeys(self._flow_methods, Emission(status))
+                    if flow is None
+                    else self._flow_emissions(record, image, line, flow, interval)
                 )
+                record.emissions |= {(name, method): emission for method, emission in emissions.items()}
         if self._observer is not None:
             self._observer(PairImages(record.time, image, flow, interval))
 
-    def _flow_emission(self, record: PairRecord, line: LineSamples, flow: Flow, interval_s: float) -> Emission:
+    def _flow_emissions(
+        self, record: PairRecord, image: AbsorbanceImage, line: LineSamples, flow: Flow, interval_s: float
+    ) -> dict[str, Emission]:
         measurement = record.lines[line.line.name]
         columns, ica = measurement.columns, measurement.ica
         if columns is None or ica is None:
-            return Emission(measurement.status)
+            return dict.fromkeys(self._flow_methods, Emission(measurement.status))
         if ica.value <= 3 * float(np.hypot(ica.random, _sky_part(measurement, line))):
-            return Emission(EmissionStatus.NO_PLUME)
-        vectors, sigma_px = flow_at(flow, line.x, line.y, line.line.normal)
-        known = np.isfinite(vectors[:, 0])
-        weight = np.abs(columns.column) * line.piece_m
-        if float(np.sum(weight[known])) < 0.9 * float(np.sum(weight)):
-            return Emission(EmissionStatus.FLOW_UNRELIABLE)
-        vectors, sigma_px = _fill(vectors, known), _fill(sigma_px[:, None], known)[:, 0]
+            return dict.fromkeys(self._flow_methods, Emission(EmissionStatus.NO_PLUME))
+        settings = self._site.processing.speed.optical_flow
+        motions = line_motions(self._flow_methods, flow, image, line, columns.column, settings)
+        return {
+            method: Emission(motion)
+            if isinstance(motion, EmissionStatus)
+            else self._motion_emission(record, line, columns, ica, motion, interval_s)
+            for method, motion in motions.items()
+        }
+
+    def _motion_emission(
+        self,
+        record: PairRecord,
+        line: LineSamples,
+        columns: LineColumns,
+        ica: Estimate,
+        motion: LineMotion,
+        interval_s: float,
+    ) -> Emission:
         to_speed = line.normal_step_m / interval_s
-        speed = (vectors @ np.array(line.line.normal)) * to_speed
+        speed = (motion.vectors @ np.array(line.line.normal)) * to_speed
         rate = integrate(
             columns,
             speed * line.piece_m,
@@ -215,8 +232,8 @@ class Processor:
             distance_power=2,
         )
         column_weight = columns.column * line.piece_m
-        by_flow = KG_M2_PER_MOLEC_CM2 * correlated_sum_uncertainty(
-            column_weight * sigma_px * to_speed, line.line.length_px / line.x.size, flow.window_px
+        by_flow = KG_M2_PER_MOLEC_CM2 * motion.sum_uncertainty(
+            column_weight * to_speed, line.line.length_px / line.x.size
         )
         effective = rate.value / ica.value
         sigma_speed = by_flow / ica.value
@@ -225,7 +242,7 @@ class Processor:
         if not (np.isfinite(rate.value) and sigma_speed <= limit):
             return Emission(EmissionStatus.FLOW_UNRELIABLE)
         by_time = self._interval_uncertainty_s(record) / interval_s
-        mean = np.sum(vectors * column_weight[:, None], axis=0)
+        mean = np.sum(motion.vectors * column_weight[:, None], axis=0)
         return Emission(
             status=EmissionStatus.OK,
             rate=rate.value,
@@ -386,14 +403,6 @@ def _sky_part(measurement: LineMeasurement, line: LineSamples) -> float:
 def _ica(record: PairRecord, line: str) -> float:
     ica = record.lines[line].ica
     return _NAN if ica is None else ica.value
-
-
-def _fill(values: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:
-    if known.all():
-        return values
-    index = np.arange(values.shape[0])
-    filled = [np.interp(index, index[known], values[known, k]) for k in range(values.shape[1])]
-    return np.stack(filled, axis=-1)
 
 
 def _root_sum(parts: tuple[float, ...]) -> float:

@@ -192,7 +192,8 @@ def test_light_dilution_is_a_warning(folder: Path) -> None:
     [
         ("flow_raw: 1\nflow_glob: 0\n", ("flow_raw",)),
         ("flow_raw: false\nflow_glob: true\n", ("cross_correlation",)),
-        ("flow_raw: 0\nflow_histo: 1\n", ("flow_raw",)),
+        ("flow_raw: 0\nflow_histo: 1\n", ("flow_histogram",)),
+        ("flow_raw: 0\nflow_nadeau: 1\n", ("flow_raw",)),
         ("flow_nadeau: 1\n", ("flow_raw",)),
     ],
 )
@@ -200,7 +201,7 @@ def test_speed_methods(folder: Path, flags: str, methods: tuple[str, ...]) -> No
     replace(folder / YML, "flow_raw: 1\nflow_glob: 1\n", flags)
     result = import_legacy(folder)
     assert result.site.processing.speed.methods == methods
-    assert noticed(result, "none of the chosen speed methods") == ("histo" in flags or "nadeau" in flags)
+    assert noticed(result, "none of the chosen speed methods") == ("nadeau" in flags)
 
 
 def test_impossible_settings_keep_defaults(folder: Path) -> None:

@@ -20,7 +20,12 @@ from so2cam.formats.legacy.lines import LegacyLine
 from so2cam.formats.legacy.parse import to_flag, to_number
 
 _FLOW_KEYS: Final = {"winsize": "window_px", "levels": "levels", "iterations": "iterations"}
-_OTHER_METHODS: Final = ("flow_histo", "flow_hybrid", "flow_nadeau")
+_FLOW_METHODS: Final[dict[str, SpeedMethod]] = {
+    "flow_raw": "flow_raw",
+    "flow_histo": "flow_histogram",
+    "flow_hybrid": "flow_hybrid",
+}
+_OTHER_METHODS: Final = ("flow_nadeau",)
 _CALIBRATIONS: Final = {0: "gas cells", 1: "the spectrometer", 2: "gas cells and the spectrometer", 3: "a stored one"}
 
 
@@ -98,11 +103,12 @@ def _convert_speed(
     account: Account,
 ) -> Speed:
     methods: list[SpeedMethod] = []
-    if settings.flag("flow_raw") is True:
-        methods.append("flow_raw")
-        account.carry(file.name, "flow_raw", "processing.speed.methods")
-    else:
-        account.settle(file.name, "flow_raw", Outcome.OWN_WAY, "switched off in the old program")
+    for key, method in _FLOW_METHODS.items():
+        if settings.flag(key) is True:
+            methods.append(method)
+            account.carry(file.name, key, "processing.speed.methods", method)
+        else:
+            account.settle(file.name, key, Outcome.OWN_WAY, "switched off in the old program")
     correlation = CrossCorrelation()
     if settings.flag("flow_glob") is not True:
         account.settle(file.name, "flow_glob", Outcome.OWN_WAY, "cross-correlation: switched off in the old program")
