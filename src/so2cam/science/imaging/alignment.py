@@ -43,8 +43,10 @@ _TERRAIN_CONTRAST: Final = 0.012
 """High-passed contrast (r.m.s. in a window, relative to the local level) of terrain; a plume's is some 0.005"""
 _NOISE_FACTOR: Final = 3.0
 """Terrain's contrast is at least this many times that of noise"""
-_MINIMUM_TERRAIN: Final = 0.004
+_MINIMUM_TERRAIN: Final = 0.01
 """Share of the pixels with terrain that an alignment needs, either band"""
+_MOST_PIXELS: Final = 100_000
+"""Of more pixels with terrain, only every second, third and so on is used"""
 _FEWEST_PIXELS: Final = 20
 """Pixels of terrain, at any level, that a fit needs"""
 _FLOOR: Final = 0.1
@@ -61,6 +63,8 @@ _TILE_PX: Final = 40
 """Side of the tiles whose scatter gives the uncertainty"""
 _SPARSE: Final = 97
 """One in so many pixels stands for all where positions are compared over the image"""
+_HOPELESS_CORRELATION: Final = 0.35
+"""Correlation of terrain at any level of the pyramid below which there is nothing to refine"""
 _MINIMUM_CORRELATION: Final = 0.6
 _MAXIMUM_UNCERTAINTY_PX: Final = 0.3
 _POOR_RESIDUAL: Final = 3.0
@@ -155,10 +159,15 @@ def align(
     ``valid_off``, not finite or not positive is left out. ``maximum_shift_px`` bounds the shift of the image's
     centre in x and in y, ``maximum_rotation_deg`` the rotation.
 
-    Status: ``no_texture`` where a band shows too little terrain; ``no_convergence`` where the fit does not settle or
-    leaves the bounds; ``poor_match`` where terrain correlates below 0.6 or the position is uncertain by more than
-    half a pixel; else ``ok``. The uncertainty comes from the scatter of the normal equations' right-hand sides over
-    tiles (cluster-robust covariance, Liang and Zeger 1986), so that it holds for residuals that are correlated.
+    Status: ``no_texture`` where a band shows too little terrain; ``no_convergence`` where the fit finds nothing in
+    common, does not settle or leaves the bounds; ``poor_match`` where terrain correlates below 0.6 or the position is
+    uncertain by more than 0.3 px; else ``ok``.
+
+    The uncertainty comes from the scatter of the normal equations' right-hand sides over tiles (cluster-robust
+    covariance, Liang and Zeger 1986), so that it holds for residuals that are correlated. To that of a translation or
+    Euclidean model the distance to the best similarity is added where that is significant: two cameras whose focal
+    lengths differ by a percent need ``similarity``, and are a poor match without. Distortion of the lenses is not in
+    the uncertainty. A thick plume is told from terrain by its place alone, above the skyline; give frames of one time.
     Raises ValueError for images of different shapes, images under 32 pixels and an unknown model.
     """
     shape = on.shape
@@ -187,7 +196,9 @@ def align(
     for level in levels:
         fit = _refine(level.on, level.off, _rescale(matrix, 1 / level.factor), model)
         matrix = _rescale(fit.matrix, level.factor)
-    correlation = _correlation(levels[-1].on, _compare(levels[-1].on, levels[-1].off, matrix))
+        correlation = _correlation(level.on, _compare(level.on, level.off, fit.matrix))
+        if not correlation >= _HOPELESS_CORRELATION:
+            return Alignment(unknown, model, correlation, math.nan, "no_convergence")
     if not fit.converged or not _within(matrix, shape, maximum_shift_px, maximum_rotation_deg):
         return Alignment(unknown, model, correlation, math.nan, "no_convergence")
     uncertainty = math.hypot(_image_uncertainty(fit, model, shape), _misfit(levels, matrix, model, shape))
@@ -386,6 +397,8 @@ def _correlation(on: _Layer, comparison: _Comparison) -> float:
 def _refine(on: _Layer, off: _Layer, matrix: FloatArray, model: TransformModel) -> _Fit:
     """Return the fit of ``matrix`` at one level, by Gauss-Newton steps from where it is."""
     rows, columns = np.nonzero(on.mask)
+    sparse = 1 + rows.size // _MOST_PIXELS
+    rows, columns = rows[::sparse], columns[::sparse]
     if rows.size < _FEWEST_PIXELS:
         return _Fit(matrix, np.full((_PARAMETERS[model],) * 2, np.nan), converged=False)
     points = np.stack([columns, rows], axis=1).astype(np.float64)
