@@ -16,6 +16,7 @@ _COMMANDS = {
     "demo": ("so2cam.cli.demo", "Simulate a volcano, process it, and compare with the truth."),
     "import-legacy": ("so2cam.cli.import_legacy", "Write a site file from an existing installation's settings."),
     "process": ("so2cam.cli.process", "Turn folders of frames into SO2 emission rates."),
+    "register": ("so2cam.cli.register", "Find how the off-band image lies on the on-band image."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
 }
 

@@ -21,10 +21,11 @@ NOTHING_VALID = 3
 _NAMED = 5
 
 
-class _SeveralFolders(click.Command):
+class SeveralFolders(click.Command):
     """A command whose ``--frames`` takes one or more folders: ``--frames A B`` is ``--frames A --frames B``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split the names that follow ``--frames``."""
         expanded: list[str] = []
         folders: list[str] = []
         after_frames = taken = False
@@ -77,7 +78,7 @@ def _methods(ctx: click.Context, parameter: click.Parameter, value: str | None) 
 
 
 @click.command(
-    cls=_SeveralFolders,
+    cls=SeveralFolders,
     epilog="""\b
 Examples:
   so2cam process site.toml --frames 2018-03-26 --out results

@@ -185,10 +185,26 @@ class Files(Table):
 class Registration(Table):
     """How the off-band image lies on the on-band image."""
 
+    source: Literal["matrix", "control-points", "automatic"] = Field(
+        default="matrix", description="as given; through control points; or found in the run's own frames"
+    )
     matrix: tuple[tuple[Finite, Finite, Finite], tuple[Finite, Finite, Finite]] = Field(
         default=((1, 0, 0), (0, 1, 0)),
         description="takes (x, y, 1) of an on-band pixel to the (x, y) of the same scene in the off band",
     )
+    control_points: tuple[tuple[Finite, Finite, Finite, Finite], ...] | None = Field(
+        default=None, description="(x, y in the on band, x, y in the off band) of the same scene"
+    )
+    model: Literal["translation", "euclidean", "similarity", "affine"] = Field(
+        default="similarity", description="what is fitted to control points, or found"
+    )
+    maximum_shift_px: Positive = Field(default=150.0, description="largest shift that is looked for")
+
+    @model_validator(mode="after")
+    def _points_where_needed(self) -> Self:
+        if (self.source == "control-points") != (self.control_points is not None):
+            raise ValueError('source = "control-points" and control_points go together: give both or neither')
+        return self
 
     @field_validator("matrix")
     @classmethod

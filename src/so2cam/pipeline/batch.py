@@ -24,6 +24,7 @@ from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.pairing import pair_frames
 from so2cam.pipeline.processor import Emission, PairImages, PairRecord, Processor
 from so2cam.pipeline.references import CellReading, build_references
+from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.steps import lines_at_plume
 from so2cam.science.emission.lines import sample_image
 from so2cam.science.motion.flow import REDUCTION, Flow
@@ -167,6 +168,7 @@ def process_folders(
     reader = FrameReader(site)
     darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing.dark, reader)
     _require_darks(plan, darks, site, reader)
+    site, notes = resolve_registration(site, plan.pairs, darks, reader)
     references = build_references(site, plan.frames, darks, reader)
     keeper = _ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
     processor = Processor(site, references, darks, observer=keeper)
@@ -190,7 +192,7 @@ def process_folders(
         )
     run.records.sort(key=lambda record: record.time)
     series = assemble(site, run.records, references.curve.slope_at_zero, references.curve.offset)
-    settings = loaded.site.model_dump(mode="json")
+    settings = site.model_dump(mode="json")
     provenance = Provenance(
         software_version=__version__,
         site_name=site.name,
@@ -232,7 +234,7 @@ def process_folders(
         lost_pairs=tuple(run.lost),
         products=products,
         seconds=(datetime.now(UTC) - began).total_seconds(),
-        warnings=references.calibration.warnings + method_disagreement(series),
+        warnings=references.calibration.warnings + notes + method_disagreement(series),
     )
 
 

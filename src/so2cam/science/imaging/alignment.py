@@ -47,6 +47,11 @@ _MINIMUM_TERRAIN: Final = 0.01
 """Share of the pixels with terrain that an alignment needs, either band"""
 _MOST_PIXELS: Final = 100_000
 """Of more pixels with terrain, only every second, third and so on is used"""
+_LIKE_SKY: Final = 0.12
+"""Log intensity within which a block is at the sky's level"""
+_SKY_RUN: Final = 3
+"""Blocks of 8 pixels, in both directions, at the sky's level that are sky"""
+_SKY_FITS: Final = 3
 _FEWEST_PIXELS: Final = 20
 """Pixels of terrain, at any level, that a fit needs"""
 _FLOOR: Final = 0.1
@@ -301,10 +306,34 @@ def _usable(image: FloatImage, valid: BoolImage) -> BoolImage:
 
 
 def _ground(image: FloatImage, valid: BoolImage) -> BoolImage:
-    """Return what lies below the skyline, with one or two blocks of 8 pixels above it, so that a plume is left out."""
+    """Return what lies below the skyline, and one or two blocks of 8 pixels above it, shape (rows, columns).
+
+    A plume may be as dark and as rough as terrain, but there is sky below it beside the vent, while terrain goes on to
+    the image's lower edge. In each column of blocks the ground therefore ends, from below, at the first run of blocks
+    of the sky's level: a quadratic surface through what ``find_sky`` finds from above. Columns without such a run,
+    where the plume leaves the vent, take the line between their neighbours. Without any sky all is ground.
+    """
     usable = _usable(image, valid)
     logarithm = log_intensity(image, usable)
-    return ~blocks_to_pixels(find_sky(block_means(logarithm, logarithm, usable), image.shape), image.shape)
+    blocks = block_means(logarithm, logarithm, usable)
+    y, x = np.mgrid[-1 : 1 : blocks.usable.shape[0] * 1j, -1 : 1 : blocks.usable.shape[1] * 1j]
+    basis = np.stack([np.ones_like(x), x, y, x**2, x * y, y**2], axis=-1)
+    like_sky = find_sky(blocks, image.shape)
+    for _ in range(_SKY_FITS):
+        if np.count_nonzero(like_sky) < 4 * basis.shape[-1]:
+            return np.ones(image.shape, np.bool_)
+        level = basis @ np.linalg.lstsq(basis[like_sky], blocks.off[like_sky], rcond=None)[0]
+        like_sky = blocks.usable & (np.abs(blocks.off - level) < _LIKE_SKY)
+    kernel = np.ones((_SKY_RUN, _SKY_RUN), np.uint8)
+    runs = cv2.morphologyEx(like_sky.astype(np.uint8), cv2.MORPH_OPEN, kernel, borderValue=0) > 0
+    has_run = np.flatnonzero(runs.any(axis=0))
+    if has_run.size == 0:
+        return np.ones(image.shape, np.bool_)
+    count = runs.shape[0]
+    lowest = count - 1 - np.argmax(runs[::-1], axis=0)
+    lowest = np.where(lowest == count - 1, count, lowest)
+    skyline = np.interp(np.arange(runs.shape[1]), has_run, lowest[has_run])
+    return blocks_to_pixels(np.arange(count)[:, None] >= skyline[None, :], image.shape)
 
 
 def _layer(image: FloatImage, valid: BoolImage, factor: int, ground: BoolImage | None = None) -> _Layer:
