@@ -27,7 +27,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-benchmark: $(VENV)/.installed
+benchmark: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/image_chain.py
 
 docs: $(VENV)/.installed-dev

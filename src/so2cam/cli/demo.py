@@ -61,7 +61,13 @@ def compare(series: EmissionSeries, truth: Truth) -> Sequence[Comparison]:
                     pairs=values.size,
                     retrieved_kg_s=float(values[good].mean()) if count else float("nan"),
                     true_kg_s=float(expected[good].mean()) if count else float(expected.mean()),
-                    uncertainty_kg_s=float(np.hypot(np.sqrt(np.mean(random**2) / count), systematic.mean()))
+                    # One lag, and its error, is common to all pairs of a window: a mean does not shrink it.
+                    uncertainty_kg_s=float(
+                        np.hypot(
+                            np.sqrt(np.mean(random**2) / (1 if method == "cross_correlation" else count)),
+                            systematic.mean(),
+                        )
+                    )
                     if count
                     else float("nan"),
                 )

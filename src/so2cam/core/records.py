@@ -116,6 +116,6 @@ class Provenance:
     settings: dict[str, Any]
     settings_sha256: str
     input_sha256: tuple[tuple[str, str], ...]
-    """(file, SHA-256) of every file whose content entered the results."""
+    """(file, SHA-256) of the site file and of every image whose counts entered the results."""
     command: str
     created: datetime

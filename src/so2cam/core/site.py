@@ -61,7 +61,7 @@ class GeoPoint(Table):
 
     latitude: float = Field(ge=-90, le=90, description="degrees north")
     longitude: float = Field(ge=-180, le=180, description="degrees east")
-    altitude_m: float = Field(ge=-500, le=9000, description="metres above sea level")
+    altitude_m: float = Field(ge=-500, le=9000, description="above sea level; used by `so2cam check`")
 
 
 class Volcano(Table):
@@ -78,7 +78,9 @@ class View(Table):
     azimuth_uncertainty_deg: float = Field(default=1.0, ge=0, le=45, description="1 sigma")
     elevation_deg: float = Field(ge=-90, le=90, description="above the horizon")
     elevation_uncertainty_deg: float = Field(default=1.0, ge=0, le=45, description="1 sigma")
-    roll_deg: float = Field(default=0.0, ge=-180, le=180, description="clockwise as seen in the image")
+    roll_deg: float = Field(
+        default=0.0, ge=-180, le=180, description="turn of the camera, clockwise as seen from behind it"
+    )
 
 
 class Optics(Table):
@@ -224,7 +226,7 @@ class PlumePlane(Table):
     azimuth_deg: float | None = Field(
         default=None, ge=-360, le=360, description="compass direction in which the plume drifts (wind from + 180)"
     )
-    orientation_uncertainty_deg: float = Field(default=20.0, ge=0, le=80, description="1 sigma")
+    orientation_uncertainty_deg: float = Field(default=20.0, ge=0, le=45, description="1 sigma")
     vent_distance_uncertainty_m: NotNegative = Field(
         default=50.0, description="1 sigma of the distance from camera to vent"
     )
@@ -353,11 +355,6 @@ class Background(Table):
             found["x_profile"] = ((x0, y), (x1, y))
         return found
 
-    @property
-    def uses_clear_sky_as_it_is(self) -> bool:
-        """True for mode ``clear-sky``."""
-        return self.mode == "clear-sky"
-
 
 class Calibration(Table):
     """From absorbance to column density, by gas cells or a known slope."""
@@ -391,7 +388,9 @@ class Calibration(Table):
 class OpticalFlow(Table):
     """Optical flow (Farneback 2003) on scaled absorbance images."""
 
-    window_px: int = Field(default=24, ge=4, le=200, description="averaging window, in pixels of the image")
+    window_px: int = Field(
+        default=24, ge=10, le=200, multiple_of=2, description="averaging window, in pixels of the image; even"
+    )
     levels: int = Field(default=4, ge=0, le=8, description="pyramid levels")
     iterations: int = Field(default=4, ge=1, le=50)
     maximum_gap_s: Positive = Field(default=60.0, description="longest time between two images")
@@ -443,6 +442,7 @@ class Emission(Table):
     )
     total_lines: tuple[str, ...] | None = Field(
         default=None,
+        min_length=1,
         description="lines that are added to the total; if absent, the first line of each plume",
     )
 
@@ -492,12 +492,21 @@ class Site(Table):
             extent = (corners[1][0] - corners[0][0], corners[1][1] - corners[0][1])
             if min(extent) < 0 or (min(extent) == 0 and name.endswith("rectangle")) or max(extent) == 0:
                 raise ValueError(f"{key}: give the upper left corner first, then the lower right one")
+        total = self.processing.emission.total_lines or ()
+        if len(set(total)) != len(total):
+            raise ValueError("processing.emission.total_lines names a line twice: it would be counted twice")
         self._known_lines("processing.emission.total_lines", self.processing.emission.total_lines or (), names)
         pair = self.processing.speed.cross_correlation.lines
         if pair is not None:
             self._known_lines("processing.speed.cross_correlation.lines", pair, names)
             if pair[0] == pair[1]:
                 raise ValueError("processing.speed.cross_correlation.lines names one line twice")
+            plumes = {line.plume for line in self.lines if line.name in pair}
+            if len(plumes) > 1:
+                raise ValueError(
+                    "processing.speed.cross_correlation.lines: the two lines cross different plumes "
+                    f"({', '.join(sorted(plumes))}), so nothing that passes one passes the other"
+                )
         return self
 
     def _require_plume_across_view(self) -> None:

@@ -36,7 +36,7 @@ STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.NO_NEXT_PAIR: "the last pair of a sequence has no later pair to measure motion with",
     EmissionStatus.GAP_TOO_LONG: "the next pair is too long after this one to measure motion",
     EmissionStatus.FLOW_UNRELIABLE: "too little texture in the plume to measure motion",
-    EmissionStatus.NO_SECOND_LINE: "cross-correlation needs two lines, and the site file names none",
+    EmissionStatus.NO_SECOND_LINE: "cross-correlation needs two lines of this plume, and the site file names none",
     EmissionStatus.TOO_FEW_SAMPLES: "too few pairs in this window for cross-correlation",
     EmissionStatus.NO_CORRELATION: "the two lines' series do not correlate beyond chance",
     EmissionStatus.LAG_NOT_RESOLVED: "the lag is not told apart from zero, or lies at the edge of the search",

@@ -313,7 +313,14 @@ def check_site(site: Site) -> list[str]:
         *_cross_correlation_risks(site),
         *_total_risks(site),
         *_uncertainty_risks(site),
+        *_placeholder_risks(site),
     ]
+
+
+def _placeholder_risks(site: Site) -> Iterator[str]:
+    for line in site.lines:
+        if line.name == "placeholder":
+            yield "lines.placeholder: is no line of yours; draw your own, or the emission rates mean nothing"
 
 
 def _view_risks(site: Site) -> Iterator[str]:

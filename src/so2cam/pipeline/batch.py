@@ -19,7 +19,7 @@ from so2cam.core.times import format_utc
 from so2cam.formats.folder import SkippedFile, scan_frames
 from so2cam.formats.products import write_emission_csv, write_emission_netcdf
 from so2cam.formats.quicklook import write_quicklook
-from so2cam.formats.sitefile import LoadedSite, settings_hash
+from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.pairing import pair_frames
 from so2cam.pipeline.processor import Emission, PairImages, PairRecord, Processor
@@ -28,7 +28,7 @@ from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.steps import lines_at_plume
 from so2cam.science.emission.lines import sample_image
 from so2cam.science.motion.flow import REDUCTION, Flow
-from so2cam.store.atomic import atomic_write
+from so2cam.store.atomic import atomic_write, remove_stale_temporaries
 
 Progress = Callable[[int, int], None]
 
@@ -164,6 +164,12 @@ def process_folders(
     began = datetime.now(UTC)
     site = loaded.site
     _require_folder_for(out)
+    if any(folder.resolve() == out.resolve() for folder in folders):
+        raise OutputError(
+            "is a folder of frames: products would lie among the raw data",
+            file=out,
+            remedy="name another folder with --out",
+        )
     plan = plan_run(site, folders, start=start, end=end)
     reader = FrameReader(site)
     darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing.dark, reader)
@@ -198,14 +204,17 @@ def process_folders(
         site_name=site.name,
         settings=settings,
         settings_sha256=settings_hash(settings),
-        input_sha256=tuple(sorted((_as_text(path), digest) for path, digest in reader.hashes.items())),
+        input_sha256=(
+            (_as_text(str(loaded.path)), loaded.sha256),
+            *sorted((_as_text(path), digest) for path, digest in reader.hashes.items()),
+        ),
         command=_as_text(command),
         created=datetime.now(UTC),
     )
     example = None if keeper.kept is None else example_image(site, keeper.kept, references.curve.column)
     products = (out / "emission_rates.nc", out / "emission_rates.csv", out / "quicklook.png")
     failures = tuple(reader.failures.values())
-    lines = summary_lines(site, plan, series, len(failures), references.cells)
+    lines = summary_lines(site, plan, series, len(failures), references.calibration.description)
 
     def quicklook(path: Path) -> None:
         write_quicklook(
@@ -218,6 +227,8 @@ def process_folders(
             summary=lines,
         )
 
+    if out.is_dir():
+        remove_stale_temporaries(out)
     _write_together(
         (
             (products[0], lambda path: write_emission_netcdf(path, series, provenance)),
@@ -234,7 +245,13 @@ def process_folders(
         lost_pairs=tuple(run.lost),
         products=products,
         seconds=(datetime.now(UTC) - began).total_seconds(),
-        warnings=references.calibration.warnings + notes + method_disagreement(series),
+        warnings=(
+            *check_site(loaded.site),
+            *references.calibration.warnings,
+            *notes,
+            *negative_rates(series),
+            *method_disagreement(series),
+        ),
     )
 
 
@@ -385,6 +402,19 @@ def _full_flow(
     return full
 
 
+def negative_rates(series: EmissionSeries) -> tuple[str, ...]:
+    """Return a warning where most of the totals are negative: the plume drifts against the lines' normals."""
+    totals = series.total_emission_rate_kg_s
+    good = np.isfinite(totals)
+    if not good.any() or np.mean(totals[good] < 0) <= 0.5:
+        return ()
+    text = (
+        "most emission rates are negative: the plume drifts against the lines' normals; if the wind was not from the "
+        "other side, lines.normal in the site file is the wrong way round"
+    )
+    return (text,)
+
+
 def method_disagreement(series: EmissionSeries) -> tuple[str, ...]:
     """Return a warning for each pair of speed methods whose mean totals differ by more than their uncertainties.
 
@@ -410,7 +440,7 @@ def method_disagreement(series: EmissionSeries) -> tuple[str, ...]:
 
 
 def summary_lines(
-    site: Site, plan: RunPlan, series: EmissionSeries, failures: int, cells: Sequence[CellReading]
+    site: Site, plan: RunPlan, series: EmissionSeries, failures: int, calibration: str
 ) -> list[tuple[str, str]]:
     """Return what a reader of the run wants to know first, as label and text."""
     slope = series.calibration_slope_molec_cm2[0]
@@ -420,7 +450,7 @@ def summary_lines(
         ("left out", f"{failures} unreadable, {len(plan.skipped)} skipped, {plan.test_frames} test frames"),
         ("period", f"{format_utc(series.times[0])} to {format_utc(series.times[-1])}"),
         ("total of", ", ".join(site.total_lines)),
-        ("calibration", f"{slope:.3g} ± {slope_sigma:.1g} molec cm-2 from {len(cells)} cells"),
+        ("calibration", f"{slope:.3g} ± {slope_sigma:.1g} molec cm-2 ({calibration})"),
         ("background", site.processing.background.mode),
     ]
     for index, method in enumerate(series.speed_methods):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
-from so2cam.core.records import Frame, FramePair
+from so2cam.core.records import Frame, FrameInfo, FramePair
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions
@@ -99,6 +99,8 @@ class Processor:
         self._lines = {samples.line.name: samples for samples in lines_at_plume(site)}
         self._methods = site.processing.speed.methods
         self._flow_methods = tuple(method for method in self._methods if method in FLOW_METHODS)
+        lag_lines = site.processing.speed.cross_correlation.lines
+        self._lag_plume = None if lag_lines is None else self._lines[lag_lines[0]].line.plume
         self._region = self._flow_region()
         self._previous: tuple[PairRecord, AbsorbanceImage] | None = None
         self._last_time: datetime | None = None
@@ -107,7 +109,10 @@ class Processor:
         self._window_index: int | None = None
 
     def push(self, pair: FramePair, on: Frame, off: Frame) -> list[PairRecord]:
-        """Take one pair, and return the records that are complete with it, in order of time."""
+        """Take one pair, and return the records that are complete with it, in order of time.
+
+        A pair whose time is not after the one before comes back at once, by itself, and changes nothing else.
+        """
         record = PairRecord(pair)
         if self._last_time is not None and pair.time <= self._last_time:
             self._fail(record, EmissionStatus.TIME_NOT_INCREASING)
@@ -169,9 +174,9 @@ class Processor:
         record, image = self._previous
         self._previous = None
         settings = self._site.processing.speed.optical_flow
-        flow, interval, status = None, _NAN, EmissionStatus.NO_NEXT_PAIR
+        flow, interval, resolution, status = None, _NAN, _NAN, EmissionStatus.NO_NEXT_PAIR
         if next_record is not None and next_image is not None:
-            interval = (next_record.time - record.time).total_seconds()
+            interval, resolution = frame_interval_s(record.pair.on, next_record.pair.on)
             status = EmissionStatus.GAP_TOO_LONG if interval > settings.maximum_gap_s else EmissionStatus.OK
             if status is EmissionStatus.OK and self._flow_methods:
                 flow = optical_flow(
@@ -189,14 +194,14 @@ class Processor:
                 emissions = (
                     dict.fromkeys(self._flow_methods, Emission(status))
                     if flow is None
-                    else self._flow_emissions(record, image, line, flow, interval)
+                    else self._flow_emissions(record, image, line, flow, (interval, resolution))
                 )
                 record.emissions |= {(name, method): emission for method, emission in emissions.items()}
         if self._observer is not None:
             self._observer(PairImages(record.time, image, flow, interval))
 
     def _flow_emissions(
-        self, record: PairRecord, image: AbsorbanceImage, line: LineSamples, flow: Flow, interval_s: float
+        self, record: PairRecord, image: AbsorbanceImage, line: LineSamples, flow: Flow, interval: tuple[float, float]
     ) -> dict[str, Emission]:
         measurement = record.lines[line.line.name]
         columns, ica = measurement.columns, measurement.ica
@@ -209,19 +214,19 @@ class Processor:
         return {
             method: Emission(motion)
             if isinstance(motion, EmissionStatus)
-            else self._motion_emission(record, line, columns, ica, motion, interval_s)
+            else self._motion_emission(line, columns, ica, motion, interval)
             for method, motion in motions.items()
         }
 
     def _motion_emission(
         self,
-        record: PairRecord,
         line: LineSamples,
         columns: LineColumns,
         ica: Estimate,
         motion: LineMotion,
-        interval_s: float,
+        interval: tuple[float, float],
     ) -> Emission:
+        interval_s, interval_uncertainty_s = interval
         to_speed = line.normal_step_m / interval_s
         speed = (motion.vectors @ np.array(line.line.normal)) * to_speed
         rate = integrate(
@@ -241,7 +246,7 @@ class Processor:
         limit = max(settings.maximum_relative_uncertainty * abs(effective), settings.acceptable_uncertainty_m_s)
         if not (np.isfinite(rate.value) and sigma_speed <= limit):
             return Emission(EmissionStatus.FLOW_UNRELIABLE)
-        by_time = self._interval_uncertainty_s(record) / interval_s
+        by_time = interval_uncertainty_s / interval_s
         mean = np.sum(motion.vectors * column_weight[:, None], axis=0)
         return Emission(
             status=EmissionStatus.OK,
@@ -249,14 +254,16 @@ class Processor:
             random=_root_sum((rate.random, by_flow, by_time * rate.value)),
             systematic=_root_sum((rate.systematic, OPTICAL_FLOW_SYSTEMATIC * rate.value)),
             speed=effective,
-            speed_uncertainty=_root_sum((sigma_speed, by_time * effective, OPTICAL_FLOW_SYSTEMATIC * effective)),
+            speed_uncertainty=_root_sum(
+                (
+                    sigma_speed,
+                    by_time * effective,
+                    OPTICAL_FLOW_SYSTEMATIC * effective,
+                    line.relative_distance_uncertainty * effective,
+                )
+            ),
             direction_deg=_direction_deg((float(mean[0]), float(mean[1]))),
         )
-
-    @staticmethod
-    def _interval_uncertainty_s(record: PairRecord) -> float:
-        """1 sigma of an interval between two frames whose times are rounded: uniform within the resolution."""
-        return float(record.pair.on.time_resolution_s * np.sqrt(2 / 12))
 
     # -- cross-correlation ----------------------------------------------------------------------------------
 
@@ -343,6 +350,9 @@ class Processor:
             measurement = record.lines[name]
             if measurement.status is not EmissionStatus.OK or measurement.columns is None or measurement.ica is None:
                 continue
+            if line.line.plume != self._lag_plume:
+                record.emissions[name, "cross_correlation"] = Emission(EmissionStatus.NO_SECOND_LINE)
+                continue
             if status is not EmissionStatus.OK:
                 record.emissions[name, "cross_correlation"] = Emission(status)
                 continue
@@ -361,7 +371,13 @@ class Processor:
                 random=_root_sum((rate.random, measurement.ica.value * across_sigma)),
                 systematic=_root_sum((rate.systematic, CROSS_CORRELATION_SYSTEMATIC * rate.value)),
                 speed=across,
-                speed_uncertainty=_root_sum((across_sigma, CROSS_CORRELATION_SYSTEMATIC * across)),
+                speed_uncertainty=_root_sum(
+                    (
+                        across_sigma,
+                        CROSS_CORRELATION_SYSTEMATIC * across,
+                        line.relative_distance_uncertainty * across,
+                    )
+                ),
                 direction_deg=_direction_deg(normal if speed >= 0 else (-normal[0], -normal[1])),
             )
 
@@ -389,6 +405,22 @@ class Processor:
             record.lines = {name: replace(line, columns=None) for name, line in record.lines.items()}
             done.append(record)
         return done
+
+
+def frame_interval_s(first: FrameInfo, second: FrameInfo) -> tuple[float, float]:
+    """Return the time from one frame to a later one of the same band, mid-exposure, and 1 sigma of it [s].
+
+    Where both files keep the sensor's monotonic clock and it agrees with their stamps, that is the interval, to a
+    millisecond. Otherwise it is the stamps' difference, each uniform within its resolution.
+    """
+    by_stamps = (second.time - first.time).total_seconds()
+    resolution = float(np.hypot(first.time_resolution_s, second.time_resolution_s) / np.sqrt(12))
+    if first.sensor_timestamp_s is not None and second.sensor_timestamp_s is not None:
+        # The sensor's stamp is that of the start of an exposure, as the file's is.
+        by_sensor = second.sensor_timestamp_s - first.sensor_timestamp_s + (second.exposure_s - first.exposure_s) / 2
+        if by_sensor > 0 and abs(by_sensor - by_stamps) <= first.time_resolution_s + second.time_resolution_s:
+            return by_sensor, 1e-3
+    return by_stamps, resolution
 
 
 def _sky_part(measurement: LineMeasurement, line: LineSamples) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+from pydantic import ValidationError
 
 from so2cam.core.errors import InputError, SiteFileError
 from so2cam.core.records import FloatArray, FramePair
@@ -22,6 +23,9 @@ from so2cam.science.imaging.dark import subtract_dark
 
 PAIRS_TRIED = 7
 """Pairs, spread over a run, in which terrain is looked at."""
+
+_DISAGREEMENT_PX = 3.0
+"""R.m.s. distance between two pairs' registrations that no drift of fixed cameras explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,13 @@ def find_registration(
         [[displacement_between(a.alignment.matrix, b.alignment.matrix, shape).rms_px for b in good] for a in good]
     )
     best = int(np.argmin(distances.sum(axis=1)))
+    if float(distances[best].max()) > _DISAGREEMENT_PX:
+        raise InputError(
+            f"the registrations of {len(good)} pairs differ by up to {distances[best].max():.1f} px: what moves was "
+            "taken for terrain",
+            key="registration.source",
+            remedy="frames must show terrain or a skyline in both bands; or give control_points, or the matrix",
+        )
     matrix = good[best].alignment.matrix
     return FoundRegistration(
         matrix=matrix,
@@ -132,7 +143,15 @@ def control_point_registration(registration: Registration) -> tuple[Alignment, f
 def _with_matrix(site: Site, matrix: FloatArray) -> Site:
     settings = site.model_dump(mode="json")
     settings["registration"]["matrix"] = [[round(float(value), 9) for value in row] for row in matrix]
-    return Site.model_validate(settings)
+    try:
+        return Site.model_validate(settings)
+    except ValidationError:
+        raise SiteFileError(
+            "what was found is no mapping between two cameras of one kind: it mirrors, or scales by more than two",
+            key="registration",
+            value=settings["registration"]["matrix"],
+            remedy="check the control points: on-band x and y first, then off-band x and y",
+        ) from None
 
 
 def _align_pair(

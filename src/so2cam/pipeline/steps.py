@@ -45,6 +45,9 @@ MeanFrame = npt.NDArray[np.float32]
 """The mean of several frames [DN], shape (rows, columns)."""
 
 
+_FARTHEST_VENT_M = 100_000.0
+
+
 def mean_frame(counts: Sequence[npt.NDArray[np.uint16]]) -> MeanFrame:
     """Return the mean of frames of one shape [DN]."""
     total = np.zeros(counts[0].shape, np.float64)
@@ -134,35 +137,34 @@ def absorbance_image(
     clear_difference = references[0].log_clear - references[1].log_clear
     surface = fit_sky_surface(blocks, sky_blocks, shape, order=settings.order)
     in_sky = blocks_to_pixels(sky_blocks, shape)
-    structure = 0.0 if surface is None else surface.structure
-    level = 0.0
+    if surface is None:
+        # Without plume-free sky nothing tells how well any background fits.
+        return None
+    level = float(np.mean((blocks.off - blocks.on)[surface.plume_free])) + clear_difference
     if settings.mode == "clear-sky":
         absorbance = difference + np.float32(clear_difference)
     elif settings.mode == "sky-surface":
-        if surface is None:
-            return None
         absorbance = difference + evaluate_surface(surface.on - surface.off, surface.order, shape)
-        level = float(np.mean((blocks.off - blocks.on)[surface.plume_free])) + clear_difference
     else:
         found = find_sky_areas(on.values, off.values, valid, sky_blocks, order=settings.order)
         areas = _with_given_areas(SkyAreas() if found is None else found, settings)
         mode = BackgroundMode(settings.mode)
-        # The modes are linear in the logarithm: the bands' difference gives the absorbance at once.
+        # In the logarithm the bands' difference gives the absorbance at once; mode rectangle then takes a mean of
+        # logarithms, which in an even piece of sky is that of intensities.
         result = correct_background(-difference, clear_difference, valid, mode, areas, order=settings.order)
         if result.status is not BackgroundStatus.OK:
             return None
-        absorbance, level = result.optical_depth.copy(), result.level
-        structure = result.uncertainty if np.isfinite(result.uncertainty) else structure
+        absorbance = result.optical_depth.copy()
     absorbance[~valid] = np.nan
-    quiet = in_sky if surface is None else blocks_to_pixels(surface.plume_free, shape)
+    quiet = blocks_to_pixels(surface.plume_free, shape)
     return AbsorbanceImage(
         absorbance=absorbance,
         valid=valid,
         in_sky=in_sky,
         background_level=level,
         noise=pixel_noise(absorbance, quiet & valid),
-        structure=structure,
-        sky_share=0.0 if surface is None else surface.sky_share,
+        structure=surface.structure,
+        sky_share=surface.sky_share,
     )
 
 
@@ -201,7 +203,8 @@ def plume_plane(site: Site) -> PlumePlane:
         return PlumePlane(distance, azimuth, float(np.radians(site.camera.view.azimuth_deg)))
     normal = float(np.radians(along + 90))
     # Of the plane's two normals the one that points away from the camera.
-    return PlumePlane(distance, azimuth, normal if np.cos(azimuth - normal) >= 0 else normal + np.pi)
+    away = normal if np.cos(azimuth - normal) >= 0 else normal + np.pi
+    return PlumePlane(distance, azimuth, away, turns_with_view=False)
 
 
 def lines_at_plume(site: Site) -> tuple[LineSamples, ...]:
@@ -217,6 +220,13 @@ def lines_at_plume(site: Site) -> tuple[LineSamples, ...]:
         view_elevation_rad=float(np.radians(site.camera.view.elevation_uncertainty_deg)),
     )
     camera, plane = camera_model(site), plume_plane(site)
+    if plane.vent_distance_m > _FARTHEST_VENT_M:
+        raise InputError(
+            f"the vent lies {plane.vent_distance_m / 1000:.0f} km from the camera, farther than any SO2 camera sees",
+            key="volcano.vent",
+            value=[site.volcano.vent.latitude, site.volcano.vent.longitude],
+            remedy="check signs and order of latitude and longitude of vent and camera",
+        )
     lines = tuple(line_samples(line, camera, plane, uncertainty) for line in site.plume_lines)
     for samples in lines:
         _require_usable(samples, site)
@@ -230,6 +240,13 @@ def _require_usable(samples: LineSamples, site: Site) -> None:
             key="camera.view.azimuth_deg",
             value=site.camera.view.azimuth_deg,
             remedy="check the viewing direction and the places of camera and vent",
+        )
+    if not np.isfinite(samples.relative_distance_uncertainty):
+        raise InputError(
+            f"the plume's direction is too uncertain: within one sigma it does not cross line {samples.line.name!r}",
+            key="plume_plane.orientation_uncertainty_deg",
+            value=site.plume_plane.orientation_uncertainty_deg,
+            remedy="give a smaller uncertainty, or the plume's direction as azimuth_deg",
         )
     fraction = site.processing.emission.baseline_fraction
     ends = (samples.position <= fraction, samples.position >= 1 - fraction)
@@ -285,7 +302,7 @@ def measure_line(
     if masked > 0:
         flags |= QualityFlag.INTERPOLATED_SAMPLES
     peak = float(np.nanmax(profile - baseline.values))
-    surface = not site.processing.background.uses_clear_sky_as_it_is
+    surface = site.processing.background.mode != "clear-sky"
     if surface and baseline.excess > max(3 * float(np.hypot(image.structure, np.max(baseline.noise))), 0.2 * peak):
         flags |= QualityFlag.PLUME_AT_LINE_END
     if peak > 1.05 * curve.maximum_absorbance:

@@ -118,9 +118,8 @@ def test_a_registration_that_cannot_be_undone_is_refused(matrix: Any) -> None:
 
 
 def test_number_99_means_the_clear_sky_as_it_is() -> None:
-    assert Background(mode=99).uses_clear_sky_as_it_is  # type: ignore[arg-type]
-    assert Background(mode="clear-sky").uses_clear_sky_as_it_is
-    assert not Background().uses_clear_sky_as_it_is
+    assert Background(mode=99).mode == "clear-sky"  # type: ignore[arg-type]
+    assert Background().mode == "sky-surface"
 
 
 def test_a_skyline_runs_from_left_to_right() -> None:

@@ -192,9 +192,9 @@ def with_line_file(folder: Path, text: str | None, **more: object) -> Path:
 
 
 def test_line_file_becomes_part_of_the_settings(tmp_path: Path) -> None:
-    loaded = load_site(with_line_file(tmp_path, LINE_FILE, plume="north"))
+    loaded = load_site(with_line_file(tmp_path, LINE_FILE, plume="plume"))
     line = loaded.site.lines[0]
-    assert (line.start, line.end, line.normal, line.file, line.plume) == ((273, 236), (408, 101), "left", None, "north")
+    assert (line.start, line.end, line.normal, line.file, line.plume) == ((273, 236), (408, 101), "left", None, "plume")
     assert loaded.settings["lines"][0]["start"] == [273, 236]
     assert loaded.settings["lines"][0]["file"] is None
 

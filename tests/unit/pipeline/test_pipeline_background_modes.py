@@ -57,14 +57,19 @@ def test_column_amount_where_the_assumptions_hold(steady: tuple[Site, Path, floa
 
 def test_given_areas_are_used(steady: tuple[Site, Path, float]) -> None:
     site, frames, amount = steady
-    level = [
-        run(site, frames, mode="scale", scale_rectangle=area).background_level
-        for area in ([500, 30, 600, 90], [180, 250, 260, 330])
-    ]
-    # The second rectangle lies in the plume: the level then holds its absorbance.
-    assert level[0] == pytest.approx(0, abs=0.01)
-    assert level[1] > 0.05
-    assert np.isfinite(amount)
+    gradients = {"y_gradient_rectangle": [500, 250, 600, 310], "x_gradient_rectangle": [20, 30, 80, 90]}
+    apart = run(site, frames, mode="scale-gradient-xy", scale_rectangle=[500, 30, 600, 90], **gradients)
+    assert apart.lines["upstream"].ica is not None
+    assert apart.lines["upstream"].ica.value == pytest.approx(amount, rel=0.03)
+    # Two rectangles at one height give no gradient along y, whatever would be found automatically.
+    beside = run(site, frames, mode="scale-gradient-xy", scale_rectangle=[200, 240, 260, 300], **gradients)
+    assert beside.lines["upstream"].status is EmissionStatus.NO_SKY
+
+
+def test_level_of_the_sky_is_one_quantity_whatever_the_mode(steady: tuple[Site, Path, float]) -> None:
+    site, frames, _ = steady
+    levels = [run(site, frames, mode=mode).background_level for mode in ("sky-surface", "polynomial", "rectangle", 99)]
+    np.testing.assert_allclose(levels, levels[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("number", list(BACKGROUND_NUMBERS))

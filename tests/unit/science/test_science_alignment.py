@@ -246,15 +246,31 @@ def test_sky_alone_has_no_texture(model: TransformModel, kind: FrameKind) -> Non
     assert math.isnan(result.uncertainty_px)
 
 
+@pytest.mark.parametrize("later_s", [2.0, 5.0])
+@pytest.mark.parametrize("aerosol", [0.3, 1.2])
+def test_opaque_plume_that_moves_does_not_pull(aerosol: float, later_s: float) -> None:
+    scenario, scene = volcano(elevation_deg=13.5, aerosol=aerosol)
+    on, valid_on = photograph(scene.cameras[0], FrameKind.PLUME, 2.0, 1)
+    camera, matrix = off_camera(scenario, scene, Misregistration(rotation_deg=1.0, shift_px=(12, -9)))
+    off, valid_off = photograph(camera, FrameKind.PLUME, 2.0 + later_s, 2)
+    for model in ("euclidean", "similarity"):
+        result = align(on, off, valid_on, valid_off, model=model)  # type: ignore[arg-type]
+        assert result.status == "ok"
+        assert displacement_between(result.matrix, matrix, SHAPE).rms_px < 0.05
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("later_s", [1.0, 2.0, 5.0])
-def test_thick_plume_alone_is_never_ok_at_a_wrong_place(model: TransformModel, later_s: float) -> None:
-    scenario, scene = volcano(elevation_deg=26.0, aerosol=0.3)
+@pytest.mark.parametrize("elevation_deg", [20.0, 24.0])
+def test_thick_plume_without_terrain_is_never_ok_at_a_wrong_place(
+    model: TransformModel, later_s: float, elevation_deg: float
+) -> None:
+    scenario, scene = volcano(elevation_deg=elevation_deg, aerosol=0.3)
     camera, matrix = off_camera(scenario, scene, Misregistration(rotation_deg=0, shift_px=(6, -4)))
     on, valid_on = photograph(scene.cameras[0], FrameKind.PLUME, 2.0, 1)
     off, valid_off = photograph(camera, FrameKind.PLUME, 2.0 + later_s, 2)
     result = align(on, off, valid_on, valid_off, model=model)
-    assert result.status != "ok" or displacement_between(result.matrix, matrix, SHAPE).rms_px < 1
+    assert result.status != "ok" or displacement_between(result.matrix, matrix, SHAPE).rms_px < 0.5
 
 
 def test_empty_and_uniform_images_have_no_texture() -> None:
@@ -276,12 +292,12 @@ def test_warps_beyond_the_bounds_do_not_converge() -> None:
 
 
 @pytest.mark.parametrize("model", ["translation", "euclidean"])
-def test_a_model_that_is_too_stiff_is_a_poor_match(model: TransformModel) -> None:
+def test_a_model_that_is_too_stiff_is_not_ok(model: TransformModel) -> None:
     on, valid_on = on_image()
     off, valid_off = render(Band.OFF, matrix_about_centre((10, 20), 0.5, 0.985), ground=SAME)
     result = align(on, off, valid_on, valid_off, model=model)
-    assert result.status == "poor_match"
-    assert result.uncertainty_px > 1
+    assert result.status in ("poor_match", "no_convergence")
+    assert not result.uncertainty_px < 1
     assert align(on, off, valid_on, valid_off, model="similarity").status == "ok"
 
 

@@ -27,14 +27,13 @@ the lines, and the speed of its pattern is not quite that of its mass."""
 class LineColumns:
     """Column densities on a line above its baseline, and what their uncertainty is made of. Arrays (N,).
 
-    ``column`` [molecules cm-2]; ``slope`` dCD/dAA there and ``baseline_slope`` at the baseline;
+    ``column`` [molecules cm-2]; ``slope`` dCD/dAA there;
     ``curve_terms`` (N, 2) derivatives by the calibration's parameters; ``interpolated`` marks masked samples that
     were filled from their neighbours.
     """
 
     column: FloatArray
     slope: FloatArray
-    baseline_slope: FloatArray
     curve_terms: FloatArray
     baseline: Baseline
     pixel_noise: float
@@ -51,7 +50,7 @@ class Estimate:
 
 
 def line_columns(absorbance: FloatArray, baseline: Baseline, curve: ColumnCurve, *, pixel_noise: float) -> LineColumns:
-    """Return columns above the baseline, ``CD = K(AA) - K(baseline)`` with K the calibration curve.
+    """Return columns above the baseline, ``CD = K(AA - baseline) - K(0)`` with K the calibration curve.
 
     ``absorbance`` (N,), NaN where masked: those samples are interpolated linearly between their neighbours and
     marked. The curve's offset is part of K and cancels, as plume-free air holds no SO2.
@@ -60,12 +59,12 @@ def line_columns(absorbance: FloatArray, baseline: Baseline, curve: ColumnCurve,
     index = np.arange(absorbance.size)
     if masked.any() and not masked.all():
         absorbance = np.interp(index, index[~masked], absorbance[~masked])
-    column = curve.column(absorbance) - curve.column(baseline.values)
-    terms = curve.terms(absorbance) - curve.terms(baseline.values)
+    above = absorbance - baseline.values
+    column = curve.column(above) - curve.column(np.zeros(1))
+    terms = curve.terms(above) - curve.terms(np.zeros(1))
     return LineColumns(
         column=column,
-        slope=curve.slope(absorbance),
-        baseline_slope=curve.slope(baseline.values),
+        slope=curve.slope(above),
         curve_terms=terms,
         baseline=baseline,
         pixel_noise=pixel_noise,
@@ -91,11 +90,10 @@ def integrate(
     c = KG_M2_PER_MOLEC_CM2
     value = c * float(np.sum(columns.column * weight))
     sensitivity = columns.slope * weight * (1 - columns.interpolated)
-    ends = columns.baseline.weights.T @ (columns.baseline_slope * weight)
+    ends = columns.baseline.weights.T @ (columns.slope * weight)
     interpolated = float(np.sum(columns.column * weight * columns.interpolated))
     # A sample at an end of the line counts in the integral and, the other way, in the baseline under all of it.
-    base_sensitivity = columns.baseline_slope * weight
-    effective = sensitivity - columns.baseline.members @ (columns.baseline.weights.T @ base_sensitivity)
+    effective = sensitivity - columns.baseline.members @ ends
     random = np.hypot(columns.pixel_noise * float(np.sqrt(np.sum(effective**2))), 0.5 * interpolated)
     gradient = columns.curve_terms.T @ weight
     by_curve = float(gradient @ curve.covariance @ gradient)

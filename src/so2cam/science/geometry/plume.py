@@ -17,12 +17,14 @@ class PlumePlane:
     """A vertical plane through the vent, seen from the camera.
 
     ``vent_distance_m`` and ``vent_azimuth_rad`` are horizontal; ``normal_azimuth_rad`` is the horizontal
-    direction perpendicular to the plane (that of the view for a plume perpendicular to it).
+    direction perpendicular to the plane (that of the view for a plume perpendicular to it, which then
+    ``turns_with_view`` where the viewing azimuth is uncertain).
     """
 
     vent_distance_m: float
     vent_azimuth_rad: float
     normal_azimuth_rad: float
+    turns_with_view: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def plume_distance_uncertainty_m(
 ) -> FloatArray:
     """Return 1 sigma [m] of the distance to the plume at pixels (x, y), by propagation of its inputs.
 
-    Distance to the vent, viewing azimuth (which turns camera and plane together), viewing elevation and the
+    Distance to the vent, viewing azimuth (which may turn the plane too), viewing elevation and the
     plane's own azimuth (the true direction of the plume) are independent; each enters by half the difference
     of the distances at plus and minus one sigma. NaN stays NaN.
     """
@@ -75,7 +77,7 @@ def plume_distance_uncertainty_m(
     def turned(angle: float) -> tuple[CameraModel, PlumePlane]:
         return (
             replace(camera, azimuth_rad=camera.azimuth_rad + angle),
-            replace(plane, normal_azimuth_rad=plane.normal_azimuth_rad + angle),
+            replace(plane, normal_azimuth_rad=plane.normal_azimuth_rad + angle * plane.turns_with_view),
         )
 
     shift = uncertainty.vent_distance_m

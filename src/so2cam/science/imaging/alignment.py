@@ -47,11 +47,12 @@ _MINIMUM_TERRAIN: Final = 0.01
 """Share of the pixels with terrain that an alignment needs, either band"""
 _MOST_PIXELS: Final = 100_000
 """Of more pixels with terrain, only every second, third and so on is used"""
-_LIKE_SKY: Final = 0.12
-"""Log intensity within which a block is at the sky's level"""
 _SKY_RUN: Final = 3
 """Blocks of 8 pixels, in both directions, at the sky's level that are sky"""
-_SKY_FITS: Final = 3
+_SKY_FITS: Final = ((3, 0.4), (3, 0.25), (6, 0.2), (6, 0.12), (6, 0.12))
+"""Terms of the sky's surface, and log intensity within which a block is at its level; a plane reaches far, so first"""
+_GROUND_WIDTH: Final = 0.25
+"""Share of the lower edge that is ground where there is terrain: more than most plumes are wide"""
 _FEWEST_PIXELS: Final = 20
 """Pixels of terrain, at any level, that a fit needs"""
 _FLOOR: Final = 0.1
@@ -171,8 +172,9 @@ def align(
     The uncertainty comes from the scatter of the normal equations' right-hand sides over tiles (cluster-robust
     covariance, Liang and Zeger 1986), so that it holds for residuals that are correlated. To that of a translation or
     Euclidean model the distance to the best similarity is added where that is significant: two cameras whose focal
-    lengths differ by a percent need ``similarity``, and are a poor match without. Distortion of the lenses is not in
-    the uncertainty. A thick plume is told from terrain by its place alone, above the skyline; give frames of one time.
+    lengths differ by a percent need ``similarity``, and are not ``ok`` without. Distortion of the lenses is not in the
+    uncertainty. An opaque plume that fills a quarter of the lower edge of an image without terrain cannot be told from
+    terrain: frames that are not of one time then give the plume's motion, which pairs of several times show.
     Raises ValueError for images of different shapes, images under 32 pixels and an unknown model.
     """
     shape = on.shape
@@ -311,7 +313,8 @@ def _ground(image: FloatImage, valid: BoolImage) -> BoolImage:
     A plume may be as dark and as rough as terrain, but there is sky below it beside the vent, while terrain goes on to
     the image's lower edge. In each column of blocks the ground therefore ends, from below, at the first run of blocks
     of the sky's level: a quadratic surface through what ``find_sky`` finds from above. Columns without such a run,
-    where the plume leaves the vent, take the line between their neighbours. Without any sky all is ground.
+    where the plume leaves the vent, take the line between their neighbours. Without any sky all is ground; ground on
+    less than a quarter of the lower edge is none.
     """
     usable = _usable(image, valid)
     logarithm = log_intensity(image, usable)
@@ -319,21 +322,26 @@ def _ground(image: FloatImage, valid: BoolImage) -> BoolImage:
     y, x = np.mgrid[-1 : 1 : blocks.usable.shape[0] * 1j, -1 : 1 : blocks.usable.shape[1] * 1j]
     basis = np.stack([np.ones_like(x), x, y, x**2, x * y, y**2], axis=-1)
     like_sky = find_sky(blocks, image.shape)
-    for _ in range(_SKY_FITS):
+    everything = np.ones(image.shape, np.bool_)
+    for terms, tolerance in _SKY_FITS:
         if np.count_nonzero(like_sky) < 4 * basis.shape[-1]:
-            return np.ones(image.shape, np.bool_)
-        level = basis @ np.linalg.lstsq(basis[like_sky], blocks.off[like_sky], rcond=None)[0]
-        like_sky = blocks.usable & (np.abs(blocks.off - level) < _LIKE_SKY)
+            return everything
+        chosen = basis[..., :terms]
+        level = chosen @ np.linalg.lstsq(chosen[like_sky], blocks.off[like_sky], rcond=None)[0]
+        like_sky = blocks.usable & (np.abs(blocks.off - level) < tolerance)
     kernel = np.ones((_SKY_RUN, _SKY_RUN), np.uint8)
     runs = cv2.morphologyEx(like_sky.astype(np.uint8), cv2.MORPH_OPEN, kernel, borderValue=0) > 0
     has_run = np.flatnonzero(runs.any(axis=0))
     if has_run.size == 0:
-        return np.ones(image.shape, np.bool_)
+        return everything
     count = runs.shape[0]
     lowest = count - 1 - np.argmax(runs[::-1], axis=0)
     lowest = np.where(lowest == count - 1, count, lowest)
     skyline = np.interp(np.arange(runs.shape[1]), has_run, lowest[has_run])
-    return blocks_to_pixels(np.arange(count)[:, None] >= skyline[None, :], image.shape)
+    ground = np.arange(count)[:, None] >= skyline[None, :]
+    if np.mean(ground[-1]) < _GROUND_WIDTH:
+        return ~everything
+    return blocks_to_pixels(ground, image.shape)
 
 
 def _layer(image: FloatImage, valid: BoolImage, factor: int, ground: BoolImage | None = None) -> _Layer:
