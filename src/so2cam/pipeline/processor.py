@@ -410,15 +410,19 @@ class Processor:
 def frame_interval_s(first: FrameInfo, second: FrameInfo) -> tuple[float, float]:
     """Return the time from one frame to a later one of the same band, mid-exposure, and 1 sigma of it [s].
 
-    Where both files keep the sensor's monotonic clock and it agrees with their stamps, that is the interval, to a
-    millisecond. Otherwise it is the stamps' difference, each uniform within its resolution.
+    Where both files keep the sensor's monotonic clock, that is the interval, to a millisecond, whatever was done to
+    the clock of the stamps, unless the computer may have been started anew in between. Otherwise it is the stamps'
+    difference, each uniform within its resolution.
     """
     by_stamps = (second.time - first.time).total_seconds()
     resolution = float(np.hypot(first.time_resolution_s, second.time_resolution_s) / np.sqrt(12))
     if first.sensor_timestamp_s is not None and second.sensor_timestamp_s is not None:
         # The sensor's stamp is that of the start of an exposure, as the file's is.
         by_sensor = second.sensor_timestamp_s - first.sensor_timestamp_s + (second.exposure_s - first.exposure_s) / 2
-        if by_sensor > 0 and abs(by_sensor - by_stamps) <= first.time_resolution_s + second.time_resolution_s:
+        tolerance = first.time_resolution_s + second.time_resolution_s
+        # The sensor's clock starts with the computer: one that runs for longer than the interval was not restarted.
+        one_run = second.sensor_timestamp_s > by_stamps + tolerance
+        if by_sensor > 0 and (one_run or abs(by_sensor - by_stamps) <= tolerance):
             return by_sensor, 1e-3
     return by_stamps, resolution
 
