@@ -23,10 +23,9 @@ from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.pairing import pair_frames
 from so2cam.pipeline.processor import Emission, PairImages, PairRecord, Processor
-from so2cam.pipeline.references import CellReading, build_references
+from so2cam.pipeline.references import CellReading, References, build_references
 from so2cam.pipeline.registration import resolve_registration
-from so2cam.pipeline.steps import lines_at_plume
-from so2cam.science.emission.lines import sample_image
+from so2cam.pipeline.steps import lines_at_plume, measure_line
 from so2cam.science.motion.flow import REDUCTION, Flow
 from so2cam.store.atomic import atomic_write, remove_stale_temporaries
 
@@ -211,7 +210,7 @@ def process_folders(
         command=_as_text(command),
         created=datetime.now(UTC),
     )
-    example = None if keeper.kept is None else example_image(site, keeper.kept, references.curve.column)
+    example = None if keeper.kept is None else example_image(site, keeper.kept, references)
     products = (out / "emission_rates.nc", out / "emission_rates.csv", out / "quicklook.png")
     failures = tuple(reader.failures.values())
     lines = summary_lines(site, plan, series, len(failures), references.calibration.description)
@@ -370,19 +369,16 @@ def assemble(
     )
 
 
-def example_image(
-    site: Site,
-    images: PairImages,
-    column: Callable[
-        [np.ndarray[tuple[int, ...], np.dtype[np.float64]]], np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-    ],
-) -> ExampleImage:
-    """Return a pair as a plot needs it: image, motion in pixels per second, profiles of column density."""
+def example_image(site: Site, images: PairImages, references: References) -> ExampleImage:
+    """Return a pair as a plot needs it: image, motion in pixels per second, and the columns that are integrated."""
     image = images.image
     profiles = {}
     for samples in lines_at_plume(site):
-        absorbance = sample_image(image.absorbance, image.valid & image.in_sky, samples.x, samples.y)
-        profiles[samples.line.name] = (column(absorbance), float(samples.piece_m.sum()))
+        columns = measure_line(image, samples, references.curve, site, references.covered).columns
+        values = np.full(samples.x.size, np.nan)
+        if columns is not None:
+            values = np.where(columns.interpolated > 0, np.nan, columns.column)
+        profiles[samples.line.name] = (values, float(samples.piece_m.sum()))
     return ExampleImage(
         time=images.time,
         absorbance=image.absorbance,
