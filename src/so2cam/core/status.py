@@ -30,7 +30,7 @@ class EmissionStatus(IntEnum):
 STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.OK: "valid",
     EmissionStatus.NO_DARK: "no dark frame of the same band, gain and exposure",
-    EmissionStatus.NO_SKY: "too little plume-free sky to find the background",
+    EmissionStatus.NO_SKY: "too little plume-free sky, or no area of it that the background mode can use",
     EmissionStatus.LINE_NOT_COVERED: "the line leaves the area that both bands cover",
     EmissionStatus.LINE_MASKED: "too many saturated, dark or masked pixels on the line",
     EmissionStatus.NO_NEXT_PAIR: "the last pair of a sequence has no later pair to measure motion with",
