@@ -5,8 +5,6 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from pathlib import Path
 
-import numpy as np
-
 from so2cam.core.records import FloatArray
 from so2cam.core.results import IntArray
 
@@ -107,11 +105,6 @@ class ColumnSeries:
     latitude_deg: FloatArray
     longitude_deg: FloatArray
     altitude_m: FloatArray
-
-    @property
-    def valid(self) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
-        """Which spectra have a column (T,)."""
-        return self.status == FitStatus.OK
 
 
 @dataclass(frozen=True, slots=True)
