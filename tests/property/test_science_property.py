@@ -289,9 +289,9 @@ def test_sizes_at_the_plume_are_positive_and_consistent(start: tuple[float, floa
     if length < 4:
         return
     normal = ((start[1] - end[1]) / length, (end[0] - start[0]) / length)
-    line = PlumeLine("line", start, end, normal)
+    line = PlumeLine.straight("line", start, end, normal)
     samples = line_samples(line, CAMERA, PLANE, UNCERTAINTY)
-    x, _, position, spacing = sample_positions(line)
+    x, _, position, _, spacing = sample_positions(line)
     assert samples.x.shape == samples.y.shape == samples.piece_m.shape == samples.distance_m.shape == x.shape
     assert np.all(samples.piece_m > 0)
     assert np.all(samples.normal_step_m > 0)

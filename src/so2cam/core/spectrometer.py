@@ -2,17 +2,12 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+from so2cam.core.site_types import Finite, NotNegative, Positive, Table
+
 Nanometres = Annotated[float, Field(ge=150, le=1200, allow_inf_nan=False)]
 Window = tuple[Nanometres, Nanometres]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _increasing(window: Window | None) -> Window | None:
@@ -21,7 +16,7 @@ def _increasing(window: Window | None) -> Window | None:
     return window
 
 
-class SpectrumFiles(_Table):
+class SpectrumFiles(Table):
     """How spectra are stored."""
 
     format: Literal["picam", "ifit", "columns"] = Field(
@@ -59,7 +54,7 @@ class SpectrumFiles(_Table):
         return self
 
 
-class Detector(_Table):
+class Detector(Table):
     """What a count of the spectrometer means, and what is done before the fit."""
 
     saturation_counts: Positive = Field(default=63000.0, description="counts from which a pixel is saturated")
@@ -87,7 +82,7 @@ class Detector(_Table):
     _windows = field_validator("stray_light_nm")(_increasing)
 
 
-class LineShapeSettings(_Table):
+class LineShapeSettings(Table):
     """The instrument's line shape: super-Gaussian with two asymmetries (Beirle 2017), or a measured table."""
 
     source: Literal["super-gaussian", "file"] = "super-gaussian"
@@ -109,7 +104,7 @@ class LineShapeSettings(_Table):
         return self
 
 
-class Reference(_Table):
+class Reference(Table):
     """A reference spectrum: one of so2cam's own tables, or a file of two columns (nm in vacuum, value)."""
 
     table: str | None = Field(default=None, description="name of one of so2cam's own tables")
@@ -126,7 +121,7 @@ class Reference(_Table):
         return self
 
 
-class References(_Table):
+class References(Table):
     """The spectra that a measured spectrum is made of."""
 
     solar: Reference = Reference(table="solar-sao2010")
@@ -136,7 +131,7 @@ class References(_Table):
     ring: Reference | None = Reference(table="ring")
 
 
-class Fit(_Table):
+class Fit(Table):
     """The fit of a modelled spectrum to the measured one."""
 
     method: Literal["intensity", "optical-density"] = Field(
@@ -155,7 +150,7 @@ class Fit(_Table):
     _windows = field_validator("window_nm")(_increasing)
 
 
-class LightDilution(_Table):
+class LightDilution(Table):
     """Light scattered in between camera and plume (Varnam 2021): found from two windows."""
 
     mode: Literal["none", "fit", "fixed"] = "none"
@@ -166,7 +161,7 @@ class LightDilution(_Table):
     _windows = field_validator("first_window_nm", "second_window_nm")(_increasing)
 
 
-class Spectrometer(_Table):
+class Spectrometer(Table):
     """The spectrometer, and how columns are found from its spectra."""
 
     files: SpectrumFiles = SpectrumFiles()
@@ -186,7 +181,7 @@ class Spectrometer(_Table):
         return self
 
 
-class SpectrometerSite(_Table):
+class SpectrometerSite(Table):
     """What of a site file the spectra need."""
 
     format: Literal[1] = 1

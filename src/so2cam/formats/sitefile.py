@@ -15,14 +15,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from so2cam.core.errors import SiteFileError
-from so2cam.core.records import PlumeLine
 from so2cam.core.site import GeoPoint, Registration, Site
 from so2cam.formats.lines import parse_pycam_line
 
 _EARTH_RADIUS_M: Final = 6_371_000.0
 _PARALLEL_DEG: Final = 10.0
 _ROOT_KEY = re.compile(r"([a-z][a-z_]*(?:\.[A-Za-z0-9 _.-]+)?): ")
-_LINE_KEY = re.compile(r"lines\.(.+)\.(start|end)")
+_LINE_KEY = re.compile(r"lines\.(.+)\.(start|end|arc|points\[[0-9]+\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,8 @@ def _inline(line: Mapping[str, Any], index: int, site_path: Path) -> Mapping[str
         ) from None
     plume = {"plume": line["plume"]} if "plume" in line else {}
     parsed = parse_pycam_line(text, name=line["name"], file=path, **plume)
-    return {**parsed.model_dump(include={"name", "start", "end", "normal"}), **plume}
+    kept = {key: line[key] for key in ("plume", "role") if key in line}
+    return {**parsed.model_dump(include={"name", "start", "end", "normal"}), **kept}
 
 
 # --- messages ----------------------------------------------------------------------------------------------------
@@ -381,7 +381,7 @@ def _cross_correlation_risks(site: Site) -> Iterator[str]:
             f"{key}: {first.name!r} and {second.name!r} are {min(angle_deg, 180 - angle_deg):.0f} degrees from "
             f"parallel (more than {_PARALLEL_DEG:.0f}), so their distance is not one number."
         )
-    (x0, y0), (x1, y1) = _middle(first), _middle(second)
+    (x0, y0), (x1, y1) = first.middle[0], second.middle[0]
     if (x1 - x0) * first.normal[0] + (y1 - y0) * first.normal[1] <= 0:
         yield (
             f"{key}: {second.name!r} lies upstream of {first.name!r} by the latter's normal; "
@@ -406,10 +406,6 @@ def _uncertainty_risks(site: Site) -> Iterator[str]:
     calibration = site.processing.calibration
     if calibration.source == "cells" and calibration.label_uncertainty == 0:
         yield "processing.calibration.label_uncertainty: is 0, so the labels of the gas cells are taken as exact."
-
-
-def _middle(line: PlumeLine) -> tuple[float, float]:
-    return (line.start[0] + line.end[0]) / 2, (line.start[1] + line.end[1]) / 2
 
 
 def _difference_deg(a: float, b: float) -> float:

@@ -27,7 +27,7 @@ def test_the_offset_of_a_pair_has_a_sign(offset: float) -> None:
 
 
 def test_length_of_a_line() -> None:
-    assert PlumeLine("a", (10.0, 20.0), (13.0, 24.0), (0.8, -0.6)).length_px == 5.0
+    assert PlumeLine.straight("a", (10.0, 20.0), (13.0, 24.0), (0.8, -0.6)).length_px == 5.0
 
 
 def test_records_are_frozen() -> None:

@@ -163,7 +163,7 @@ def make_example(lines: tuple[str, ...] = ("gas1", "gas2")) -> ExampleImage:
     flow = np.stack([2.2 + 0.3 * np.sin(y / 40), -0.35 + 0.2 * np.cos(x / 50)], axis=2).astype(np.float32)
     flow[:40] = np.nan
     plume_lines = tuple(
-        PlumeLine(name, (330 + 90 * i, 60.0), (330 + 90 * i, 350.0), (1.0, 0.0)) for i, name in enumerate(lines)
+        PlumeLine.straight(name, (330 + 90 * i, 60.0), (330 + 90 * i, 350.0), (1.0, 0.0)) for i, name in enumerate(lines)
     )
     profiles = {}
     for i, name in enumerate(lines):
@@ -400,7 +400,7 @@ def shape_image(height: int, width: int, **changes: Any) -> ExampleImage:
         time=START,
         absorbance=rng.normal(0.1, 0.01, (height, width)).astype(np.float32),
         valid=np.ones((height, width), bool),
-        lines=(PlumeLine("gas1", (1.0, 1.0), (1.0, height - 2.0), (-1.0, 0.0)),),
+        lines=(PlumeLine.straight("gas1", (1.0, 1.0), (1.0, height - 2.0), (-1.0, 0.0)),),
         flow_px_s=np.ones((height, width, 2), np.float32),
         profiles={"gas1": (np.linspace(-1e16, 2e17, 30), 150.0)},
     )

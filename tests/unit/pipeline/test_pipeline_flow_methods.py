@@ -75,7 +75,7 @@ def test_hybrid_replaces_what_the_histogram_does_not_hold() -> None:
     flow = optical_flow(
         first.absorbance, frozen, first.valid, first.valid, Region(0, 288, 0, 288), window_px=24, levels=4, iterations=4
     )
-    line = PlumeLine("line", (144, 60), (144, 228), (-1.0, 0.0))
+    line = PlumeLine.straight("line", (144, 60), (144, 228), (-1.0, 0.0))
     template = lines_at_plume(load_site(Path(__file__).resolve().parents[3] / "examples/villarrica/site.toml").site)[0]
     count = 168
     y = 60.5 + np.arange(count)
@@ -100,7 +100,7 @@ def test_no_motion_is_a_status_for_every_method() -> None:
         blank.absorbance, blank.absorbance, first.valid, first.valid, Region(0, 288, 0, 288),
         window_px=24, levels=4, iterations=4,
     )  # fmt: skip
-    line = PlumeLine("line", (144, 60), (144, 228), (-1.0, 0.0))
+    line = PlumeLine.straight("line", (144, 60), (144, 228), (-1.0, 0.0))
     template = lines_at_plume(load_site(Path(__file__).resolve().parents[3] / "examples/villarrica/site.toml").site)[0]
     y = 60.5 + np.arange(168)
     samples = replace(template, line=line, x=np.full(168, 144.0), y=y, piece_m=np.ones(168))

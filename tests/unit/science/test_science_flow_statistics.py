@@ -279,7 +279,7 @@ def test_plume_vectors_are_those_beside_the_line() -> None:
         24,
     )
     absorbance = np.tile(np.arange(200, dtype=np.float32), (130, 1))
-    line = PlumeLine("a", (60.0, 30.0), (140.0, 90.0), (0.6, -0.8))
+    line = PlumeLine.straight("a", (60.0, 30.0), (140.0, 90.0), (0.6, -0.8))
     vectors, weights = plume_vectors(flow, absorbance, line, reach_px=7.0, threshold=80.0)
     along = (full_x - 60) * 0.8 + (full_y - 30) * 0.6
     across = (full_x - 60) * 0.6 - (full_y - 30) * 0.8

@@ -90,10 +90,10 @@ def _draw_lines(axes: "Axes", example: ExampleImage, lines: tuple[str, ...]) -> 
     halo: list[AbstractPathEffect] = [withStroke(linewidth=4.0, foreground="white")]
     for number, line in enumerate(example.lines):
         colour = _line_colour(line.name, number, lines)
-        x, y = zip(line.start, line.end, strict=True)
+        x, y = zip(*line.points, strict=True)
         axes.plot(x, y, color=colour, linewidth=2.2, path_effects=halo)
-        middle = (sum(x) / 2, sum(y) / 2)
-        tip = (middle[0] + 0.07 * width * line.normal[0], middle[1] + 0.07 * width * line.normal[1])
+        middle, normal = line.middle
+        tip = (middle[0] + 0.07 * width * normal[0], middle[1] + 0.07 * width * normal[1])
         arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.0, "mutation_scale": 13, "shrinkA": 0}
         axes.annotate("", tip, middle, arrowprops=arrow | {"path_effects": halo})
         # Names at alternating ends, so that those of two lines side by side keep apart.

@@ -21,6 +21,7 @@ class LineSamples:
     N samples stand in the middles of N equal pieces of the line. ``piece_m`` [m] is the length of a piece at
     the plume, ``normal_step_m`` [m px-1] what one pixel of motion along the normal is worth for the flow through
     the line (the area a pixel sees over the step along the line), both perpendicular to the line of sight.
+    ``normal`` (N, 2) are unit vectors (x, y) across the line, along which the plume counts as positive.
     ``relative_distance_uncertainty`` is 1 sigma of the mean distance over the mean distance: common to the line.
     """
 
@@ -32,31 +33,37 @@ class LineSamples:
     distance_m: FloatArray
     piece_m: FloatArray
     normal_step_m: FloatArray
+    normal: FloatArray
     relative_distance_uncertainty: float
 
 
-def sample_positions(line: PlumeLine) -> tuple[FloatArray, FloatArray, FloatArray, float]:
-    """Return x, y, position (N,) and spacing [px] of samples along ``line``, about one a pixel.
+def sample_positions(line: PlumeLine) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, float]:
+    """Return x, y, position (N,), direction (N, 2) and spacing [px] of samples along ``line``, about one a pixel.
 
     The spacing is the line's true length over the number of samples, so that sums over samples times spacing
-    are integrals over the line (midpoint rule), whatever its angle.
+    are integrals over the line (midpoint rule), whatever its angle. Directions are those of the straight pieces.
     """
-    count = max(int(np.ceil(line.length_px)), 4)
+    corners = np.asarray(line.points, np.float64)
+    pieces = np.diff(corners, axis=0)
+    lengths = np.hypot(pieces[:, 0], pieces[:, 1])
+    total = float(lengths.sum())
+    count = max(int(np.ceil(total)), 4)
     position = (np.arange(count) + 0.5) / count
-    x = line.start[0] + position * (line.end[0] - line.start[0])
-    y = line.start[1] + position * (line.end[1] - line.start[1])
-    return x, y, position, line.length_px / count
+    along = np.concatenate([[0.0], np.cumsum(lengths)]) / total
+    x = np.interp(position, along, corners[:, 0])
+    y = np.interp(position, along, corners[:, 1])
+    piece = np.clip(np.searchsorted(along, position, side="right") - 1, 0, lengths.size - 1)
+    return x, y, position, pieces[piece] / lengths[piece, None], total / count
 
 
 def line_samples(
     line: PlumeLine, camera: CameraModel, plane: PlumePlane, uncertainty: DistanceUncertainty
 ) -> LineSamples:
     """Return ``line`` with its size at the plume. Distances are NaN where a ray does not meet the plume's plane."""
-    x, y, position, spacing = sample_positions(line)
+    x, y, position, direction, spacing = sample_positions(line)
     distance = plume_distance_m(camera, plane, x, y)
     sigma = plume_distance_uncertainty_m(camera, plane, x, y, uncertainty)
-    tangent = ((line.end[0] - line.start[0]) / line.length_px, (line.end[1] - line.start[1]) / line.length_px)
-    step_along = step_length_m(camera, x, y, distance, tangent)
+    step_along = step_length_m(camera, x, y, distance, (direction[:, 0], direction[:, 1]))
     return LineSamples(
         line=line,
         x=x,
@@ -65,6 +72,7 @@ def line_samples(
         distance_m=distance,
         piece_m=step_along * spacing,
         normal_step_m=pixel_area_m2(camera, x, y, distance) / step_along,
+        normal=line.side * np.stack([-direction[:, 1], direction[:, 0]], axis=-1),
         relative_distance_uncertainty=float(np.mean(sigma) / np.mean(distance)),
     )
 

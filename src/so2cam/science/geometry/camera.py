@@ -62,9 +62,9 @@ def step_length_m(
     x: FloatArray,
     y: FloatArray,
     distance_m: FloatArray,
-    direction: tuple[float, float],
+    direction: tuple[float | FloatArray, float | FloatArray],
 ) -> FloatArray:
-    """Return the length [m], perpendicular to the line of sight, of one pixel along ``direction`` (x, y).
+    """Return the length [m], perpendicular to the line of sight, of one pixel along ``direction``, a unit (x, y).
 
     On the axis ``d / f``. Off axis a radial step shrinks by cos^2(beta) and a tangential one by cos(beta); a
     step in between by their root sum of squares.

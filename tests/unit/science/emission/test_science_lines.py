@@ -19,14 +19,14 @@ SIGMA = DistanceUncertainty(50.0, math.radians(1.0), math.radians(20.0))
 def line(start: tuple[float, float], end: tuple[float, float]) -> PlumeLine:
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = math.hypot(dx, dy)
-    return PlumeLine("line", start, end, (-dy / length, dx / length))
+    return PlumeLine.straight("line", start, end, (-dy / length, dx / length))
 
 
 @pytest.mark.parametrize("angle_deg", range(0, 360, 20))
 @pytest.mark.parametrize("length", [4.0, 37.3, 100.0])
 def test_samples_times_spacing_is_the_true_length_at_any_angle(angle_deg: int, length: float) -> None:
     end = (60 + length * math.cos(math.radians(angle_deg)), 45 + length * math.sin(math.radians(angle_deg)))
-    x, y, position, spacing = sample_positions(line((60.0, 45.0), end))
+    x, y, position, _, spacing = sample_positions(line((60.0, 45.0), end))
     assert x.size * spacing == pytest.approx(length, rel=1e-12)
     assert 0.75 < spacing <= 1.0 + 1e-9
     np.testing.assert_allclose(np.hypot(np.diff(x), np.diff(y)), spacing, rtol=1e-9)
@@ -41,7 +41,7 @@ def test_an_integral_over_a_line_does_not_depend_on_its_angle(angle_deg: int) ->
     sigma = 6.0
     image = np.exp(-((X - 60) ** 2 + (Y - 45) ** 2) / (2 * sigma**2)).astype(np.float32)
     dx, dy = 40 * math.cos(math.radians(angle_deg)), 40 * math.sin(math.radians(angle_deg))
-    x, y, _, spacing = sample_positions(line((60 - dx, 45 - dy), (60 + dx, 45 + dy)))
+    x, y, _, _, spacing = sample_positions(line((60 - dx, 45 - dy), (60 + dx, 45 + dy)))
     profile = sample_image(image, EVERYWHERE, x, y)
     # Bilinear interpolation flattens a peak of this width by at most 1 / (4 sigma^2).
     assert profile.sum() * spacing == pytest.approx(sigma * math.sqrt(2 * math.pi), rel=0.008)

@@ -1,0 +1,1 @@
+"""Spectra: from counts of a spectrometer to SO2 columns."""
