@@ -31,8 +31,9 @@ import psutil
 from so2cam.core.records import FrameKind, FramePair
 from so2cam.core.site import SPEED_METHODS, Site
 from so2cam.formats.sitefile import load_site
-from so2cam.pipeline.batch import RunPlan, plan_run
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.geometry import lines_at_plume
+from so2cam.pipeline.plan import RunPlan, plan_run
 from so2cam.pipeline.processor import Processor
 from so2cam.pipeline.references import References, build_references
 from so2cam.pipeline.steps import (
@@ -40,7 +41,6 @@ from so2cam.pipeline.steps import (
     LogImage,
     absorbance_image,
     band_log_image,
-    lines_at_plume,
     measure_line,
 )
 from so2cam.science.motion.flow import flow_region, optical_flow
@@ -56,7 +56,7 @@ class Bench:
         self.plan: RunPlan = plan_run(self.site, [simulated.frames])
         self.reader = FrameReader(self.site)
         darks = [frame for frame in self.plan.frames if frame.kind is FrameKind.DARK]
-        self.darks = DarkLibrary(darks, self.site.processing.dark, self.reader)
+        self.darks = DarkLibrary(darks, self.site.processing, self.reader)
         self.references: References = build_references(self.site, self.plan.frames, self.darks, self.reader)
 
     def with_methods(self, *methods: str) -> Site:

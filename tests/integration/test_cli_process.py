@@ -194,7 +194,7 @@ def test_a_line_too_short_for_a_baseline(case: Any) -> None:
     case.process().explained("line 'upstream' of 6 px is too short", "at least 13 px")
 
 
-@pytest.mark.parametrize("value", ["optical", "flow_raw,flow_raw", "", ",", "flow_raw,wind"])
+@pytest.mark.parametrize("value", ["optical", "flow_raw,flow_raw", "", ",", "flow_raw,winds"])
 def test_unknown_methods(case: Any, value: str) -> None:
     case.process("--methods", value).failed_with(
         "--methods", "flow_raw, flow_histogram, flow_hybrid, cross_correlation"
@@ -262,7 +262,7 @@ def interrupt(*_: object, **__: object) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["pair_frames", "build_references", "assemble", "write_emission_netcdf", "write_emission_csv", "write_quicklook"],
+    ["plan_run", "build_references", "assemble", "write_emission_netcdf", "write_emission_csv", "write_quicklook"],
 )
 def test_ctrl_c_anywhere_leaves_older_products(
     case: Any, older: dict[str, bytes], place: str, monkeypatch: pytest.MonkeyPatch

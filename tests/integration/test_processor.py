@@ -18,11 +18,14 @@ from so2cam.core.status import EmissionStatus
 from so2cam.formats.folder import scan_frames
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline import batch
-from so2cam.pipeline import processor as processor_module
-from so2cam.pipeline.batch import assemble, plan_run, process_folders
+from so2cam.pipeline import lag_window as lag_module
+from so2cam.pipeline.batch import process_folders
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
-from so2cam.pipeline.processor import PairImages, PairRecord, Processor
+from so2cam.pipeline.plan import plan_run
+from so2cam.pipeline.processor import Processor
+from so2cam.pipeline.records import PairImages, PairRecord
 from so2cam.pipeline.references import References, build_references
+from so2cam.pipeline.series import assemble
 from so2cam.science.motion.cross_correlation import Lag
 
 S = EmissionStatus
@@ -59,7 +62,7 @@ def bench(simulated: Path) -> Bench:
     site = loaded.site
     plan = plan_run(site, [simulated / "frames"])
     reader = FrameReader(site)
-    darks = DarkLibrary([frame for frame in plan.frames if frame.kind is FrameKind.DARK], site.processing.dark, reader)
+    darks = DarkLibrary([frame for frame in plan.frames if frame.kind is FrameKind.DARK], site.processing, reader)
 
     def read(info: FrameInfo) -> Frame:
         frame = reader.read(info)
@@ -333,7 +336,7 @@ def lag_of(seconds: float) -> Any:
 def test_the_sign_of_a_speed_is_that_of_each_lines_normal(
     bench: Bench, side: Any, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processor_module, "find_lag", lag_of(seconds))
+    monkeypatch.setattr(lag_module, "find_lag", lag_of(seconds))
     upstream, downstream = bench.site.lines
     site = with_lines(bench.site, upstream, downstream.model_copy(update={"normal": side}))
     records = bench.run(bench.sequence[:2], site)
@@ -352,7 +355,7 @@ def test_lines_in_one_place_give_no_speed(bench: Bench, monkeypatch: pytest.Monk
     for line in (same, same.model_copy(update={"start": same.end, "end": same.start})):
         site = with_lines(bench.site, upstream, line)
         for seconds in (20.0, 0.0):
-            monkeypatch.setattr(processor_module, "find_lag", lag_of(seconds))
+            monkeypatch.setattr(lag_module, "find_lag", lag_of(seconds))
             records = bench.run(bench.sequence[:2], site)
             check_whole(records, site)
             assert statuses(records, "cross_correlation") == [S.LAG_NOT_RESOLVED] * 2
@@ -360,7 +363,7 @@ def test_lines_in_one_place_give_no_speed(bench: Bench, monkeypatch: pytest.Monk
 
 
 def test_perpendicular_lines_give_numbers_or_a_reason(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processor_module, "find_lag", lag_of(20.0))
+    monkeypatch.setattr(lag_module, "find_lag", lag_of(20.0))
     upstream, _ = bench.site.lines
     assert upstream.start
     assert upstream.end

@@ -12,8 +12,8 @@ from so2cam.core.errors import InputError, SiteFileError
 from so2cam.core.records import FrameKind
 from so2cam.core.site import Registration, Site
 from so2cam.formats.sitefile import load_site
-from so2cam.pipeline.batch import plan_run
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.plan import plan_run
 from so2cam.pipeline.registration import resolve_registration
 from so2cam.science.imaging.alignment import displacement_between
 from so2cam.simulate import SimulationResult, load_scenario, simulate
@@ -35,7 +35,7 @@ def site_with(result: SimulationResult, **registration: Any) -> Site:
 def resolved(result: SimulationResult, site: Site) -> tuple[np.ndarray[Any, Any], tuple[str, ...]]:
     plan = plan_run(site, [result.frames])
     reader = FrameReader(site)
-    darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing.dark, reader)
+    darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing, reader)
     site, notes = resolve_registration(site, plan.pairs, darks, reader)
     return np.array(site.registration.matrix), notes
 

@@ -14,10 +14,12 @@ from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.records import Band, FrameKind
 from so2cam.core.site import Registration, Site
 from so2cam.formats.sitefile import LoadedSite, load_site
-from so2cam.pipeline.batch import RunPlan, RunReport, plan_run, process_folders
+from so2cam.pipeline.batch import RunReport, process_folders
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.geometry import camera_model, plume_plane
+from so2cam.pipeline.plan import RunPlan, plan_run
 from so2cam.pipeline.references import References, build_references
-from so2cam.pipeline.steps import LogImage, absorbance_image, band_log_image, camera_model, plume_plane
+from so2cam.pipeline.steps import LogImage, absorbance_image, band_log_image
 from so2cam.science.geometry.plume import plume_distance_m
 
 pytestmark = pytest.mark.data
@@ -49,7 +51,7 @@ def reference(villarrica: Path) -> dict[str, Any]:
 def prepared(site: Site, folder: Path) -> tuple[RunPlan, References, DarkLibrary, FrameReader]:
     plan = plan_run(site, [folder])
     reader = FrameReader(site)
-    darks = DarkLibrary([frame for frame in plan.frames if frame.kind is FrameKind.DARK], site.processing.dark, reader)
+    darks = DarkLibrary([frame for frame in plan.frames if frame.kind is FrameKind.DARK], site.processing, reader)
     return plan, build_references(site, plan.frames, darks, reader), darks, reader
 
 
@@ -236,9 +238,9 @@ def test_what_both_bands_share_cancels(
             counts = frame.counts.copy()
             # A part of the image only, plume and sky, so that no level of a whole frame can take it up.
             part = (slice(100, 300), slice(150, 400))
-            light = (frame.counts[part] - dark[part]) * factor
+            light = (frame.counts[part] - dark.counts[part]) * factor
             fresh = frame.counts[part] < sensor.saturation_dn
-            counts[part] = np.where(fresh, np.rint(light + dark[part]), frame.counts[part]).astype(np.uint16)
+            counts[part] = np.where(fresh, np.rint(light + dark.counts[part]), frame.counts[part]).astype(np.uint16)
             logs.append(band_log_image(counts, dark, reference, info, sensor, matrix))
         made = absorbance_image(logs[0], logs[1], references.bands, settings)
         assert made is not None

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from so2cam.cli.console import console, report_warning
 from so2cam.formats.sitefile import check_site, load_site, settings_hash
-from so2cam.pipeline.steps import lines_at_plume
+from so2cam.pipeline.geometry import lines_at_plume
 
 
 @click.command(

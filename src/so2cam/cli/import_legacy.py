@@ -9,7 +9,7 @@ from rich.table import Table
 from so2cam.cli.console import FolderPath, console, report_warning
 from so2cam.core.errors import OutputError
 from so2cam.formats.legacy import LegacyImport, Outcome, Wishes, format_report, import_legacy, parse_vent
-from so2cam.pipeline.steps import lines_at_plume
+from so2cam.pipeline.geometry import lines_at_plume
 from so2cam.store.atomic import atomic_write_bytes
 
 

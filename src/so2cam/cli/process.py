@@ -14,7 +14,8 @@ from so2cam.core.site import SPEED_METHODS, Site
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.core.times import format_utc, parse_utc
 from so2cam.formats.sitefile import LoadedSite, load_site
-from so2cam.pipeline.batch import RunReport, flag_counts, process_folders
+from so2cam.pipeline.batch import RunReport, process_folders
+from so2cam.pipeline.series import flag_counts
 
 NOTHING_VALID = 3
 """Exit code of a run that finished without a single valid emission rate."""

@@ -10,8 +10,8 @@ from so2cam.cli.process import SeveralFolders
 from so2cam.core.records import FrameKind
 from so2cam.core.times import format_utc
 from so2cam.formats.sitefile import load_site
-from so2cam.pipeline.batch import plan_run
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.plan import plan_run
 from so2cam.pipeline.registration import find_registration
 
 
@@ -45,7 +45,7 @@ def command(site: Path, frames: tuple[Path, ...]) -> None:
     loaded = load_site(site).site
     plan = plan_run(loaded, frames)
     reader = FrameReader(loaded)
-    darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], loaded.processing.dark, reader)
+    darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], loaded.processing, reader)
     found = find_registration(loaded, plan.pairs, darks, reader)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("pair", "status", "correlation", "with given matrix", "uncertainty px"):

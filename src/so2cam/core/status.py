@@ -25,6 +25,9 @@ class EmissionStatus(IntEnum):
     PART_MISSING = 12
     TIME_NOT_INCREASING = 13
     NO_PLUME = 14
+    NO_WIND = 15
+    PLUME_ALONG_VIEW = 16
+    SHIFT_UNRELIABLE = 17
 
 
 STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
@@ -43,6 +46,9 @@ STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.PART_MISSING: "a line that belongs to the total has no value",
     EmissionStatus.TIME_NOT_INCREASING: "the pair's time is not after the one before it",
     EmissionStatus.NO_PLUME: "no plume on the line above the noise, so its motion is unknown",
+    EmissionStatus.NO_WIND: "the wind is not known at this time",
+    EmissionStatus.PLUME_ALONG_VIEW: "the plume drifts along the line of sight, so that its distance is unknown",
+    EmissionStatus.SHIFT_UNRELIABLE: "no clear shift of the plume's profile along its axis",
 }
 
 

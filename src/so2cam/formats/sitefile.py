@@ -9,15 +9,17 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from so2cam.core.errors import SiteFileError
 from so2cam.core.site import GeoPoint, Registration, Site
+from so2cam.core.spectrometer import Spectrometer, SpectrometerSite
 from so2cam.formats.lines import parse_pycam_line
 
+_Model = TypeVar("_Model", bound=BaseModel)
 _EARTH_RADIUS_M: Final = 6_371_000.0
 _PARALLEL_DEG: Final = 10.0
 _ROOT_KEY = re.compile(r"([a-z][a-z_]*(?:\.[A-Za-z0-9 _.-]+)?): ")
@@ -68,6 +70,37 @@ def load_site(path: Path) -> LoadedSite:
         sha256=hashlib.sha256(data).hexdigest(),
         settings=site.model_dump(mode="json"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSpectrometer:
+    """What of a site file the spectra need. Files that it names are relative to ``path``'s folder."""
+
+    name: str
+    spectrometer: Spectrometer
+    path: Path
+    sha256: str
+    settings: dict[str, Any]
+
+
+def load_spectrometer(path: Path) -> LoadedSpectrometer:
+    """Return the spectrometer of the site file ``path``: of a whole site, or of a file with no more than that.
+
+    Raises SiteFileError as ``load_site`` does, and where there is no spectrometer.
+    """
+    data = _read(path)
+    document = _parse_toml(data, path)
+    if "spectrometer" not in document:
+        raise SiteFileError(
+            "is missing", file=path, key="spectrometer", remedy="add a [spectrometer] table; its keys have defaults"
+        )
+    digest = hashlib.sha256(data).hexdigest()
+    if "camera" in document:
+        site = load_site(path).site
+        if site.spectrometer is not None:
+            return LoadedSpectrometer(site.name, site.spectrometer, path, digest, site.model_dump(mode="json"))
+    only = _validate_as(SpectrometerSite, document, path)
+    return LoadedSpectrometer(only.name, only.spectrometer, path, digest, only.model_dump(mode="json"))
 
 
 def canonical_settings(settings: Mapping[str, Any]) -> str:
@@ -123,9 +156,13 @@ def _parse_toml(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def _validate(document: Mapping[str, Any], path: Path) -> Site:
+    return _validate_as(Site, document, path)
+
+
+def _validate_as(model: type[_Model], document: Mapping[str, Any], path: Path) -> _Model:
     try:
         # Strict, and through JSON, where lists are tuples: a text or a true/false is never taken for a number.
-        return Site.model_validate_json(json.dumps(document, default=str), strict=True)
+        return model.model_validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
         problems = [_locate(_translate(detail), document) for detail in error.errors(include_url=False)]
     raise _as_error(problems, path)

@@ -7,10 +7,11 @@ import numpy as np
 
 from so2cam.core.errors import FrameFileError
 from so2cam.core.records import Frame, FrameInfo
-from so2cam.core.site import Dark, Site
+from so2cam.core.site import Processing, Site
 from so2cam.formats.png import read_frame
-from so2cam.pipeline.steps import MeanFrame, mean_frame
+from so2cam.pipeline.steps import DarkFrame, MeanFrame, mean_frame
 from so2cam.science.imaging.dark import select_darks
+from so2cam.science.imaging.hot_pixels import find_hot_pixels
 
 
 class FrameReader:
@@ -48,13 +49,14 @@ class DarkLibrary:
 
     _KEPT = 8
 
-    def __init__(self, darks: Sequence[FrameInfo], settings: Dark, reader: FrameReader) -> None:
+    def __init__(self, darks: Sequence[FrameInfo], settings: Processing, reader: FrameReader) -> None:
         self._darks = tuple(darks)
-        self._settings = settings
+        self._settings = settings.dark
+        self._hot_pixels = settings.hot_pixels
         self._reader = reader
-        self._means: dict[tuple[str, ...], MeanFrame | None] = {}
+        self._means: dict[tuple[str, ...], DarkFrame] = {}
 
-    def dark_for(self, frame: FrameInfo) -> MeanFrame | None:
+    def dark_for(self, frame: FrameInfo) -> DarkFrame | None:
         """Return the mean dark that belongs to ``frame``, or None where there is none: never anything else."""
         unreadable = self._reader.failures
         chosen = select_darks(
@@ -73,5 +75,12 @@ class DarkLibrary:
                 return self.dark_for(frame)
             if len(self._means) >= self._KEPT:
                 self._means.pop(next(iter(self._means)))
-            self._means[key] = mean_frame([np.asarray(read.counts) for read in frames])
+            self._means[key] = self._with_hot_pixels(mean_frame([np.asarray(read.counts) for read in frames]))
         return self._means[key]
+
+    def _with_hot_pixels(self, mean: MeanFrame) -> DarkFrame:
+        settings = self._hot_pixels
+        if not settings.repair:
+            return DarkFrame(mean, np.zeros(0, np.intp))
+        hot = find_hot_pixels(mean, threshold_sigma=settings.threshold_sigma, minimum_dn=settings.minimum_dn)
+        return DarkFrame(mean, hot)

@@ -1,5 +1,6 @@
 """Which off-band frame belongs to which on-band frame."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,30 @@ class Pairing:
 
     pairs: tuple[FramePair, ...]
     unpaired: tuple[FrameInfo, ...]
+
+
+def pair_interpolated(on: Sequence[FrameInfo], off: Sequence[FrameInfo], *, maximum_gap_s: float) -> Pairing:
+    """Pair every on-band frame with the off-band frames just before and after it, by mid-exposure.
+
+    An off-band frame at the very time stands alone. On-band frames without one on both sides, at most
+    ``maximum_gap_s`` apart, stay unpaired, and so do off-band frames that no on-band frame lies beside.
+    """
+    on = sorted(on, key=lambda frame: (frame.time, str(frame.path)))
+    off = sorted(off, key=lambda frame: (frame.time, str(frame.path)))
+    times = [frame.time for frame in off]
+    pairs, used, unpaired = [], set(), []
+    for frame in on:
+        after = bisect_left(times, frame.time)
+        if after < len(off) and times[after] == frame.time:
+            pairs.append(FramePair(frame, off[after]))
+            used.add(after)
+        elif 0 < after < len(off) and (times[after] - times[after - 1]).total_seconds() <= maximum_gap_s:
+            pairs.append(FramePair(frame, off[after - 1], off[after]))
+            used |= {after - 1, after}
+        else:
+            unpaired.append(frame)
+    unpaired += [frame for index, frame in enumerate(off) if index not in used]
+    return Pairing(tuple(pairs), tuple(sorted(unpaired, key=lambda frame: (frame.time, frame.band))))
 
 
 def pair_frames(on: Sequence[FrameInfo], off: Sequence[FrameInfo], *, tolerance_s: float) -> Pairing:

@@ -8,15 +8,15 @@ import numpy as np
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import InputError
-from so2cam.core.records import Band, BoolImage, FloatArray, FrameInfo, FrameKind
+from so2cam.core.records import Band, BoolImage, FloatArray, FloatImage, FrameInfo, FrameKind
 from so2cam.core.results import CalibrationSummary
 from so2cam.core.site import Site
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
-from so2cam.pipeline.steps import BandReference, LogImage, band_log_image
+from so2cam.pipeline.steps import BandReference, LogImage, band_log_image, dark_corrected
 from so2cam.science.calibration.cells import ColumnCurve, curvature_warning, fit_cells, fixed_slope
+from so2cam.science.calibration.sensitivity import SensitivityMask, correct_sensitivity, sensitivity_mask
 from so2cam.science.imaging.absorbance import apparent_absorbance, optical_depth
 from so2cam.science.imaging.background import block_means, blocks_to_pixels
-from so2cam.science.imaging.dark import subtract_dark
 from so2cam.science.imaging.flat import flat_field
 from so2cam.science.imaging.registration import warp_to_on_band
 
@@ -35,7 +35,10 @@ class CellReading:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Flats and clear sky of the on and the off band, the area that both see, the calibration and its cells."""
+    """Flats and clear sky of the on and the off band, the area that both see, the calibration and its cells.
+
+    ``sensitivity`` is None where the site file asks for none.
+    """
 
     bands: tuple[BandReference, BandReference]
     matrix: FloatArray
@@ -43,6 +46,7 @@ class References:
     curve: ColumnCurve
     cells: tuple[CellReading, ...]
     calibration: CalibrationSummary
+    sensitivity: SensitivityMask | None = None
 
 
 def build_references(site: Site, frames: Sequence[FrameInfo], darks: DarkLibrary, reader: FrameReader) -> References:
@@ -63,18 +67,30 @@ def build_references(site: Site, frames: Sequence[FrameInfo], darks: DarkLibrary
             remedy="find the matrix from points that both images show; its last column is a shift in pixels",
         )
     settings = site.processing.calibration
+    wanted = settings.source == "cells" or settings.sensitivity_cell_ppm_m is not None
+    images, left_out = cell_images(site, frames, (on, off), matrix, darks, reader) if wanted else ((), ())
+    mask = find_sensitivity(images, site)
     if settings.source == "fixed":
         slope, sigma = settings.slope_molec_cm2, settings.slope_uncertainty_molec_cm2
         if slope is None or sigma is None:
             raise InputError("a fixed calibration needs its slope and uncertainty", key="processing.calibration")
         curve = fixed_slope(slope, sigma)
-        return References((on, off), matrix, covered, curve, (), summarise(curve, (), site, "fixed slope", ()))
-    cells, left_out = read_cells(site, frames, (on, off), matrix, darks, reader)
+        return References((on, off), matrix, covered, curve, (), summarise(curve, (), site, "fixed slope", ()), mask)
+    cells = read_cells(images, site, mask)
+    if not cells:
+        found_cells = [frame for frame in frames if frame.kind is FrameKind.CELL]
+        found = f"{len(found_cells)} found, none usable in both bands" if found_cells else "none found"
+        found += reader.explain(found_cells)
+        raise InputError(
+            f"no gas-cell frames to calibrate with ({found})",
+            remedy="add a folder with cell frames (type 304ppmm and so on) to --frames, or give a known slope: "
+            '[processing.calibration] source = "fixed"',
+        )
     curve, notes = fit_readings(cells, site)
     notes = left_out + notes
     text = "line with offset" if settings.model == "line" else "quadratic through the origin"
     summary = summarise(curve, cells, site, f"{len(cells)} gas cells, {text}", notes)
-    return References((on, off), matrix, covered, curve, cells, summary)
+    return References((on, off), matrix, covered, curve, cells, summary, mask)
 
 
 def band_reference(
@@ -91,9 +107,7 @@ def band_reference(
         frame = reader.read(info) if dark is not None else None
         if frame is None or dark is None:
             continue
-        signal, valid = subtract_dark(
-            frame.counts, dark, saturation_dn=sensor.saturation_dn, minimum_signal_dn=sensor.minimum_signal_dn
-        )
+        signal, valid = dark_corrected(frame.counts, dark, sensor)
         rate = signal / np.float32(info.exposure_s * info.gain)
         total = rate if total is None else total + rate
         everywhere_valid = valid if everywhere_valid is None else everywhere_valid & valid
@@ -118,21 +132,32 @@ def band_reference(
     return BandReference(flat, inverse, float(np.log(flat.peak)))
 
 
-def read_cells(
+@dataclass(frozen=True, slots=True)
+class CellImage:
+    """The mean absorbance image of one gas cell over the clear sky; ``repeats`` is the variance of its level."""
+
+    column_ppm_m: float
+    absorbance: FloatImage
+    valid: BoolImage
+    repeats: float
+    frames: int
+
+
+def cell_images(
     site: Site,
     frames: Sequence[FrameInfo],
     bands: tuple[BandReference, BandReference],
     matrix: FloatArray,
     darks: DarkLibrary,
     reader: FrameReader,
-) -> tuple[tuple[CellReading, ...], tuple[str, ...]]:
+) -> tuple[tuple[CellImage, ...], tuple[str, ...]]:
     """Return the absorbance of every gas cell that both bands have, the empty one included, in order of column.
 
     Frames go through the same dark, flat and registration as plume frames. Cells that only one band has are left
-    out, and named in the second result. Raises InputError where there are none.
+    out, and named in the second result.
     """
     cells = [frame for frame in frames if frame.kind is FrameKind.CELL and frame.cell_ppm_m is not None]
-    readings, left_out = [], []
+    images, left_out = [], []
     for label in sorted({frame.cell_ppm_m for frame in cells if frame.cell_ppm_m is not None}):
         logs: dict[Band, list[LogImage]] = {Band.ON: [], Band.OFF: []}
         for info in cells:
@@ -145,45 +170,74 @@ def read_cells(
             reference, warp = (bands[0], None) if info.band is Band.ON else (bands[1], matrix)
             logs[info.band].append(band_log_image(frame.counts, dark, reference, info, site.camera.sensor, warp))
         if logs[Band.ON] and logs[Band.OFF]:
-            readings.append(_read_cell(label, logs, bands, site))
+            images.append(_cell_image(label, logs, bands, _region(site)))
         else:
             lacking = " and ".join(_BAND_NAMES[band] for band in Band if not logs[band])
             left_out.append(
                 f"the {label:g} ppm m cell is left out of the calibration: it has no {lacking} frame that can be read "
                 "and has a dark"
             )
-    if not readings:
-        found = f"{len(cells)} found, none usable in both bands" if cells else "none found"
-        found += reader.explain(cells)
-        raise InputError(
-            f"no gas-cell frames to calibrate with ({found})",
-            remedy="add a folder with cell frames (type 304ppmm and so on) to --frames, or give a known slope: "
-            '[processing.calibration] source = "fixed"',
-        )
-    return tuple(readings), tuple(left_out)
+    return tuple(images), tuple(left_out)
 
 
-def _read_cell(
-    label: float, logs: dict[Band, list[LogImage]], bands: tuple[BandReference, BandReference], site: Site
-) -> CellReading:
-    region = _region(site)
-    means, repeats, valid = [], [], None
+def _cell_image(
+    label: float,
+    logs: dict[Band, list[LogImage]],
+    bands: tuple[BandReference, BandReference],
+    region: tuple[slice, slice],
+) -> CellImage:
+    depths, repeats, valid = [], 0.0, None
     for band, reference in zip((Band.ON, Band.OFF), bands, strict=True):
         images = logs[band]
         valid_band = np.logical_and.reduce([image.valid for image in images])
         valid = valid_band if valid is None else valid & valid_band
         mean = np.mean([image.values for image in images], axis=0, dtype=np.float64)
         clear = np.full(valid_band.shape, reference.log_clear, np.float32)
-        means.append(optical_depth(clear, np.asarray(mean, np.float32)))
+        depths.append(optical_depth(clear, np.asarray(mean, np.float32)))
         levels = [_level(image, region) for image in images]
-        repeats.append(float(np.var(levels, ddof=1)) / len(levels) if len(levels) > 1 else 0.0)
-    if valid is None or not valid[region].any():
+        repeats += float(np.var(levels, ddof=1)) / len(levels) if len(levels) > 1 else 0.0
+    absorbance = apparent_absorbance(depths[0], depths[1])
+    known = np.zeros(absorbance.shape, np.bool_) if valid is None else valid
+    return CellImage(label, absorbance, known, repeats, len(logs[Band.ON]) + len(logs[Band.OFF]))
+
+
+def find_sensitivity(images: Sequence[CellImage], site: Site) -> SensitivityMask | None:
+    """Return the sensitivity across the image by the cell that the site file names, if it names one."""
+    label = site.processing.calibration.sensitivity_cell_ppm_m
+    if label is None:
+        return None
+    key = "processing.calibration.sensitivity_cell_ppm_m"
+    chosen = [image for image in images if abs(image.column_ppm_m - label) <= 0.5]
+    if not chosen:
+        there = ", ".join(f"{image.column_ppm_m:g}" for image in images) or "none"
         raise InputError(
-            f"the {label:g} ppm m cell has no valid pixel in the area where it is read",
+            f"there is no cell of that label in both bands (ppm m: {there})",
+            key=key,
+            value=label,
+            remedy="name one that is there, or remove the key",
+        )
+    try:
+        return sensitivity_mask(chosen[0].absorbance, chosen[0].valid, region=_region(site))
+    except ValueError as error:
+        raise InputError(str(error), key=key, value=label, remedy="name another cell, or remove the key") from None
+
+
+def read_cells(images: Sequence[CellImage], site: Site, mask: SensitivityMask | None) -> tuple[CellReading, ...]:
+    """Return the absorbance of each cell in the area where cells are read."""
+    return tuple(_read_cell(image, site, mask) for image in images)
+
+
+def _read_cell(image: CellImage, site: Site, mask: SensitivityMask | None) -> CellReading:
+    region = _region(site)
+    absorbance, valid = image.absorbance, image.valid
+    if mask is not None:
+        absorbance, valid = correct_sensitivity(absorbance, valid, mask)
+    if not valid[region].any():
+        raise InputError(
+            f"the {image.column_ppm_m:g} ppm m cell has no valid pixel in the area where it is read",
             key="processing.calibration.region",
             remedy="choose an area that the cell covers in both bands",
         )
-    absorbance = apparent_absorbance(means[0], means[1])
     inside = absorbance[region][valid[region]].astype(np.float64)
     # The rim of a cell's holder can stand in the image: the median does not see it.
     centre = float(np.median(inside))
@@ -192,10 +246,10 @@ def _read_cell(
     smooth = blocks.off[blocks.usable] if chosen else inside
     across = 1.4826 * float(np.median(np.abs(smooth - np.median(smooth))))
     return CellReading(
-        column_ppm_m=label,
+        column_ppm_m=image.column_ppm_m,
         absorbance=centre,
-        uncertainty=float(np.sqrt(sum(repeats) + across**2)),
-        frames=len(logs[Band.ON]) + len(logs[Band.OFF]),
+        uncertainty=float(np.sqrt(image.repeats + across**2)),
+        frames=image.frames,
     )
 
 

@@ -11,6 +11,7 @@ from so2cam.core.errors import InputError, SiteFileError
 from so2cam.core.records import FloatArray, FramePair
 from so2cam.core.site import Registration, Site
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.steps import dark_corrected
 from so2cam.science.imaging.alignment import (
     Alignment,
     align,
@@ -19,7 +20,6 @@ from so2cam.science.imaging.alignment import (
     fit_control_points,
     terrain_correlation,
 )
-from so2cam.science.imaging.dark import subtract_dark
 
 PAIRS_TRIED = 7
 """Pairs, spread over a run, in which terrain is looked at."""
@@ -162,12 +162,7 @@ def _align_pair(
         dark, frame = darks.dark_for(info), reader.read(info)
         if dark is None or frame is None:
             return None
-        sensor = site.camera.sensor
-        images.append(
-            subtract_dark(
-                frame.counts, dark, saturation_dn=sensor.saturation_dn, minimum_signal_dn=sensor.minimum_signal_dn
-            )
-        )
+        images.append(dark_corrected(frame.counts, dark, site.camera.sensor))
     (on, valid_on), (off, valid_off) = images
     settings = site.registration
     alignment = align(on, off, valid_on, valid_off, model=settings.model, maximum_shift_px=settings.maximum_shift_px)

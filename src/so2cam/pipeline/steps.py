@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 
-from so2cam.core.errors import InputError
 from so2cam.core.records import BoolImage, FloatArray, FloatImage, FrameInfo, FramePair
 from so2cam.core.site import Background, Sensor, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.science.calibration.cells import ColumnCurve
+from so2cam.science.calibration.sensitivity import SensitivityMask, correct_sensitivity
 from so2cam.science.emission.baseline import edge_baseline
-from so2cam.science.emission.lines import LineSamples, line_samples, sample_image
+from so2cam.science.emission.lines import LineSamples, sample_image
 from so2cam.science.emission.rate import Estimate, LineColumns, integrate, line_columns
-from so2cam.science.geometry.camera import CameraModel
-from so2cam.science.geometry.plume import DistanceUncertainty, PlumePlane, vent_direction
 from so2cam.science.imaging.absorbance import log_intensity
 from so2cam.science.imaging.background import (
     block_means,
@@ -36,16 +35,12 @@ from so2cam.science.imaging.background_modes import (
 )
 from so2cam.science.imaging.dark import subtract_dark
 from so2cam.science.imaging.flat import FlatField
+from so2cam.science.imaging.hot_pixels import repair_hot_pixels
+from so2cam.science.imaging.interpolation import interpolate_log
 from so2cam.science.imaging.registration import warp_to_on_band
-
-_MINIMUM_END_SAMPLES = 2
-"""Samples in each end of a line that a baseline needs."""
 
 MeanFrame = npt.NDArray[np.float32]
 """The mean of several frames [DN], shape (rows, columns)."""
-
-
-_FARTHEST_VENT_M = 100_000.0
 
 
 def mean_frame(counts: Sequence[npt.NDArray[np.uint16]]) -> MeanFrame:
@@ -54,6 +49,14 @@ def mean_frame(counts: Sequence[npt.NDArray[np.uint16]]) -> MeanFrame:
     for image in counts:
         total += image
     return (total / len(counts)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class DarkFrame:
+    """What is subtracted from a frame: the mean dark [DN], and the flat indices of its hot pixels."""
+
+    counts: MeanFrame
+    hot: npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +99,24 @@ class AbsorbanceImage:
     sky_share: float
 
 
+def dark_corrected(counts: npt.NDArray[np.uint16], dark: DarkFrame, sensor: Sensor) -> tuple[FloatImage, BoolImage]:
+    """Return a frame less its dark [DN], with hot pixels filled, and where it is valid."""
+    signal, valid = subtract_dark(
+        counts, dark.counts, saturation_dn=sensor.saturation_dn, minimum_signal_dn=sensor.minimum_signal_dn
+    )
+    return repair_hot_pixels(signal, valid, dark.hot)
+
+
 def band_log_image(
     counts: npt.NDArray[np.uint16],
-    dark: MeanFrame,
+    dark: DarkFrame,
     reference: BandReference,
     info: FrameInfo,
     sensor: Sensor,
     matrix: FloatArray | None,
 ) -> LogImage:
     """Return a frame's log intensity [ln DN s-1]: dark, flat, registration where ``matrix`` is given, logarithm."""
-    signal, valid = subtract_dark(
-        counts, dark, saturation_dn=sensor.saturation_dn, minimum_signal_dn=sensor.minimum_signal_dn
-    )
+    signal, valid = dark_corrected(counts, dark, sensor)
     saturated = float(np.mean(counts >= sensor.saturation_dn))
     dark_share = float(1 - valid.mean()) - saturated
     signal *= reference.inverse_flat
@@ -117,6 +126,27 @@ def band_log_image(
     values = log_intensity(signal, valid)
     values -= np.float32(np.log(info.exposure_s * info.gain))
     return LogImage(values, valid, saturated, dark_share)
+
+
+def interpolated_off_band(
+    first: LogImage, second: LogImage, first_time: datetime, second_time: datetime, time: datetime
+) -> LogImage:
+    """Return the off band at ``time`` between two of its frames."""
+    span = (second_time - first_time).total_seconds()
+    weight = (time - first_time).total_seconds() / span if span > 0 else 0.0
+    values, valid = interpolate_log(first.values, second.values, first.valid, second.valid, min(max(weight, 0), 1))
+    return LogImage(
+        values,
+        valid,
+        max(first.saturated_share, second.saturated_share),
+        max(first.dark_share, second.dark_share),
+    )
+
+
+def even_sensitivity(image: AbsorbanceImage, mask: SensitivityMask) -> AbsorbanceImage:
+    """Return ``image`` as a camera sees it that is equally sensitive to SO2 all over."""
+    absorbance, valid = correct_sensitivity(image.absorbance, image.valid, mask)
+    return replace(image, absorbance=absorbance, valid=valid)
 
 
 def absorbance_image(
@@ -179,85 +209,6 @@ def _with_given_areas(areas: SkyAreas, settings: Background) -> SkyAreas:
         y_profile=areas.y_profile if column is None else SkyColumn(*column),
         x_profile=areas.x_profile if row is None else SkyRow(*row),
     )
-
-
-def camera_model(site: Site) -> CameraModel:
-    """Return the site's camera as a model."""
-    optics, view = site.camera.optics, site.camera.view
-    return CameraModel(
-        width_px=optics.width_px,
-        height_px=optics.height_px,
-        focal_length_px=optics.focal_length_m / optics.pixel_pitch_m,
-        azimuth_rad=float(np.radians(view.azimuth_deg)),
-        elevation_rad=float(np.radians(view.elevation_deg)),
-        roll_rad=float(np.radians(view.roll_deg)),
-    )
-
-
-def plume_plane(site: Site) -> PlumePlane:
-    """Return the site's plume plane: vertical, through the vent, across the view or along the plume's direction."""
-    camera, vent = site.camera.position, site.volcano.vent
-    distance, azimuth = vent_direction(camera.latitude, camera.longitude, vent.latitude, vent.longitude)
-    along = site.plume_plane.azimuth_deg
-    if along is None:
-        return PlumePlane(distance, azimuth, float(np.radians(site.camera.view.azimuth_deg)))
-    normal = float(np.radians(along + 90))
-    # Of the plane's two normals the one that points away from the camera.
-    away = normal if np.cos(azimuth - normal) >= 0 else normal + np.pi
-    return PlumePlane(distance, azimuth, away, turns_with_view=False)
-
-
-def lines_at_plume(site: Site) -> tuple[LineSamples, ...]:
-    """Return the site's lines with their size at the plume.
-
-    Raises InputError for a line that can never have a value: the plume's plane is not in front of the camera
-    there, or the line is too short for a baseline.
-    """
-    uncertainty = DistanceUncertainty(
-        vent_distance_m=site.plume_plane.vent_distance_uncertainty_m,
-        view_azimuth_rad=float(np.radians(site.camera.view.azimuth_uncertainty_deg)),
-        plane_azimuth_rad=float(np.radians(site.plume_plane.orientation_uncertainty_deg)),
-        view_elevation_rad=float(np.radians(site.camera.view.elevation_uncertainty_deg)),
-    )
-    camera, plane = camera_model(site), plume_plane(site)
-    if plane.vent_distance_m > _FARTHEST_VENT_M:
-        raise InputError(
-            f"the vent lies {plane.vent_distance_m / 1000:.0f} km from the camera, farther than any SO2 camera sees",
-            key="volcano.vent",
-            value=[site.volcano.vent.latitude, site.volcano.vent.longitude],
-            remedy="check signs and order of latitude and longitude of vent and camera",
-        )
-    lines = tuple(line_samples(line, camera, plane, uncertainty) for line in site.plume_lines)
-    for samples in lines:
-        _require_usable(samples, site)
-    return lines
-
-
-def _require_usable(samples: LineSamples, site: Site) -> None:
-    if not np.isfinite(samples.distance_m).all():
-        raise InputError(
-            f"the plume is not in front of the camera on line {samples.line.name!r}, so its distance is unknown",
-            key="camera.view.azimuth_deg",
-            value=site.camera.view.azimuth_deg,
-            remedy="check the viewing direction and the places of camera and vent",
-        )
-    if not np.isfinite(samples.relative_distance_uncertainty):
-        raise InputError(
-            f"the plume's direction is too uncertain: within one sigma it does not cross line {samples.line.name!r}",
-            key="plume_plane.orientation_uncertainty_deg",
-            value=site.plume_plane.orientation_uncertainty_deg,
-            remedy="give a smaller uncertainty, or the plume's direction as azimuth_deg",
-        )
-    fraction = site.processing.emission.baseline_fraction
-    ends = (samples.position <= fraction, samples.position >= 1 - fraction)
-    if min(int(np.sum(end)) for end in ends) < _MINIMUM_END_SAMPLES:
-        raise InputError(
-            f"line {samples.line.name!r} of {samples.line.length_px:.0f} px is too short: its baseline needs "
-            f"{_MINIMUM_END_SAMPLES} samples in each end, {100 * fraction:g} % of the line",
-            key="lines",
-            remedy=f"draw a line of at least {np.ceil((_MINIMUM_END_SAMPLES - 0.5) / fraction):.0f} px, across the "
-            "whole plume and into plume-free sky on both sides",
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def test_good_file(tmp_path: Path) -> None:
     assert loaded.site == Site.model_validate(document())
     assert loaded.path == path
     assert loaded.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert loaded.settings["processing"]["pairing"] == {"tolerance_s": 2.0}
+    assert loaded.settings["processing"]["pairing"]["tolerance_s"] == 2.0
     assert Site.model_validate(json.loads(json.dumps(loaded.settings))) == loaded.site
     assert check_site(loaded.site) == []
 

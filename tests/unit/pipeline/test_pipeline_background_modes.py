@@ -11,9 +11,10 @@ from so2cam.core.records import Band, FrameKind
 from so2cam.core.site import BACKGROUND_NUMBERS, Background, BackgroundName, Site
 from so2cam.core.status import EmissionStatus
 from so2cam.formats.sitefile import load_site
-from so2cam.pipeline.batch import plan_run
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
-from so2cam.pipeline.processor import PairRecord, Processor
+from so2cam.pipeline.plan import plan_run
+from so2cam.pipeline.processor import Processor
+from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.references import build_references
 from so2cam.science.imaging.background_modes import MODE_NUMBERS, BackgroundMode
 from so2cam.simulate import load_scenario, simulate
@@ -34,7 +35,7 @@ def run(site: Site, frames: Path, **background: Any) -> PairRecord:
     site = Site.model_validate(settings)
     plan = plan_run(site, [frames])
     reader = FrameReader(site)
-    darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing.dark, reader)
+    darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing, reader)
     processor = Processor(site, build_references(site, plan.frames, darks, reader), darks)
     records: list[PairRecord] = []
     for pair in plan.pairs:

@@ -10,11 +10,12 @@ import pytest
 
 from so2cam.core.errors import OutputError
 from so2cam.core.records import Band, FrameInfo, FrameKind, FramePair
-from so2cam.core.site import Dark, Site
+from so2cam.core.site import Processing, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.formats.png import write_png
 from so2cam.formats.sitefile import load_site
-from so2cam.pipeline.batch import _as_text, _write_together, assemble, flag_counts, method_disagreement
+from so2cam.pipeline.batch import _as_text, _write_together
+from so2cam.pipeline.series import assemble, flag_counts, method_disagreement
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.processor import Emission, PairRecord
 from so2cam.pipeline.steps import LineMeasurement
@@ -160,17 +161,17 @@ def dark(folder: Path, seconds: float, level: int | None, **changes: Any) -> Fra
 
 def library(site: Site, *darks: FrameInfo) -> tuple[DarkLibrary, FrameReader]:
     reader = FrameReader(site)
-    return DarkLibrary(darks, Dark(), reader), reader
+    return DarkLibrary(darks, Processing(), reader), reader
 
 
 def test_darks_near_each_other_are_averaged(small: Site, tmp_path: Path) -> None:
     darks, reader = library(small, dark(tmp_path, 0, 10), dark(tmp_path, 5, 20), dark(tmp_path, 9000, 90))
     found = darks.dark_for(info(60, Band.ON))
     assert found is not None
-    assert np.unique(found).tolist() == [15.0]
+    assert np.unique(found.counts).tolist() == [15.0]
     later = darks.dark_for(info(8000, Band.ON))
     assert later is not None
-    assert np.unique(later).tolist() == [90.0]
+    assert np.unique(later.counts).tolist() == [90.0]
     assert len(reader.hashes) == 3
 
 
@@ -180,7 +181,7 @@ def test_unreadable_darks_are_passed_over_once_and_for_all(small: Site, tmp_path
         for seconds in (60, 9001):
             found = darks.dark_for(info(seconds, Band.ON))
             assert found is not None
-            assert np.unique(found).tolist() == [10.0]
+            assert np.unique(found.counts).tolist() == [10.0]
     assert len(reader.failures) == 2
 
 
@@ -204,7 +205,7 @@ def test_means_of_many_settings_stay_right(small: Site, tmp_path: Path) -> None:
         for n, exposure in enumerate(exposures):
             found = darks.dark_for(info(50, Band.ON, exposure_s=exposure))
             assert found is not None
-            assert np.unique(found).tolist() == [10.0 + n]
+            assert np.unique(found.counts).tolist() == [10.0 + n]
 
 
 # --- writing -----------------------------------------------------------------------------------------------------

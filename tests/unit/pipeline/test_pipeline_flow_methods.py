@@ -12,7 +12,8 @@ from so2cam.core.status import EmissionStatus
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline import batch
 from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions
-from so2cam.pipeline.steps import AbsorbanceImage, lines_at_plume
+from so2cam.pipeline.geometry import lines_at_plume
+from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.motion.flow import Region, optical_flow
 from so2cam.simulate import SimulationResult, load_scenario, simulate
 

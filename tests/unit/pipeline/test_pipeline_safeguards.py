@@ -14,8 +14,8 @@ from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline.batch import process_folders
+from so2cam.pipeline.geometry import lines_at_plume
 from so2cam.pipeline.processor import frame_interval_s
-from so2cam.pipeline.steps import lines_at_plume
 from so2cam.simulate import SimulationResult, load_scenario, simulate
 
 START = datetime(2026, 1, 15, 14, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from so2cam.core.site import Site
 from so2cam.formats.sitefile import load_site
-from so2cam.pipeline.steps import camera_model, plume_plane
+from so2cam.pipeline.geometry import camera_model, plume_plane
 from so2cam.science.geometry.plume import plume_distance_m
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "villarrica" / "site.toml"

@@ -43,6 +43,9 @@ STATUS_COLOURS: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.PART_MISSING: "#555555",
     EmissionStatus.TIME_NOT_INCREASING: "#661100",
     EmissionStatus.NO_PLUME: "#117733",
+    EmissionStatus.NO_WIND: "#AA7744",
+    EmissionStatus.PLUME_ALONG_VIEW: "#774411",
+    EmissionStatus.SHIFT_UNRELIABLE: "#771155",
 }
 VALID: Final = "#d9e3e8"
 

@@ -1,0 +1,164 @@
+"""From columns on a line and a speed to an emission rate with its uncertainties, for every kind of speed."""
+
+import numpy as np
+
+from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
+from so2cam.core.records import FloatArray
+from so2cam.core.site import OpticalFlow
+from so2cam.core.status import EmissionStatus
+from so2cam.pipeline.flow_speed import LineMotion
+from so2cam.pipeline.geometry import LineGeometry
+from so2cam.pipeline.records import Emission
+from so2cam.pipeline.steps import LineMeasurement
+from so2cam.science.calibration.cells import ColumnCurve
+from so2cam.science.emission.lines import LineSamples
+from so2cam.science.emission.rate import (
+    CROSS_CORRELATION_SYSTEMATIC,
+    OPTICAL_FLOW_SYSTEMATIC,
+    Estimate,
+    LineColumns,
+    integrate,
+)
+from so2cam.science.geometry.wind import wind_speed_across
+
+
+def motion_emission(
+    line: LineSamples,
+    columns: LineColumns,
+    ica: Estimate,
+    motion: LineMotion,
+    interval: tuple[float, float],
+    curve: ColumnCurve,
+    settings: OpticalFlow,
+) -> Emission:
+    """Return the emission rate with the speed that images show. ``interval``: time between them and 1 sigma [s]."""
+    interval_s, interval_uncertainty_s = interval
+    to_speed = line.normal_step_m / interval_s
+    speed = np.sum(motion.vectors * line.normal, axis=1) * to_speed
+    rate = integrate(
+        columns,
+        speed * line.piece_m,
+        curve,
+        relative_distance_uncertainty=line.relative_distance_uncertainty,
+        distance_power=2,
+    )
+    column_weight = columns.column * line.piece_m
+    by_flow = KG_M2_PER_MOLEC_CM2 * motion.sum_uncertainty(column_weight * to_speed, line.line.length_px / line.x.size)
+    effective = rate.value / ica.value
+    sigma_speed = by_flow / ica.value
+    limit = max(settings.maximum_relative_uncertainty * abs(effective), settings.acceptable_uncertainty_m_s)
+    if not (np.isfinite(rate.value) and sigma_speed <= limit):
+        return Emission(EmissionStatus.FLOW_UNRELIABLE)
+    by_time = interval_uncertainty_s / interval_s
+    return Emission(
+        status=EmissionStatus.OK,
+        rate=rate.value,
+        random=root_sum(rate.random, by_flow, by_time * rate.value),
+        systematic=root_sum(rate.systematic, OPTICAL_FLOW_SYSTEMATIC * rate.value),
+        speed=effective,
+        speed_uncertainty=root_sum(
+            sigma_speed,
+            by_time * effective,
+            OPTICAL_FLOW_SYSTEMATIC * effective,
+            line.relative_distance_uncertainty * effective,
+        ),
+        direction_deg=_mean_direction_deg(motion.vectors, column_weight),
+    )
+
+
+def lag_emission(
+    line: LineSamples,
+    measurement: LineMeasurement,
+    speed: float,
+    sigma: float,
+    normal: tuple[float, float],
+    curve: ColumnCurve,
+) -> Emission:
+    """Return the emission rate with the speed [m s-1] found by cross-correlation along ``normal`` (x, y)."""
+    columns, ica = measurement.columns, measurement.ica
+    if columns is None or ica is None:
+        return Emission(measurement.status)
+    along = line.normal @ np.array(normal)
+    across = speed * along
+    rate = integrate(
+        columns,
+        across * line.piece_m,
+        curve,
+        relative_distance_uncertainty=line.relative_distance_uncertainty,
+        distance_power=2,
+    )
+    relative_sigma = abs(sigma / speed)
+    effective = rate.value / ica.value if ica.value != 0 else float(speed * np.mean(along))
+    return Emission(
+        status=EmissionStatus.OK,
+        rate=rate.value,
+        random=root_sum(rate.random, rate.value * relative_sigma),
+        systematic=root_sum(rate.systematic, CROSS_CORRELATION_SYSTEMATIC * rate.value),
+        speed=effective,
+        speed_uncertainty=abs(effective)
+        * root_sum(relative_sigma, CROSS_CORRELATION_SYSTEMATIC, line.relative_distance_uncertainty),
+        direction_deg=direction_deg(normal if speed >= 0 else (-normal[0], -normal[1])),
+    )
+
+
+def wind_emission(
+    geometry: LineGeometry, line: LineSamples, measurement: LineMeasurement, curve: ColumnCurve
+) -> Emission:
+    """Return the emission rate with the speed of the wind. What is not known of the wind is systematic."""
+    columns, ica, wind = measurement.columns, measurement.ica, geometry.wind
+    if columns is None or ica is None:
+        return Emission(measurement.status)
+    if wind is None or geometry.plane is None:
+        return Emission(EmissionStatus.NO_WIND)
+    across = wind_speed_across(
+        geometry.camera,
+        line.x,
+        line.y,
+        line.distance_m,
+        line.normal,
+        line.normal_step_m,
+        speed_m_s=wind.speed_m_s,
+        speed_uncertainty_m_s=wind.speed_uncertainty_m_s,
+        towards_azimuth_rad=float(np.radians(wind.direction_from_deg + 180)),
+        azimuth_uncertainty_rad=float(np.radians(wind.direction_uncertainty_deg)),
+    )
+    rate = integrate(
+        columns,
+        across.speed_m_s * line.piece_m,
+        curve,
+        relative_distance_uncertainty=line.relative_distance_uncertainty,
+        distance_power=1,
+    )
+    weight = columns.column * line.piece_m
+    # Speed and direction are off for all of the line at once: each adds up along it, and the two are independent.
+    by_speed = KG_M2_PER_MOLEC_CM2 * float(np.sum(weight * across.by_speed_m_s))
+    by_direction = KG_M2_PER_MOLEC_CM2 * float(np.sum(weight * across.by_direction_m_s))
+    by_wind = float(np.hypot(by_speed, by_direction))
+    if not np.isfinite(rate.value):
+        return Emission(EmissionStatus.PLUME_ALONG_VIEW)
+    effective = rate.value / ica.value if ica.value != 0 else float(np.mean(across.speed_m_s))
+    sigma = by_wind / abs(ica.value) if ica.value != 0 else wind.speed_uncertainty_m_s
+    return Emission(
+        status=EmissionStatus.OK,
+        rate=rate.value,
+        random=rate.random,
+        systematic=root_sum(rate.systematic, by_wind),
+        speed=effective,
+        speed_uncertainty=sigma,
+        direction_deg=_mean_direction_deg(across.motion_px_s, weight),
+    )
+
+
+def root_sum(*parts: float) -> float:
+    """Return the root of the sum of squares."""
+    return float(np.sqrt(sum(part**2 for part in parts)))
+
+
+def direction_deg(vector: tuple[float, float]) -> float:
+    """Return the direction in the image, 0 up, 90 right, of (x, y) with y downward."""
+    return float(np.degrees(np.arctan2(vector[0], -vector[1])) % 360)
+
+
+def _mean_direction_deg(vectors: FloatArray, weight: FloatArray) -> float:
+    mean = np.sum(vectors * weight[:, None], axis=0)
+    return direction_deg((float(mean[0]), float(mean[1])))

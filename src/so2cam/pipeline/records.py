@@ -1,0 +1,61 @@
+"""What the processor makes of each pair, and what an observer sees of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from so2cam.core.records import FramePair
+from so2cam.core.status import EmissionStatus, QualityFlag
+from so2cam.pipeline.geometry import LineGeometry
+from so2cam.pipeline.steps import AbsorbanceImage, LineMeasurement
+from so2cam.science.motion.flow import Flow
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """The emission rate [kg s-1] of one line by one speed method, and the speed [m s-1] it was found with."""
+
+    status: EmissionStatus
+    rate: float = NAN
+    random: float = NAN
+    systematic: float = NAN
+    speed: float = NAN
+    speed_uncertainty: float = NAN
+    direction_deg: float = NAN
+
+
+@dataclass(slots=True)
+class PairRecord:
+    """All that is known of one pair. ``emissions`` is keyed by (line, speed method).
+
+    ``geometry`` is let go when the record is complete.
+    """
+
+    pair: FramePair
+    geometry: LineGeometry | None = None
+    background_level: float = NAN
+    noise: float = NAN
+    flags: QualityFlag = QualityFlag.NONE
+    lines: dict[str, LineMeasurement] = field(default_factory=dict)
+    emissions: dict[tuple[str, str], Emission] = field(default_factory=dict)
+
+    @property
+    def time(self) -> datetime:
+        """Mid-exposure of the on-band frame, UTC."""
+        return self.pair.time
+
+
+@dataclass(frozen=True, slots=True)
+class PairImages:
+    """What an observer sees of a pair: its absorbance image, and the motion to the next one (None for the last)."""
+
+    time: datetime
+    image: AbsorbanceImage
+    geometry: LineGeometry
+    flow: Flow | None
+    interval_s: float
+
+
+Observer = Callable[[PairImages], None]
