@@ -323,7 +323,7 @@ def test_out_is_a_file(case: Any, below: bool) -> None:
 def test_out_cannot_be_written(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     case.out.mkdir()
     access = os.access  # root may write everywhere
-    monkeypatch.setattr(batch.os, "access", lambda path, mode: Path(path) != case.out and access(path, mode))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != case.out and access(path, mode))
     case.process().explained(str(case.out), "nothing can be written into this folder")
     assert list(case.out.iterdir()) == []
 

@@ -13,6 +13,9 @@ console = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sy
 error_console = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
+_NAMED = 5
+
+
 class InterruptedRun(Exception):  # noqa: N818 - a person's wish, not an error
     """Ctrl-C in a command that knows what it leaves behind; the text says so."""
 
@@ -81,3 +84,11 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, completed=done, total=total)
 
         yield update
+
+
+def print_left_out(what: str, names: list[str], count: int | None = None) -> None:
+    """Print how many things were left out, and the names of the first."""
+    if not names:
+        return
+    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    console.print(f"{count or len(names)} {what}: {shown}", markup=False)

@@ -9,61 +9,17 @@ import click
 import numpy as np
 from rich.table import Table
 
-from so2cam.cli.console import FolderPath, console, progress_bar, report_warning, when_interrupted
+from so2cam.cli.arguments import SeveralFolders, parse_time
+from so2cam.cli.console import FolderPath, console, print_left_out, progress_bar, report_warning, when_interrupted
 from so2cam.core.site import SPEED_METHODS, Site
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
-from so2cam.core.times import format_utc, parse_utc
+from so2cam.core.times import format_utc
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline.batch import RunReport, process_folders
 from so2cam.pipeline.series import flag_counts
 
 NOTHING_VALID = 3
 """Exit code of a run that finished without a single valid emission rate."""
-_NAMED = 5
-
-
-class SeveralFolders(click.Command):
-    """A command whose ``--frames`` takes one or more folders: ``--frames A B`` is ``--frames A --frames B``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Split the names that follow ``--frames``."""
-        expanded: list[str] = []
-        folders: list[str] = []
-        after_frames = taken = False
-        for argument in args:
-            if argument.startswith("-") and argument != "-":
-                after_frames = argument == "--frames" or argument.startswith("--frames=")
-                taken = after_frames and argument != "--frames"
-            elif after_frames:
-                if taken:
-                    expanded.append("--frames")
-                taken = True
-                folders.append(argument)
-            expanded.append(argument)
-        try:
-            return super().parse_args(ctx, expanded)
-        except click.MissingParameter as error:
-            if isinstance(error.param, click.Argument):
-                swallowed = next((name for name in folders if name.lower().endswith(".toml")), None)
-                hint = (
-                    "write the site file before --frames, which takes all names that follow it"
-                    if swallowed is None
-                    else f"{swallowed!r} stands after --frames, which takes all names that follow it; write it first"
-                )
-                example = "so2cam process site.toml --frames DATA --out RESULTS"
-                raise click.UsageError(f"the site file (SITE) is missing: {hint}, like: {example}", ctx) from None
-            raise
-
-
-def _time(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    try:
-        return parse_utc(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, parameter) from None
-    except OverflowError:
-        raise click.BadParameter(f"{value!r} is beyond the calendar's end", ctx, parameter) from None
 
 
 def _methods(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -104,8 +60,8 @@ Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission 
     help="Folders with the frames, calibration included.",
 )
 @click.option("--out", required=True, type=FolderPath(), metavar="DIR", help="Where products go.")
-@click.option("--start", callback=_time, metavar="TIME", help="First plume frame's time, UTC.")
-@click.option("--end", callback=_time, metavar="TIME", help="Time of the end, UTC, not included.")
+@click.option("--start", callback=parse_time, metavar="TIME", help="First plume frame's time, UTC.")
+@click.option("--end", callback=parse_time, metavar="TIME", help="Time of the end, UTC, not included.")
 @click.option("--methods", callback=_methods, metavar="NAMES", help=f"Speed methods: {', '.join(SPEED_METHODS)}.")
 @click.pass_context
 def command(
@@ -169,12 +125,12 @@ def print_report(report: RunReport) -> None:
     if report.calibration.absorbance.size:
         cells = ", ".join(f"{cell.column_ppm_m:g} ppm m: {cell.absorbance:.4f}" for cell in report.cells)
         console.print(f"Calibration: {report.calibration.description} (absorbance of {cells})")
-    _print_left_out("unpaired frames", [frame.path.name for frame in plan.unpaired])
-    _print_left_out("pairs lost to unreadable frames", [pair.on.path.name for pair in report.lost_pairs])
-    _print_left_out("unreadable files", [f"{Path(str(e.file)).name} ({e.message})" for e in report.failures])
+    print_left_out("unpaired frames", [frame.path.name for frame in plan.unpaired])
+    print_left_out("pairs lost to unreadable frames", [pair.on.path.name for pair in report.lost_pairs])
+    print_left_out("unreadable files", [f"{Path(str(e.file)).name} ({e.message})" for e in report.failures])
     for reason, count in sorted(Counter(item.category for item in plan.skipped).items()):
         named = [item.path.name for item in plan.skipped if item.category == reason]
-        _print_left_out(f"files skipped, {reason}", named, count)
+        print_left_out(f"files skipped, {reason}", named, count)
     if plan.test_frames:
         console.print(f"{plan.test_frames} test frames not used, as ever")
     for meaning, count in flag_counts(series):
@@ -234,10 +190,3 @@ def _missing(report: RunReport) -> dict[str, list[str]]:
 def _median(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> str:
     good = values[np.isfinite(values)]
     return f"{np.median(good):.2f}" if good.size else "–"
-
-
-def _print_left_out(what: str, names: list[str], count: int | None = None) -> None:
-    if not names:
-        return
-    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    console.print(f"{count or len(names)} {what}: {shown}", markup=False)

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from so2cam.cli.arguments import SeveralFolders
 from so2cam.cli.console import console
-from so2cam.cli.process import SeveralFolders
 from so2cam.core.records import FrameKind
 from so2cam.core.times import format_utc
 from so2cam.formats.sitefile import load_site

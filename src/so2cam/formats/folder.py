@@ -1,19 +1,16 @@
 """Folders of frames: every layout of existing instruments, with what is skipped and why.
 
 Folders are searched to any depth, so flat, dated, hourly and doubled layouts and the base station's ``Seq_n`` and
-``Cal_n`` need no setting. Hidden files and folders and everything that is not a PNG file are ignored.
+``Cal_n`` need no setting. Hidden files and folders are ignored, and everything that is not of the format that the
+site file's ``[files]`` names.
 """
 
 import heapq
 import json
 import math
-import os
-import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,41 +18,15 @@ from so2cam.core.errors import FrameFileError, InputError
 from so2cam.core.records import Band, FrameInfo, FrameKind
 from so2cam.core.site import Files
 from so2cam.core.times import to_unix_s
-from so2cam.formats.names import (
-    MAXIMUM_EXPOSURE_S,
-    MAXIMUM_GAIN,
-    MINIMUM_GAIN,
-    is_derived_product,
-    parse_image_name,
-)
+from so2cam.formats.listing import SkipCategory, SkippedFile, is_known, list_folders, natural_key
+from so2cam.formats.names import MAXIMUM_EXPOSURE_S, MAXIMUM_GAIN, MINIMUM_GAIN, is_derived_product
+from so2cam.formats.naming import FrameNaming, SidecarValues, frame_naming
+
+__all__ = ["CLOCK_TOLERANCE_S", "FrameScan", "SkipCategory", "SkippedFile", "natural_key", "scan_frames"]
 
 CLOCK_TOLERANCE_S: Final = 2.0
 """Steps of the clock up to this size [s] are not told apart from stamps of 1 s."""
 _MAXIMUM_SIDECAR_BYTES: Final = 4_000_000
-_DIGITS = re.compile(r"([0-9]+)")
-
-
-class SkipCategory(StrEnum):
-    """Why a file is not among the frames (for ``BAD_SIDECAR``: why it was not used)."""
-
-    UNREADABLE_NAME = "unreadable-name"
-    DERIVED = "derived"
-    LOCKED = "locked"
-    DUPLICATE = "duplicate"
-    CLOCK_SET_BACK = "clock-set-back"
-    BAD_SIDECAR = "bad-sidecar"
-    """The sidecar is not used; its frame is, with the values in its name."""
-    NOT_A_FILE = "not-a-file"
-    UNREADABLE_FOLDER = "unreadable-folder"
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedFile:
-    """A file that is not used, and why."""
-
-    path: Path
-    category: SkipCategory
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,185 +37,84 @@ class FrameScan:
     skipped: tuple[SkippedFile, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """One folder as listed: names of its regular files, PNG files in natural order, odd entries and problems."""
-
-    path: Path
-    real: Path
-    names: frozenset[str]
-    images: tuple[str, ...]
-    links: frozenset[str]
-    skipped: tuple[SkippedFile, ...]
-
-
-def natural_key(text: str) -> tuple[tuple[str | int, ...], str]:
-    """Return a sorting key by which ``Seq_2`` comes before ``Seq_10``."""
-    parts = _DIGITS.split(text.casefold())
-    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), text
-
-
 def scan_frames(folders: Sequence[Path], files: Files) -> FrameScan:
-    """Return every frame below ``folders``, and every PNG file that is not used with the reason.
+    """Return every frame below ``folders``, and every image file that is not used with the reason.
 
-    ``files`` has the band tags. No image is opened; sidecars (``.json`` beside an image) are read, and their
-    exposure and gain win over the name's. Raises InputError where a folder is missing, is no folder, cannot be
-    read or holds no PNG file.
+    ``files`` says how names are read. No pixels are read. Sidecars (``.json`` beside an image) are read, and their
+    exposure and gain win over the name's; FITS headers are read where they are needed. A dark without a band is
+    there twice, once for each band, with one path. Raises InputError where a folder is missing, is no folder,
+    cannot be read or holds no image file, and SiteFileError where ``files.pattern`` is no pattern.
     """
     if not folders:
         raise InputError("no folder of images is given", remedy="name at least one folder")
-    listings = _list_all(folders)
+    naming = frame_naming(files)
+    listings = list_folders(folders, naming.suffixes)
     found: list[FrameInfo] = []
     skipped: list[SkippedFile] = []
-    whole = {listing.real: listing for listing in listings}
+    by_real_path = {listing.real: listing for listing in listings}
     linked: set[Path] = set()
-    for listing in sorted(listings, key=lambda item: [natural_key(part) for part in item.path.parts]):
+    for listing in listings:
         skipped.extend(listing.skipped)
         for name in listing.images:
             path = listing.path / name
-            if name in listing.links and _is_known(path, whole, linked):
-                continue
-            frame = _examine(path, listing.names, files, skipped)
-            if frame is not None:
-                found.append(frame)
+            if name not in listing.links or not is_known(path, by_real_path, linked):
+                found.extend(_examine(path, listing.names, naming, skipped))
     kept = _drop_duplicates(_drop_clock_set_back(found, skipped), skipped)
     kept.sort(key=lambda info: (info.time, info.band, info.path.name, info.path))
     skipped.sort(key=lambda item: [natural_key(part) for part in item.path.parts])
     return FrameScan(tuple(kept), tuple(skipped))
 
 
-# --- listing -----------------------------------------------------------------------------------------------------
-
-
-def _list_all(folders: Sequence[Path]) -> list[_Folder]:
-    """List all folders below ``folders``, each once however it is reached."""
-    listings: dict[Path, _Folder] = {}
-    for root in folders:
-        _require_folder(root)
-        holds_images = False
-        waiting = [root]
-        while waiting:
-            path = waiting.pop()
-            real = path.resolve()
-            if real in listings:
-                holds_images |= any(item.images and item.real.is_relative_to(real) for item in listings.values())
-                continue
-            try:
-                listing, below = _list(path, real)
-            except OSError as error:
-                if path == root:
-                    raise _unreadable(root, error) from error
-                reason = f"the folder cannot be read: {error.strerror or error}"
-                listing = _Folder(
-                    path,
-                    real,
-                    frozenset(),
-                    (),
-                    frozenset(),
-                    (SkippedFile(path, SkipCategory.UNREADABLE_FOLDER, reason),),
-                )
-                below = []
-            listings[real] = listing
-            holds_images |= bool(listing.images or listing.skipped)
-            waiting.extend(below)
-        if not holds_images:
-            raise InputError(
-                "holds no PNG file, in itself or below",
-                file=root,
-                remedy="name the folder that holds the camera's images",
-            )
-    return list(listings.values())
-
-
-def _require_folder(root: Path) -> None:
-    try:
-        if not root.exists():
-            raise InputError("does not exist", file=root, remedy="check the path; is the disk mounted?")
-        if not root.is_dir():
-            raise InputError("is not a folder", file=root, remedy="name the folder that holds the images")
-    except OSError as error:
-        raise _unreadable(root, error) from error
-
-
-def _unreadable(root: Path, error: OSError) -> InputError:
-    return InputError(
-        f"cannot be read: {error.strerror or error}", file=root, remedy="check the folder's permissions and the disk"
-    )
-
-
-def _list(path: Path, real: Path) -> tuple[_Folder, list[Path]]:
-    """Return the listing of one folder and the folders in it. Raises OSError where it cannot be read."""
-    names: list[str] = []
-    images: list[str] = []
-    links: list[str] = []
-    below: list[Path] = []
-    odd: list[SkippedFile] = []
-    with os.scandir(path) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.startswith("."):
-                continue
-            try:
-                is_file, is_folder = entry.is_file(), entry.is_dir()
-            except OSError:
-                is_file = is_folder = False
-            is_image = name[-4:].lower() == ".png"
-            if is_folder:
-                below.append(path / name)
-            elif is_file:
-                names.append(name)
-                if is_image:
-                    images.append(name)
-                    if entry.is_symlink():
-                        links.append(name)
-            elif is_image:
-                reason = "is not a regular file, or a link to nothing"
-                odd.append(SkippedFile(path / name, SkipCategory.NOT_A_FILE, reason))
-    images.sort(key=natural_key)
-    return _Folder(path, real, frozenset(names), tuple(images), frozenset(links), tuple(odd)), below
-
-
-def _is_known(link: Path, whole: dict[Path, _Folder], linked: set[Path]) -> bool:
-    """Return True where the target of ``link`` is itself among the files, or another link led to it."""
-    target = link.resolve()
-    home = whole.get(target.parent)
-    if target in linked or (home is not None and target.name in home.names and target.name not in home.links):
-        return True
-    linked.add(target)
-    return False
-
-
 # --- one file ----------------------------------------------------------------------------------------------------
 
 
-def _examine(path: Path, names: frozenset[str], files: Files, skipped: list[SkippedFile]) -> FrameInfo | None:
-    """Return the frame of one PNG file, or None with an entry in ``skipped``."""
-    stem = path.name[:-4]
+def _examine(
+    path: Path, names: frozenset[str], naming: FrameNaming, skipped: list[SkippedFile]
+) -> tuple[FrameInfo, ...]:
+    """Return the frames of one image file, or none with an entry in ``skipped``."""
+    stem = path.name.rpartition(".")[0]
     if f"{stem}.lock" in names:
         reason = "a .lock file beside it says that it is still being written (or its writing was cut off)"
         skipped.append(SkippedFile(path, SkipCategory.LOCKED, reason))
-        return None
+        return ()
     try:
-        info = parse_image_name(path, files)
+        named = naming.parse(path)
     except FrameFileError as error:
         category = SkipCategory.DERIVED if is_derived_product(path.name) else SkipCategory.UNREADABLE_NAME
-        value = "" if error.value is None else f" (found {error.value!r})"
-        skipped.append(SkippedFile(path, category, error.message + value))
-        return None
-    sidecar = f"{stem}.json"
-    if sidecar not in names:
-        return info
+        skipped.append(SkippedFile(path, category, _reason(error)))
+        return ()
+    sidecar = _sidecar(path.with_name(f"{stem}.json"), skipped) if f"{stem}.json" in names else None
     try:
-        return _apply_sidecar(info, path.with_name(sidecar))
+        header = naming.header(named)
+        if header is not None and header.derived:
+            reason = f"is a computed image, not a frame: its header has {', '.join(header.derived)} set"
+            skipped.append(SkippedFile(path, SkipCategory.DERIVED, reason))
+            return ()
+        return naming.frames(named, header, sidecar)
+    except FrameFileError as error:
+        skipped.append(SkippedFile(path, SkipCategory.UNUSABLE_VALUES, _reason(error)))
+        return ()
+
+
+def _reason(error: FrameFileError) -> str:
+    where = "" if error.key is None else f"{error.key}: "
+    value = "" if error.value is None else f" (found {error.value!r})"
+    return f"{where}{error.message}{value}"
+
+
+def _sidecar(path: Path, skipped: list[SkippedFile]) -> SidecarValues | None:
+    """Return what the sidecar ``path`` says, or None with an entry in ``skipped`` where it is broken."""
+    try:
+        return _read_sidecar(path)
     except (OSError, ValueError, OverflowError, RecursionError) as error:
         reason = f"the values in the image's name are used instead: {error}"
-        skipped.append(SkippedFile(path.with_name(sidecar), SkipCategory.BAD_SIDECAR, reason))
-        return info
+        skipped.append(SkippedFile(path, SkipCategory.BAD_SIDECAR, reason))
+        return None
 
 
-def _apply_sidecar(info: FrameInfo, sidecar: Path) -> FrameInfo:
-    """Return ``info`` with the sidecar's values. Raises ValueError, OSError or RecursionError for a broken one."""
-    with sidecar.open("rb") as stream:
+def _read_sidecar(path: Path) -> SidecarValues:
+    """Return the sidecar's values. Raises ValueError, OSError or RecursionError for a broken one."""
+    with path.open("rb") as stream:
         data = stream.read(_MAXIMUM_SIDECAR_BYTES + 1)
     if len(data) > _MAXIMUM_SIDECAR_BYTES:
         raise ValueError("the file is too large")
@@ -254,18 +124,12 @@ def _apply_sidecar(info: FrameInfo, sidecar: Path) -> FrameInfo:
     exposure_us = _positive(content, "ExposureTime")
     gain = _positive(content, "AnalogueGain")
     sensor_ns = _positive(content, "SensorTimestamp")
-    exposure_s = info.exposure_s if exposure_us is None else exposure_us / 1e6
-    if exposure_s > MAXIMUM_EXPOSURE_S:
+    exposure_s = None if exposure_us is None else exposure_us / 1e6
+    if exposure_s is not None and exposure_s > MAXIMUM_EXPOSURE_S:
         raise ValueError(f"ExposureTime is above {MAXIMUM_EXPOSURE_S:g} s: {exposure_us!r} microseconds")
     if gain is not None and not MINIMUM_GAIN <= gain <= MAXIMUM_GAIN:
         raise ValueError(f"AnalogueGain is not within {MINIMUM_GAIN:g} and {MAXIMUM_GAIN:g}: {gain!r}")
-    return replace(
-        info,
-        time=info.start_time + timedelta(seconds=exposure_s / 2),
-        exposure_s=exposure_s,
-        gain=info.gain if gain is None else gain,
-        sensor_timestamp_s=None if sensor_ns is None else sensor_ns * 1e-9,
-    )
+    return SidecarValues(exposure_s, gain, None if sensor_ns is None else sensor_ns * 1e-9)
 
 
 def _positive(content: dict[str, object], key: str) -> float | None:

@@ -4,6 +4,9 @@
 ``1ag`` (generation 1) or ``1.0`` (generation 2). The time is UTC and marks the start of the exposure,
 ``2018-03-26T144408``, optionally with a fraction of a second, ``2024-11-01T090000.250``. Types are ``Plume``,
 ``Dark``, ``Clear``, ``Test`` and ``{N}ppmm`` for a gas cell of N ppm m; upper and lower case are alike.
+
+``files.stamp`` and ``files.utc_offset_hours`` change what the time marks and in which zone it is. Other names are
+read by ``formats.naming``.
 """
 
 import re
@@ -33,6 +36,7 @@ _TAG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _DERIVED = re.compile(r"_darkcorr\.png$|_fltr_|[a-z]mask\.png$", re.IGNORECASE)
 
 _KINDS: Final = {kind.value: kind for kind in FrameKind if kind is not FrameKind.CELL}
+_TO_MIDDLE: Final = {"start": 0.5, "middle": 0.0, "end": -0.5}
 _EXAMPLE: Final = "2018-03-26T144408_fltrA_1ag_1399829ss_Plume.png"
 
 
@@ -44,8 +48,8 @@ def is_derived_product(name: str) -> bool:
 def parse_image_name(path: Path, files: Files) -> FrameInfo:
     """Return what the name of the image file ``path`` says; the file itself is not touched.
 
-    ``files`` has the band tags. The time of the result is the start in the name plus half of the exposure.
-    Raises FrameFileError with the reason and a remedy for every other name.
+    ``files`` has the band tags, and what of the exposure the name's time marks. The time of the result is UTC and
+    mid-exposure. Raises FrameFileError with the reason and a remedy for every other name.
     """
     try:
         return _parse(path, files)
@@ -71,16 +75,24 @@ def _parse(path: Path, files: Files) -> FrameInfo:
             file=path,
             remedy=f"name images like {_EXAMPLE}, or move the file elsewhere",
         )
-    start, resolution_s = _parse_stamp(path, stamp)
+    written, resolution_s = _parse_stamp(path, stamp)
     band = _parse_band(path, fields[0], files)
     gain = _parse_gain(path, fields[1])
     exposure_s = _parse_exposure(path, fields[2])
-    kind, cell_ppm_m = _parse_kind(path, fields[3])
+    meaning = parse_kind(fields[3])
+    if meaning is None:
+        raise FrameFileError(
+            "the name's type is unknown",
+            file=path,
+            value=fields[3],
+            remedy="types are Plume, Dark, Clear, Test and, for a gas cell, its label such as 304ppmm",
+        )
+    kind, cell_ppm_m = meaning
     return FrameInfo(
         path=path,
         band=band,
         kind=kind,
-        time=start + timedelta(seconds=exposure_s / 2),
+        time=to_utc(written, files) + timedelta(seconds=stamp_to_middle_s(files, exposure_s)),
         exposure_s=exposure_s,
         gain=gain,
         cell_ppm_m=cell_ppm_m,
@@ -153,19 +165,23 @@ def _parse_exposure(path: Path, text: str) -> float:
     return exposure_s
 
 
-def _parse_kind(path: Path, text: str) -> tuple[FrameKind, float | None]:
+def parse_kind(text: str) -> tuple[FrameKind, float | None] | None:
+    """Return the kind that a word of a name means by itself, and a gas cell's label [ppm m]; None for other words."""
     kind = _KINDS.get(text.lower())
     if kind is not None:
         return kind, None
     match = _CELL.fullmatch(text)
-    if match is None:
-        raise FrameFileError(
-            "the name's type is unknown",
-            file=path,
-            value=text,
-            remedy="types are Plume, Dark, Clear, Test and, for a gas cell, its label such as 304ppmm",
-        )
-    return FrameKind.CELL, float(match[1])
+    return None if match is None else (FrameKind.CELL, float(match[1]))
+
+
+def to_utc(written: datetime, files: Files) -> datetime:
+    """Return the UTC time of a time as written in a file's name or header, taken as UTC so far."""
+    return written - timedelta(hours=files.utc_offset_hours) if files.utc_offset_hours else written
+
+
+def stamp_to_middle_s(files: Files, exposure_s: float) -> float:
+    """Return the time from what a name's stamp marks to the middle of the exposure [s]."""
+    return _TO_MIDDLE[files.stamp] * exposure_s
 
 
 def build_image_name(

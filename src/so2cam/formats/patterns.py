@@ -35,7 +35,8 @@ _NUMBERS: Final = {
     "coadds": r"[0-9]{1,6}",
     "cell_ppm_m": _NUMBER,
 }
-_WORDS: Final = {"band": r"[^/\\]+?", "kind": r"[^/\\]+?", "any": r"[^/\\]*?"}
+_WORDS: Final = {"band": 1, "kind": 1, "any": 0}
+"""Fields of any text, and their shortest length."""
 FIELDS: Final = ("time", *_WORDS, *_NUMBERS)
 """Every field that a template may hold."""
 
@@ -100,13 +101,54 @@ class ParsedName:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A part of a template: its text, its expression, and whether it may take digits or any text beside it."""
+    """A part of a template: its text, and what it stands for (None: any text of ``shortest`` characters or more)."""
 
     text: str
-    expression: str
+    expression: re.Pattern[str] | None
+    name: str = ""
+    shortest: int = 0
     takes_digits: bool = False
-    takes_text: bool = False
     starts_with_digit: bool = False
+
+
+class _Walk:
+    """One comparison of a name with pieces: what was found, and how far it went. Every step is taken only once."""
+
+    def __init__(self, pieces: tuple[_Piece, ...], name: str) -> None:
+        self._pieces = pieces
+        self._name = name
+        self._failed: set[tuple[int, int]] = set()
+        self.furthest = (0, 0)
+        self.groups: dict[str, str] = {}
+        self.fits = self._step(0, 0)
+
+    def _step(self, index: int, position: int) -> bool:
+        """Tell whether the rest of the name from ``position`` is made of the pieces from ``index``."""
+        if (index, position) in self._failed:
+            return False
+        self.furthest = max(self.furthest, (index, position))
+        if index == len(self._pieces):
+            return position == len(self._name)
+        for end, groups in self._choices(self._pieces[index], position):
+            if self._step(index + 1, end):
+                self.groups |= groups
+                return True
+        self._failed.add((index, position))
+        return False
+
+    def _choices(self, piece: _Piece, position: int) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yield where ``piece`` may end and what it says: any text from the shortest, all else from the longest."""
+        if piece.expression is None:
+            for end in range(position + piece.shortest, len(self._name) + 1):
+                yield end, {piece.name: self._name[position:end]}
+            return
+        longest = piece.expression.match(self._name, position)
+        if longest is None:
+            return
+        for end in range(longest.end(), position, -1):
+            match = piece.expression.fullmatch(self._name, position, end)
+            if match is not None:
+                yield end, {key: value for key, value in match.groupdict().items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +162,6 @@ class NamePattern:
     fields: tuple[str, ...]
     suffix: str
     _pieces: tuple[_Piece, ...] = field(repr=False)
-    _expression: re.Pattern[str] = field(repr=False)
 
     def parse(self, name: str) -> ParsedName | None:
         """Return what the file name ``name`` (without folder) says, or None where it does not fit the pattern."""
@@ -135,31 +176,30 @@ class NamePattern:
     def _read(self, name: str) -> ParsedName | str:
         if len(name) > MAXIMUM_NAME:
             return f"the name has more than {MAXIMUM_NAME} characters"
-        match = self._expression.fullmatch(name)
-        if match is None:
-            return self._mismatch(name)
-        groups = {key: value for key, value in match.groupdict().items() if value is not None}
-        times = {key[2:]: value for key, value in groups.items() if key.startswith("t_")}
+        walk = _Walk(self._pieces, name)
+        if not walk.fits:
+            return self._mismatch(name, *walk.furthest)
+        times = {key[2:]: value for key, value in walk.groups.items() if key.startswith("t_")}
         try:
             time, resolution_s = read_stamp(times)
         except ValueError:
             return "the name has an impossible time"
-        parsed = ParsedName(time, resolution_s, {key: value for key, value in groups.items() if key[:2] != "t_"})
+        fields = {key: text for key, text in walk.groups.items() if key in FIELDS and key != "any"}
+        parsed = ParsedName(time, resolution_s, fields)
         return _implausible(parsed) or parsed
 
-    def _mismatch(self, name: str) -> str:
+    def _mismatch(self, name: str, count: int, position: int) -> str:
         """Say where ``name`` leaves the pattern: behind the longest run of pieces that it begins with."""
-        for count in range(len(self._pieces) - 1, 0, -1):
-            start = "".join(piece.expression for piece in self._pieces[:count])
-            match = re.match(start, name, re.IGNORECASE)
-            if match is not None:
-                rest = name[match.end() :]
-                if self._pieces[count - 1].takes_text:
-                    return f"the name has no {self._pieces[count].text!r} where the pattern {self.text!r} has it"
-                where = f"at {rest!r}" if rest else "at its end"
-                wanted = self._pieces[count].text
-                return f"the name does not fit the pattern {self.text!r}: {where}, {wanted!r} is expected"
-        return f"the name does not fit the pattern {self.text!r}: it does not begin with {self._pieces[0].text!r}"
+        rest = name[position:]
+        if count == len(self._pieces):
+            return f"the name goes on with {rest!r} behind the pattern {self.text!r}"
+        wanted = self._pieces[count].text
+        if count == 0:
+            return f"the name does not fit the pattern {self.text!r}: it does not begin with {wanted!r}"
+        if self._pieces[count - 1].expression is None:
+            return f"the name has no {wanted!r} where the pattern {self.text!r} has it"
+        where = f"at {rest!r}" if rest else "at its end"
+        return f"the name does not fit the pattern {self.text!r}: {where}, {wanted!r} is expected"
 
 
 def compile_pattern(text: str) -> NamePattern:
@@ -192,7 +232,6 @@ def compile_pattern(text: str) -> NamePattern:
         fields=tuple(dict.fromkeys(names)),
         suffix=f".{suffix.lower()}" if dot and suffix else "",
         _pieces=tuple(pieces),
-        _expression=re.compile("".join(piece.expression for piece in pieces), re.IGNORECASE),
     )
 
 
@@ -240,14 +279,15 @@ def _require_known(text: str, name: str, detail: str, before: list[str]) -> None
 
 
 def _literal(text: str) -> _Piece:
-    return _Piece(text, re.escape(text), starts_with_digit=text[0] in "0123456789")
+    expression = re.compile(re.escape(text), re.IGNORECASE)
+    return _Piece(text, expression, starts_with_digit=text[0] in "0123456789")
 
 
 def _piece(name: str) -> _Piece:
-    if name in _NUMBERS:
-        return _Piece(f"{{{name}}}", f"(?P<{name}>{_NUMBERS[name]})", takes_digits=True, starts_with_digit=True)
-    expression = _WORDS[name] if name == "any" else f"(?P<{name}>{_WORDS[name]})"
-    return _Piece(f"{{{name}}}", expression, takes_text=True)
+    if name in _WORDS:
+        return _Piece(f"{{{name}}}", None, name=name, shortest=_WORDS[name])
+    expression = re.compile(f"(?P<{name}>{_NUMBERS[name]})")
+    return _Piece(f"{{{name}}}", expression, takes_digits=True, starts_with_digit=True)
 
 
 def _time(text: str, form: str) -> _Piece:
@@ -260,7 +300,7 @@ def _time(text: str, form: str) -> _Piece:
         raise ValueError(f"the time of the name pattern {text!r} {error}") from None
     return _Piece(
         f"{{time:{form}}}",
-        stamp.expression,
+        re.compile(stamp.expression, re.IGNORECASE),
         takes_digits=stamp.ends_open,
         starts_with_digit=stamp.starts_with_digit,
     )
@@ -270,8 +310,8 @@ def _require_distinct(text: str, pieces: list[_Piece]) -> None:
     """Refuse neighbours of which the first could take what belongs to the second."""
     for piece, following in pairwise(pieces):
         digits = piece.takes_digits and following.starts_with_digit
-        words = piece.takes_text and (following.takes_text or following.takes_digits)
-        if digits or words or (piece.takes_digits and following.takes_text):
+        words = piece.expression is None and (following.expression is None or following.takes_digits)
+        if digits or words or (piece.takes_digits and following.expression is None):
             raise ValueError(
                 f"in the name pattern {text!r}, {piece.text!r} and {following.text!r} cannot be told apart; "
                 "text must stand between them"

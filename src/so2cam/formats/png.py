@@ -146,7 +146,7 @@ class _Verified:
     data: bytes
     width: int
     height: int
-    compressed: bytes
+    compressed: bytes | memoryview
     plain: bool
 
 
@@ -181,7 +181,8 @@ def _verify(data: bytes, file: Path | str) -> _Verified:
             raise _damaged(f"it has a part of unknown type {kind!r}", file)
         elif kind not in (b"IEND", b"tEXt"):
             plain = False
-    return _Verified(file, data, width, height, b"".join(parts), plain)
+    compressed = parts[0] if len(parts) == 1 else b"".join(parts)
+    return _Verified(file, data, width, height, compressed, plain)
 
 
 def _decode(verified: _Verified) -> npt.NDArray[np.uint16]:
@@ -208,16 +209,19 @@ def _decode(verified: _Verified) -> npt.NDArray[np.uint16]:
         for above, row in pairwise(pixels):
             np.add(row, above, out=row)
     else:
-        return _decode_mixed(verified)
+        return _decode_mixed(verified, raw)
     return pixels.view(">u2").astype(np.uint16)
 
 
-def _decode_mixed(verified: _Verified) -> npt.NDArray[np.uint16]:
-    """Decode with OpenCV, which sees nothing but header, pixels and text: no other part can change the result."""
+def _decode_mixed(verified: _Verified, raw: bytes) -> npt.NDArray[np.uint16]:
+    """Decode with OpenCV, which sees nothing but header, pixels and text: no other part can change the result.
+
+    ``raw`` are the decompressed rows. They are handed over uncompressed: nothing is decompressed twice.
+    """
     width, height = verified.width, verified.height
     data = verified.data
-    if not verified.plain:  # 33 bytes: signature and header
-        data = b"".join((data[:33], _chunk(b"IDAT", verified.compressed), _chunk(b"IEND", b"")))
+    if not verified.plain or len(verified.compressed) < len(raw):  # 33 bytes: signature and header
+        data = b"".join((data[:33], _chunk(b"IDAT", zlib.compress(raw, 0)), _chunk(b"IEND", b"")))
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

@@ -1,7 +1,5 @@
 """The batch runner: folders of frames in, products out. Nothing is written before all of it is known."""
 
-import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from so2cam.formats.quicklook import write_quicklook
 from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.geometry import WindField, resolve_view
+from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
 from so2cam.pipeline.plan import RunPlan, plan_run, require_darks
 from so2cam.pipeline.processor import Processor
 from so2cam.pipeline.records import PairImages, PairRecord
@@ -28,7 +27,7 @@ from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.series import assemble, method_disagreement, negative_rates, summary_lines
 from so2cam.pipeline.steps import measure_line
 from so2cam.science.motion.flow import REDUCTION, Flow
-from so2cam.store.atomic import atomic_write, remove_stale_temporaries
+from so2cam.store.atomic import remove_stale_temporaries
 
 Progress = Callable[[int, int], None]
 
@@ -96,15 +95,15 @@ def process_folders(
     began = datetime.now(UTC)
     site, view_notes = resolve_view(loaded.site)
     wind = WindField(site, loaded.path.parent)
-    _require_folder_for(out)
+    require_folder_for(out)
     if any(folder.resolve() == out.resolve() for folder in folders):
         raise OutputError(
             "is a folder of frames: products would lie among the raw data",
             file=out,
             remedy="name another folder with --out",
         )
-    plan = plan_run(site, folders, start=start, end=end)
     reader = FrameReader(site)
+    plan = plan_run(site, folders, start=start, end=end, reader=reader)
     darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing, reader)
     require_darks(plan, darks, site, reader)
     site, notes = resolve_registration(site, plan.pairs, darks, reader)
@@ -140,11 +139,11 @@ def process_folders(
         settings=settings,
         settings_sha256=settings_hash(settings),
         input_sha256=(
-            (_as_text(str(loaded.path)), loaded.sha256),
-            *(() if wind.file is None else ((_as_text(str(wind.file)), hash_file(wind.file)),)),
-            *sorted((_as_text(path), digest) for path, digest in reader.hashes.items()),
+            (as_text(str(loaded.path)), loaded.sha256),
+            *(() if wind.file is None else ((as_text(str(wind.file)), hash_file(wind.file)),)),
+            *sorted((as_text(path), digest) for path, digest in reader.hashes.items()),
         ),
-        command=_as_text(command),
+        command=as_text(command),
         created=datetime.now(UTC),
     )
     example = None if keeper.kept is None else example_image(site, keeper.kept, references)
@@ -165,7 +164,7 @@ def process_folders(
 
     if out.is_dir():
         remove_stale_temporaries(out)
-    _write_together(
+    write_together(
         (
             (products[0], lambda path: write_emission_netcdf(path, series, provenance)),
             (products[1], lambda path: write_emission_csv(path, series)),
@@ -192,12 +191,6 @@ def process_folders(
     )
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _last_few(reader: FrameReader) -> Callable[[FrameInfo], Frame | None]:
     """Return a reader that keeps the last frames: two pairs share one where the off band is interpolated."""
     kept: dict[Path, Frame | None] = {}
@@ -210,42 +203,6 @@ def _last_few(reader: FrameReader) -> Callable[[FrameInfo], Frame | None]:
         return kept[info.path]
 
     return read
-
-
-def _require_folder_for(out: Path) -> None:
-    """Raise OutputError where no product can be written to ``out``: before the work, not after it."""
-    if _as_text(str(out)) != str(out):
-        raise OutputError(
-            "the name holds bytes that are not UTF-8", file=_as_text(str(out)), remedy="name another folder with --out"
-        )
-    there = next((path for path in (out, *out.parents) if path.exists()), Path())
-    if not there.is_dir():
-        raise OutputError(
-            "is a file, so no product can be written below it", file=there, remedy="name a folder with --out"
-        )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError(
-            "nothing can be written into this folder",
-            file=there,
-            remedy="name another folder with --out, or change the permissions",
-        )
-
-
-def _write_together(products: Sequence[tuple[Path, Callable[[Path], None]]]) -> None:
-    """Write files so that none takes its place before all are whole: each waits for those after it."""
-    (path, write), *others = products
-
-    def with_others(temporary: Path) -> None:
-        write(temporary)
-        if others:
-            _write_together(others)
-
-    atomic_write(path, with_others)
-
-
-def _as_text(name: str) -> str:
-    """Return a path or command as text that any file can hold: bytes that are not UTF-8 are spelled out."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def example_image(site: Site, images: PairImages, references: References) -> ExampleImage:

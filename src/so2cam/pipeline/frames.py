@@ -8,9 +8,10 @@ import numpy as np
 from so2cam.core.errors import FrameFileError
 from so2cam.core.records import Frame, FrameInfo
 from so2cam.core.site import Processing, Site
-from so2cam.formats.png import read_frame
+from so2cam.formats.image_files import read_frame
 from so2cam.pipeline.steps import DarkFrame, MeanFrame, mean_frame
 from so2cam.science.imaging.dark import select_darks
+from so2cam.science.imaging.dark_model import mean_exposure_s, modelled_dark, select_offset_and_dark
 from so2cam.science.imaging.hot_pixels import find_hot_pixels
 
 
@@ -47,7 +48,7 @@ class FrameReader:
 class DarkLibrary:
     """The dark frames of a run, averaged as they are asked for; the last few averages are kept."""
 
-    _KEPT = 8
+    _KEPT = 12
 
     def __init__(self, darks: Sequence[FrameInfo], settings: Processing, reader: FrameReader) -> None:
         self._darks = tuple(darks)
@@ -58,25 +59,63 @@ class DarkLibrary:
 
     def dark_for(self, frame: FrameInfo) -> DarkFrame | None:
         """Return the mean dark that belongs to ``frame``, or None where there is none: never anything else."""
-        unreadable = self._reader.failures
-        chosen = select_darks(
-            frame,
-            [dark for dark in self._darks if str(dark.path) not in unreadable],
-            exposure_tolerance=self._settings.exposure_tolerance,
-            averaging_s=self._settings.averaging_s,
-        )
-        if not chosen:
-            return None
+        return self._modelled_for(frame) if self._settings.model == "exposure" else self._matching_for(frame)
+
+    def _matching_for(self, frame: FrameInfo) -> DarkFrame | None:
+        while True:
+            chosen = select_darks(
+                frame,
+                self._readable(),
+                exposure_tolerance=self._settings.exposure_tolerance,
+                averaging_s=self._settings.averaging_s,
+            )
+            if not chosen:
+                return None
+            mean = self._mean(chosen)
+            # Some could not be read: they are left out from now on, which may change the choice.
+            if mean is not None:
+                return mean
+
+    def _modelled_for(self, frame: FrameInfo) -> DarkFrame | None:
+        while True:
+            chosen = select_offset_and_dark(
+                frame,
+                self._readable(),
+                exposure_tolerance=self._settings.exposure_tolerance,
+                averaging_s=self._settings.averaging_s,
+            )
+            if chosen is None:
+                return None
+            offsets, darks = chosen
+            key = (*(str(dark.path) for dark in (*offsets, *darks)), f"{frame.exposure_s:.9f}")
+            if key in self._means:
+                return self._means[key]
+            offset, dark = self._mean(offsets), self._mean(darks)
+            if offset is None or dark is None:
+                continue
+            counts = modelled_dark(
+                offset.counts, dark.counts, mean_exposure_s(offsets), mean_exposure_s(darks), frame.exposure_s
+            )
+            return self._keep(key, DarkFrame(counts, dark.hot))
+
+    def _readable(self) -> list[FrameInfo]:
+        return [dark for dark in self._darks if str(dark.path) not in self._reader.failures]
+
+    def _mean(self, chosen: Sequence[FrameInfo]) -> DarkFrame | None:
+        """Return the mean of darks, or None where one of them could not be read."""
         key = tuple(str(dark.path) for dark in chosen)
-        if key not in self._means:
-            frames = [read for read in map(self._reader.read, chosen) if read is not None]
-            if len(frames) < len(chosen):
-                # Some could not be read: they are left out from now on, which may change the choice.
-                return self.dark_for(frame)
-            if len(self._means) >= self._KEPT:
-                self._means.pop(next(iter(self._means)))
-            self._means[key] = self._with_hot_pixels(mean_frame([np.asarray(read.counts) for read in frames]))
-        return self._means[key]
+        if key in self._means:
+            return self._means[key]
+        frames = [read for read in map(self._reader.read, chosen) if read is not None]
+        if len(frames) < len(chosen):
+            return None
+        return self._keep(key, self._with_hot_pixels(mean_frame([np.asarray(read.counts) for read in frames])))
+
+    def _keep(self, key: tuple[str, ...], dark: DarkFrame) -> DarkFrame:
+        if len(self._means) >= self._KEPT:
+            self._means.pop(next(iter(self._means)))
+        self._means[key] = dark
+        return dark
 
     def _with_hot_pixels(self, mean: MeanFrame) -> DarkFrame:
         settings = self._hot_pixels

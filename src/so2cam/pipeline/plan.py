@@ -11,6 +11,7 @@ from so2cam.core.records import Band, FrameInfo, FrameKind, FramePair
 from so2cam.core.site import Site
 from so2cam.core.times import format_utc
 from so2cam.formats.folder import SkippedFile, scan_frames
+from so2cam.pipeline.cell_frames import find_cell_frames
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.pairing import pair_frames, pair_interpolated
 
@@ -25,16 +26,24 @@ class RunPlan:
     unpaired: tuple[FrameInfo, ...]
     skipped: tuple[SkippedFile, ...]
     test_frames: int
+    notes: tuple[str, ...] = ()
 
 
 def plan_run(
-    site: Site, folders: Sequence[Path], *, start: datetime | None = None, end: datetime | None = None
+    site: Site,
+    folders: Sequence[Path],
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    reader: FrameReader | None = None,
 ) -> RunPlan:
     """Find and pair the frames in ``folders``. ``start`` and ``end`` (UTC) limit plume frames only.
 
-    Raises InputError where there is nothing to process, and says what is missing.
+    ``reader`` reads the frames of a cell search. Raises InputError where there is nothing to process, and says what
+    is missing.
     """
     scan = scan_frames(folders, site.files)
+    frames, notes = find_cell_frames(site, scan.frames, FrameReader(site) if reader is None else reader)
     if start is not None and end is not None and end <= start:
         raise InputError("--end is not after --start", value=format_utc(end), remedy="give a later --end")
     where = ", ".join(str(folder) for folder in folders)
@@ -42,15 +51,13 @@ def plan_run(
     def wanted(frame: FrameInfo) -> bool:
         return (start is None or frame.time >= start) and (end is None or frame.time < end)
 
-    plume = {
-        band: [f for f in scan.frames if f.kind is FrameKind.PLUME and f.band is band and wanted(f)] for band in Band
-    }
+    plume = {band: [f for f in frames if f.kind is FrameKind.PLUME and f.band is band and wanted(f)] for band in Band}
     if not plume[Band.ON] and not plume[Band.OFF]:
-        kinds = Counter(str(frame.kind) for frame in scan.frames)
+        kinds = Counter(str(frame.kind) for frame in frames)
         found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no frame at all"
         outside = ""
         if start or end:
-            times = [frame.time for frame in scan.frames if frame.kind is FrameKind.PLUME]
+            times = [frame.time for frame in frames if frame.kind is FrameKind.PLUME]
             there = f", which go from {format_utc(min(times))} to {format_utc(max(times))}" if times else ""
             outside = f" in the time range given{there}"
         raise InputError(
@@ -83,14 +90,15 @@ def plan_run(
             key="processing.pairing.tolerance_s",
             remedy="check the clocks of the two cameras, or widen the tolerance",
         )
-    calibration = [frame for frame in scan.frames if frame.kind not in (FrameKind.PLUME, FrameKind.TEST)]
-    test_frames = sum(frame.kind is FrameKind.TEST for frame in scan.frames)
+    calibration = [frame for frame in frames if frame.kind not in (FrameKind.PLUME, FrameKind.TEST)]
+    test_frames = sum(frame.kind is FrameKind.TEST for frame in frames)
     return RunPlan(
         frames=(*calibration, *plume[Band.ON], *plume[Band.OFF]),
         pairs=pairing.pairs,
         unpaired=pairing.unpaired,
         skipped=scan.skipped,
         test_frames=test_frames,
+        notes=notes,
     )
 
 

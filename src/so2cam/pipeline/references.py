@@ -11,7 +11,9 @@ from so2cam.core.errors import InputError
 from so2cam.core.records import Band, BoolImage, FloatArray, FloatImage, FrameInfo, FrameKind
 from so2cam.core.results import CalibrationSummary
 from so2cam.core.site import Site
+from so2cam.pipeline.cell_frames import label_uncertainty_molec_cm2
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.regions import calibration_region
 from so2cam.pipeline.steps import BandReference, LogImage, band_log_image, dark_corrected
 from so2cam.science.calibration.cells import ColumnCurve, curvature_warning, fit_cells, fixed_slope
 from so2cam.science.calibration.sensitivity import SensitivityMask, correct_sensitivity, sensitivity_mask
@@ -170,7 +172,7 @@ def cell_images(
             reference, warp = (bands[0], None) if info.band is Band.ON else (bands[1], matrix)
             logs[info.band].append(band_log_image(frame.counts, dark, reference, info, site.camera.sensor, warp))
         if logs[Band.ON] and logs[Band.OFF]:
-            images.append(_cell_image(label, logs, bands, _region(site)))
+            images.append(_cell_image(label, logs, bands, calibration_region(site)))
         else:
             lacking = " and ".join(_BAND_NAMES[band] for band in Band if not logs[band])
             left_out.append(
@@ -217,7 +219,7 @@ def find_sensitivity(images: Sequence[CellImage], site: Site) -> SensitivityMask
             remedy="name one that is there, or remove the key",
         )
     try:
-        return sensitivity_mask(chosen[0].absorbance, chosen[0].valid, region=_region(site))
+        return sensitivity_mask(chosen[0].absorbance, chosen[0].valid, region=calibration_region(site))
     except ValueError as error:
         raise InputError(str(error), key=key, value=label, remedy="name another cell, or remove the key") from None
 
@@ -228,7 +230,7 @@ def read_cells(images: Sequence[CellImage], site: Site, mask: SensitivityMask | 
 
 
 def _read_cell(image: CellImage, site: Site, mask: SensitivityMask | None) -> CellReading:
-    region = _region(site)
+    region = calibration_region(site)
     absorbance, valid = image.absorbance, image.valid
     if mask is not None:
         absorbance, valid = correct_sensitivity(absorbance, valid, mask)
@@ -269,7 +271,7 @@ def fit_readings(cells: Sequence[CellReading], site: Site) -> tuple[ColumnCurve,
             absorbance,
             column,
             absorbance_uncertainty=np.array([cell.uncertainty for cell in cells]),
-            column_uncertainty=settings.label_uncertainty * column,
+            column_uncertainty=label_uncertainties(cells, site),
             model=settings.model,
             weighted=settings.label_weights,
         )
@@ -290,6 +292,11 @@ def fit_readings(cells: Sequence[CellReading], site: Site) -> tuple[ColumnCurve,
     return curve, (*notes, *([] if warning is None else [warning]))
 
 
+def label_uncertainties(cells: Sequence[CellReading], site: Site) -> FloatArray:
+    """Return 1 sigma (N,) of the cells' columns [molecules cm-2]."""
+    return np.array([label_uncertainty_molec_cm2(cell.column_ppm_m, site) for cell in cells], np.float64)
+
+
 def summarise(
     curve: ColumnCurve, cells: Sequence[CellReading], site: Site, description: str, notes: tuple[str, ...]
 ) -> CalibrationSummary:
@@ -303,25 +310,9 @@ def summarise(
         absorbance=absorbance,
         absorbance_uncertainty=np.array([cell.uncertainty for cell in cells], np.float64),
         column_molec_cm2=column,
-        column_uncertainty_molec_cm2=site.processing.calibration.label_uncertainty * column,
+        column_uncertainty_molec_cm2=label_uncertainties(cells, site),
         curve_absorbance=grid,
         curve_column_molec_cm2=curve.column(grid),
         curve_uncertainty_molec_cm2=curve.column_uncertainty(grid),
         warnings=notes,
     )
-
-
-def _region(site: Site) -> tuple[slice, slice]:
-    region = site.processing.calibration.region
-    if region is None:
-        return slice(None), slice(None)
-    x0, y0, x1, y1 = (round(value) for value in region)
-    optics = site.camera.optics
-    if x1 < 0 or y1 < 0 or x0 >= optics.width_px or y0 >= optics.height_px:
-        raise InputError(
-            f"lies outside the image of {optics.width_px} x {optics.height_px} pixels",
-            key="processing.calibration.region",
-            value=region,
-            remedy="give (x0, y0, x1, y1) of an area within the image, or leave it out to use all of it",
-        )
-    return slice(max(y0, 0), y1 + 1), slice(max(x0, 0), x1 + 1)

@@ -23,6 +23,7 @@ from so2cam.science.imaging.background import (
     find_sky,
     fit_sky_surface,
     pixel_noise,
+    pixels_above,
 )
 from so2cam.science.imaging.background_modes import (
     BackgroundMode,
@@ -33,7 +34,7 @@ from so2cam.science.imaging.background_modes import (
     correct_background,
     find_sky_areas,
 )
-from so2cam.science.imaging.dark import subtract_dark
+from so2cam.science.imaging.dark import saturated, subtract_dark
 from so2cam.science.imaging.flat import FlatField
 from so2cam.science.imaging.hot_pixels import repair_hot_pixels
 from so2cam.science.imaging.interpolation import interpolate_log
@@ -117,15 +118,15 @@ def band_log_image(
 ) -> LogImage:
     """Return a frame's log intensity [ln DN s-1]: dark, flat, registration where ``matrix`` is given, logarithm."""
     signal, valid = dark_corrected(counts, dark, sensor)
-    saturated = float(np.mean(counts >= sensor.saturation_dn))
-    dark_share = float(1 - valid.mean()) - saturated
+    saturated_share = np.count_nonzero(saturated(counts, sensor.saturation_dn)) / counts.size
+    dark_share = 1 - np.count_nonzero(valid) / valid.size - saturated_share
     signal *= reference.inverse_flat
     valid &= reference.flat.valid
     if matrix is not None:
         signal, valid = warp_to_on_band(signal, valid, matrix)
     values = log_intensity(signal, valid)
     values -= np.float32(np.log(info.exposure_s * info.gain))
-    return LogImage(values, valid, saturated, dark_share)
+    return LogImage(values, valid, saturated_share, dark_share)
 
 
 def interpolated_off_band(
@@ -166,15 +167,21 @@ def absorbance_image(
     sky_blocks = find_sky(blocks, shape, skyline)
     clear_difference = references[0].log_clear - references[1].log_clear
     surface = fit_sky_surface(blocks, sky_blocks, shape, order=settings.order)
-    in_sky = blocks_to_pixels(sky_blocks, shape)
+    in_sky = (
+        blocks_to_pixels(sky_blocks, shape)
+        if settings.skyline is None
+        else pixels_above(settings.skyline, (shape[0], shape[1]))
+    )
     if surface is None:
         # Without plume-free sky nothing tells how well any background fits.
         return None
     level = float(np.mean((blocks.off - blocks.on)[surface.plume_free])) + clear_difference
     if settings.mode == "clear-sky":
-        absorbance = difference + np.float32(clear_difference)
+        absorbance = difference
+        absorbance += np.float32(clear_difference)
     elif settings.mode == "sky-surface":
-        absorbance = difference + evaluate_surface(surface.on - surface.off, surface.order, shape)
+        absorbance = evaluate_surface(surface.on - surface.off, surface.order, shape)
+        absorbance += difference
     else:
         found = find_sky_areas(on.values, off.values, valid, sky_blocks, order=settings.order)
         areas = _with_given_areas(SkyAreas() if found is None else found, settings)
@@ -185,7 +192,8 @@ def absorbance_image(
         if result.status is not BackgroundStatus.OK:
             return None
         absorbance = result.optical_depth.copy()
-    absorbance[~valid] = np.nan
+    if not valid.all():
+        np.copyto(absorbance, np.float32(np.nan), where=~valid)
     quiet = blocks_to_pixels(surface.plume_free, shape)
     return AbsorbanceImage(
         absorbance=absorbance,

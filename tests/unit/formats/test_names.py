@@ -7,7 +7,7 @@ import pytest
 from so2cam.core.errors import FrameFileError
 from so2cam.core.records import Band, FrameKind
 from so2cam.core.site import Files
-from so2cam.formats.names import build_image_name, is_derived_product, parse_image_name
+from so2cam.formats.names import build_image_name, is_derived_product, parse_image_name, parse_kind
 
 FILES = Files()
 
@@ -47,6 +47,20 @@ def test_second_generation_and_milliseconds() -> None:
 def test_types(text: str, kind: FrameKind, label: float | None) -> None:
     info = parse_image_name(Path(f"2018-03-26T144408_FLTRB_1ag_99980ss_{text}.PNG"), FILES)
     assert (info.band, info.kind, info.cell_ppm_m) == (Band.OFF, kind, label)
+
+
+@pytest.mark.parametrize(("stamp", "middle_s"), [("start", 0.5), ("middle", 0.0), ("end", -0.5)])
+def test_what_the_stamp_marks(stamp: str, middle_s: float) -> None:
+    files = Files.model_validate({"stamp": stamp, "utc_offset_hours": -3.5})
+    info = parse_image_name(Path("2018-03-26T224408_fltrA_1ag_1000000ss_Plume.png"), files)
+    assert info.time == datetime(2018, 3, 27, 2, 14, 8, tzinfo=UTC) + timedelta(seconds=middle_s)
+    assert info.start_time == info.time - timedelta(seconds=0.5)
+
+
+def test_words_of_kinds() -> None:
+    assert parse_kind("CLEAR") == (FrameKind.CLEAR, None)
+    assert parse_kind("304ppmm") == (FrameKind.CELL, 304.0)
+    assert parse_kind("cell") is None
 
 
 def test_own_tags_even_with_underscores() -> None:

@@ -14,7 +14,7 @@ from so2cam.core.site import Processing, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.formats.png import write_png
 from so2cam.formats.sitefile import load_site
-from so2cam.pipeline.batch import _as_text, _write_together
+from so2cam.pipeline.output import as_text, write_together
 from so2cam.pipeline.series import assemble, flag_counts, method_disagreement
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.processor import Emission, PairRecord
@@ -221,7 +221,7 @@ def test_files_are_replaced_together(tmp_path: Path) -> None:
         path.write_text("new")
         seen.append([other.read_text() for other in paths])
 
-    _write_together([(path, write) for path in paths])
+    write_together([(path, write) for path in paths])
     assert seen == [["old"] * 3] * 3, "nothing is in place before all of it is written"
     assert [path.read_text() for path in paths] == ["new"] * 3
     assert len(list(tmp_path.iterdir())) == 3
@@ -239,11 +239,11 @@ def test_no_file_is_replaced_where_one_fails(tmp_path: Path, failing: str) -> No
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OutputError, match=rf"{failing}: cannot be written: No space left"):
-        _write_together([(path, write) for path in paths])
+        write_together([(path, write) for path in paths])
     assert [path.read_text() for path in paths] == ["old"] * 3
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_names_of_any_bytes_become_text() -> None:
-    assert _as_text("Volcán/日本") == "Volcán/日本"
-    assert _as_text("fr\udcffmes") == "fr\\udcffmes"
+    assert as_text("Volcán/日本") == "Volcán/日本"
+    assert as_text("fr\udcffmes") == "fr\\udcffmes"

@@ -1,5 +1,6 @@
 """Optical depth and apparent absorbance."""
 
+import cv2
 import numpy as np
 
 from so2cam.core.records import BoolImage, FloatImage
@@ -7,8 +8,9 @@ from so2cam.core.records import BoolImage, FloatImage
 
 def log_intensity(intensity: FloatImage, valid: BoolImage) -> FloatImage:
     """Return the natural logarithm of ``intensity`` where ``valid``, NaN elsewhere (rows x columns, float32)."""
-    out = np.full(intensity.shape, np.nan, np.float32)
-    np.log(intensity, out=out, where=valid)
+    out = np.asarray(cv2.log(intensity), np.float32)
+    if not valid.all():
+        np.copyto(out, np.float32(np.nan), where=~valid)
     return out
 
 

@@ -7,6 +7,7 @@ terrain nor plume. Both bands are fitted on the same parts, so that what is comm
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -29,6 +30,8 @@ _STRUCTURE_FLOOR = 0.0015
 """Smallest absorbance scatter [1] that sky is ever taken to have: clear sky is not smoother than this."""
 _MINIMUM_SKY_SHARE = 0.03
 """Share of all blocks that must be plume-free sky for a fit to be trusted."""
+_MANY = 16_384
+"""Numbers above which a sample of them tells closely enough where their median is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +69,20 @@ def block_means(log_on: FloatImage, log_off: FloatImage, valid: BoolImage) -> Bl
     """Return means of both log images over blocks of 8 x 8 pixels; a block needs three quarters valid pixels."""
     rows, columns = valid.shape[0] // BLOCK, valid.shape[1] // BLOCK
     crop = (slice(0, rows * BLOCK), slice(0, columns * BLOCK))
-    mask = np.ascontiguousarray(valid[crop]).astype(np.float32)
+    mask = valid[crop].view(np.uint8)
     size = (columns, rows)
-
-    def mean(image: npt.NDArray[np.float32]) -> FloatArray:
-        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float64)
-
-    share = mean(mask)
+    # A mask of 0 and 64 has the count of a block's valid pixels as its mean.
+    count = cv2.resize(mask * np.uint8(BLOCK * BLOCK), size, interpolation=cv2.INTER_AREA)
+    share = np.asarray(count, np.float64) / (BLOCK * BLOCK)
     usable = share >= 0.75
     filled = np.maximum(share, 1e-6)
-    on = mean(np.where(valid[crop], log_on[crop], np.float32(0))) / filled
-    off = mean(np.where(valid[crop], log_off[crop], np.float32(0))) / filled
-    return Blocks(on, off, usable)
+
+    def mean(image: FloatImage) -> FloatArray:
+        # What is not valid counts as 0; a product would keep what is not a number.
+        kept = cv2.copyTo(image[crop], mask)
+        return np.asarray(cv2.resize(kept, size, interpolation=cv2.INTER_AREA), np.float64) / filled
+
+    return Blocks(mean(log_on), mean(log_off), usable)
 
 
 def find_sky(blocks: Blocks, shape: tuple[int, int], skyline: FloatArray | None = None) -> BoolImage:
@@ -112,38 +117,45 @@ def find_sky(blocks: Blocks, shape: tuple[int, int], skyline: FloatArray | None 
     return np.asarray(usable & (with_margin == 0))
 
 
+@lru_cache(maxsize=4)
+def pixels_above(skyline: tuple[tuple[float, float], ...], shape: tuple[int, int]) -> BoolImage:
+    """Return which pixels of an image of ``shape`` lie above ``skyline``, points (x, y) from left to right."""
+    points = np.asarray(skyline, np.float64)
+    edge_y = np.interp(np.arange(shape[1]), points[:, 0], points[:, 1])
+    above = np.arange(shape[0])[:, None] < edge_y[None, :]
+    above.flags.writeable = False
+    return above
+
+
 def _reopened(blocks: Blocks, ended: BoolImage, shape: tuple[int, int]) -> BoolImage:
     """Return ``ended`` with the sky continued where the off band comes back to it below a plume."""
     sky = blocks.usable & ~ended
-    basis = _basis(_block_x(shape), _block_y(shape), 2)
-    flat_basis = basis.reshape(-1, basis.shape[-1])
-    if int(sky.sum()) < 4 * basis.shape[-1]:
+    terms = _terms(shape, 2)
+    least = 4 * terms.shape[0]
+    if np.count_nonzero(sky) < least:
         return ended
     # What lies beside a step may be the flank of the plume that makes it, no level to compare with.
     square = np.ones((2 * _FLANK + 1, 2 * _FLANK + 1), np.uint8)
     flank = cv2.dilate(ended.astype(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     clear = sky & (flank == 0)
-    if int(clear.sum()) < 4 * basis.shape[-1]:
+    if np.count_nonzero(clear) < least:
         clear = sky
-    keep = _common_sky(blocks.off.ravel(), flat_basis, clear.ravel())
-    level = (flat_basis @ _least_squares(flat_basis, blocks.off.ravel(), keep)).reshape(sky.shape)
+    inside = clear.ravel()
+    near, off = np.compress(inside, terms, axis=1), blocks.off.ravel()[inside]
+    keep = _common_sky(off, near)
+    level = (_least_squares(near, off, keep) @ terms).reshape(sky.shape)
     like_sky = (blocks.usable & (np.abs(blocks.off - level) < _SKYLINE_STEP)).astype(np.uint8)
     square = np.ones((_REOPENING_RUN, _REOPENING_RUN), np.uint8)
-    runs = cv2.morphologyEx(like_sky, cv2.MORPH_OPEN, square, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
-    result = ended.copy()
-    for index in range(sky.shape[1]):
-        above = np.flatnonzero(sky[:, index])
-        if above.size == 0:
-            continue
-        last = int(above[-1])
-        for row in np.flatnonzero(runs[:, index]):
-            if row > last:
-                if row - last > _REOPENING_GAP:
-                    break
-                last = int(row)
-        result[: last + 1, index] = False
-        result[last + 1 :, index] = True
-    return result
+    runs = cv2.morphologyEx(like_sky, cv2.MORPH_OPEN, square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    rows = np.arange(sky.shape[0])[:, None]
+    last = np.max(np.where(sky, rows, -1), axis=0)
+    # Down a column, from its last block of sky to the next run and on to the next, as far as gaps allow.
+    found = (rows == last) | ((runs > 0) & (rows > last))
+    before = np.maximum.accumulate(np.where(found, rows, -1), axis=0)
+    apart = found[1:] & (rows[1:] > last) & (rows[1:] - before[:-1] > _REOPENING_GAP)
+    found[1:] &= ~np.logical_or.accumulate(apart, axis=0)
+    end = np.max(np.where(found, rows, -1), axis=0)
+    return np.asarray(np.where(last >= 0, rows > end, ended))
 
 
 def fit_sky_surface(
@@ -157,45 +169,49 @@ def fit_sky_surface(
     was left out are left out too. Returned coefficients give log intensity.
     """
     difference = blocks.off - blocks.on
-    basis = _basis(_block_x(shape), _block_y(shape), order)
+    terms = _terms(shape, order)
     sky = above_skyline & blocks.usable
-    needed = max(int(_MINIMUM_SKY_SHARE * sky.size), 4 * basis.shape[-1])
-    if int(sky.sum()) < needed:
+    needed = max(int(_MINIMUM_SKY_SHARE * sky.size), 4 * terms.shape[0])
+    if np.count_nonzero(sky) < needed:
         return None
-    flat_basis = basis.reshape(-1, basis.shape[-1])
-    values = difference.ravel()
-    candidates = sky.ravel() & _common_sky(blocks.off.ravel(), flat_basis, sky.ravel())
-    if int(candidates.sum()) < needed:
+    # From here on, arrays hold only the blocks that may be plume-free sky.
+    places = np.flatnonzero(sky)
+    common = _common_sky(blocks.off.ravel()[places], np.take(terms, places, axis=1))
+    places = places[common]
+    if places.size < needed:
         return None
+    terms, values = np.take(terms, places, axis=1), difference.ravel()[places]
 
     noise = max(_block_noise(difference, sky), _STRUCTURE_FLOOR)
-    residual = values - flat_basis @ _lower_envelope(flat_basis, values, candidates)
-    keep = candidates & (residual < 3 * noise)
+    residual = values - _lower_envelope(terms, values) @ terms
+    keep = residual < 3 * noise
     for _ in range(25):
-        if int(keep.sum()) < needed:
+        if np.count_nonzero(keep) < needed:
             return None
-        coefficients = _least_squares(flat_basis, values, keep)
-        residual = values - flat_basis @ coefficients
+        residual = values - _least_squares(terms, values, keep) @ terms
         below = residual[keep & (residual <= 0)]
         spread = max(noise, 1.4826 * float(np.median(-below)) if below.size else noise)
-        again = candidates & (np.abs(residual) < 3 * spread)
+        again = np.abs(residual) < 3 * spread
         if np.array_equal(again, keep):
             break
         keep = again
-    left_out = (candidates & ~keep).reshape(sky.shape).astype(np.uint8)
-    solid = cv2.morphologyEx(left_out, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    left_out = np.zeros(sky.size, np.uint8)
+    left_out[places[~keep]] = 1
+    solid = cv2.morphologyEx(left_out.reshape(sky.shape), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     margin = cv2.dilate(solid, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    trimmed = keep & (margin.ravel() == 0)
-    if int(trimmed.sum()) >= needed:
+    trimmed = keep & (margin.ravel()[places] == 0)
+    if np.count_nonzero(trimmed) >= needed:
         keep = trimmed
-    on = _least_squares(flat_basis, blocks.on.ravel(), keep)
-    off = _least_squares(flat_basis, blocks.off.ravel(), keep)
-    scatter = values[keep] - flat_basis[keep] @ (off - on)
+    on = _least_squares(terms, blocks.on.ravel()[places], keep)
+    off = _least_squares(terms, blocks.off.ravel()[places], keep)
+    scatter = (values - (off - on) @ terms)[keep]
+    plume_free = np.zeros(sky.shape, np.bool_)
+    plume_free.ravel()[places[keep]] = True
     return SkySurface(
         on=on,
         off=off,
         order=order,
-        plume_free=keep.reshape(sky.shape),
+        plume_free=plume_free,
         above_skyline=sky,
         structure=float(np.sqrt(np.mean(scatter**2))),
     )
@@ -205,22 +221,24 @@ def evaluate_surface(coefficients: FloatArray, order: int, shape: tuple[int, int
     """Return the surface of ``coefficients`` at every pixel of an image of ``shape`` (rows x columns, float32)."""
     x = _scaled(np.arange(shape[1], dtype=np.float64), shape[1])
     y = _scaled(np.arange(shape[0], dtype=np.float64), shape[0])
-    # The polynomial is a sum over powers of y, each times a polynomial of x: one outer product per power.
-    surface = np.zeros(shape, np.float32)
-    for j in range(order + 1):
-        row = np.zeros(shape[1])
-        for k, (px, py) in enumerate(_powers(order)):
-            if py == j:
-                row += coefficients[k] * x**px
-        surface += np.outer((y**j).astype(np.float32), row.astype(np.float32))
-    return surface
+    # The polynomial is a sum over powers of y, each times a polynomial of x: a product of two thin matrices.
+    in_x = np.zeros((order + 1, shape[1]))
+    for coefficient, (px, py) in zip(coefficients, _powers(order), strict=True):
+        in_x[py] += coefficient * x**px
+    in_y = y[:, None] ** np.arange(order + 1)
+    return np.asarray(in_y.astype(np.float32) @ in_x.astype(np.float32))
 
 
 def blocks_to_pixels(blocks: BoolImage, shape: tuple[int, int]) -> BoolImage:
     """Return a mask of blocks as a mask of pixels; the strip that no block covers takes its neighbour's value."""
-    full = np.repeat(np.repeat(blocks, BLOCK, axis=0), BLOCK, axis=1)
-    missing = (max(shape[0] - full.shape[0], 0), max(shape[1] - full.shape[1], 0))
-    return np.pad(full, ((0, missing[0]), (0, missing[1])), mode="edge") if any(missing) else full
+    rows, columns = (max(size, count * BLOCK) for size, count in zip(shape, blocks.shape, strict=True))
+    pixels = np.empty((rows, columns), np.bool_)
+    covered = blocks.shape[0] * BLOCK
+    wide = np.repeat(blocks, BLOCK, axis=1)
+    wide = np.pad(wide, ((0, 0), (0, columns - wide.shape[1])), mode="edge")
+    pixels[:covered].reshape(-1, BLOCK, columns)[:] = wide[:, None, :]
+    pixels[covered:] = wide[-1]
+    return pixels
 
 
 def pixel_noise(absorbance: FloatImage, sky: BoolImage) -> float:
@@ -231,12 +249,26 @@ def pixel_noise(absorbance: FloatImage, sky: BoolImage) -> float:
     """
     sample = absorbance[::4]
     second = sample[:, 2:] - 2 * sample[:, 1:-1] + sample[:, :-2]
-    inside = sky[::4, 1:-1]
-    values = np.abs(second[inside])
-    values = values[np.isfinite(values)]
+    values = np.abs(second[sky[::4, 1:-1]])
+    known = np.isfinite(values)
+    if not known.all():
+        values = values[known]
     if values.size < 100:
         return float("nan")
-    return float(1.4826 * np.median(values) / np.sqrt(6.0))
+    return float(1.4826 * _median(values) / np.sqrt(6.0))
+
+
+def _median(values: FloatImage) -> float:
+    """Return the median of finite numbers; of many, only those near a sample's median are put in order."""
+    if values.size > _MANY:
+        sample = np.sort(values[::32])
+        low, high = sample[int(0.44 * sample.size)], sample[int(0.56 * sample.size)]
+        near = values[(values >= low) & (values <= high)]
+        below = np.count_nonzero(values < low)
+        middle = ((values.size - 1) // 2 - below, values.size // 2 - below)
+        if middle[0] >= 0 and middle[1] < near.size:
+            return float(np.mean(np.partition(near, middle)[list(middle)]))
+    return float(np.median(values))
 
 
 def _scaled(index: FloatArray, length: int) -> FloatArray:
@@ -255,40 +287,43 @@ def _powers(order: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(order + 1) for j in range(order + 1 - i)]
 
 
-def _basis(x: FloatArray, y: FloatArray, order: int) -> FloatArray:
-    return np.stack([(y**j)[:, None] * (x**i)[None, :] for i, j in _powers(order)], axis=-1)
+@lru_cache(maxsize=8)
+def _terms(shape: tuple[int, int], order: int) -> FloatArray:
+    """Return the terms of a surface (terms, blocks) at the blocks of an image of ``shape``; not to be written to."""
+    x, y = _block_x(shape), _block_y(shape)
+    terms = np.stack([np.outer(y**j, x**i).ravel() for i, j in _powers(order)])
+    terms.setflags(write=False)
+    return terms
 
 
-def _least_squares(basis: FloatArray, values: FloatArray, keep: npt.NDArray[np.bool_]) -> FloatArray:
-    chosen = basis[keep]
-    normal = chosen.T @ chosen
+def _least_squares(terms: FloatArray, values: FloatArray, weights: FloatArray | BoolImage) -> FloatArray:
+    weighted = terms * weights
+    normal = weighted @ terms.T
     # A vanishing ridge keeps a degenerate layout of blocks (one strip of sky) from blowing up unseen directions.
-    normal[np.diag_indices_from(normal)] += 1e-9 * np.trace(normal)
-    return np.asarray(np.linalg.solve(normal, chosen.T @ values[keep]))
+    normal.flat[:: normal.shape[0] + 1] += 1e-9 * np.trace(normal)
+    return np.asarray(np.linalg.solve(normal, weighted @ values), np.float64)
 
 
-def _lower_envelope(basis: FloatArray, values: FloatArray, keep: npt.NDArray[np.bool_]) -> FloatArray:
-    chosen, target = basis[keep], values[keep]
-    weights = np.ones(target.size)
-    coefficients: FloatArray = np.zeros(basis.shape[1])
+def _lower_envelope(terms: FloatArray, values: FloatArray) -> FloatArray:
+    weights = np.ones(values.size)
+    coefficients: FloatArray = np.zeros(terms.shape[0])
     for _ in range(12):
-        weighted = chosen * weights[:, None]
-        normal = chosen.T @ weighted
-        normal[np.diag_indices_from(normal)] += 1e-9 * np.trace(normal)
-        coefficients = np.asarray(np.linalg.solve(normal, weighted.T @ target), np.float64)
-        weights = np.where(target > chosen @ coefficients, 0.03, 1.0)
+        coefficients = _least_squares(terms, values, weights)
+        again = np.where(values > coefficients @ terms, 0.03, 1.0)
+        if np.array_equal(again, weights):
+            break
+        weights = again
     return coefficients
 
 
-def _common_sky(off: FloatArray, basis: FloatArray, sky: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _common_sky(off: FloatArray, terms: FloatArray) -> npt.NDArray[np.bool_]:
     """Drop blocks whose off band is far from a surface through most of the sky: terrain that reaches the top."""
-    keep = sky.copy()
-    residual = np.zeros(off.size)
+    keep = np.ones(off.size, np.bool_)
     for _ in range(6):
-        residual = np.abs(off - basis @ _least_squares(basis, off, keep))
+        residual = np.abs(off - _least_squares(terms, off, keep) @ terms)
         limit = max(0.25, 4 * 1.4826 * float(np.median(residual[keep])))
-        again = sky & (residual < limit)
-        if np.array_equal(again, keep) or int(again.sum()) < basis.shape[1]:
+        again = residual < limit
+        if np.array_equal(again, keep) or np.count_nonzero(again) < terms.shape[0]:
             break
         keep = again
     return keep

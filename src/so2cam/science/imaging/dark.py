@@ -1,5 +1,6 @@
 """Dark frames: which belong to a frame, and their subtraction."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -50,5 +51,12 @@ def subtract_dark(
     what was measured and is never replaced by a small number. Source: ``I1 = I - D`` (Kantzas 2010).
     """
     signal = np.subtract(counts, dark, dtype=np.float32)
-    valid = (counts < saturation_dn) & (signal > max(minimum_signal_dn, 0.0))
+    valid = signal > max(minimum_signal_dn, 0.0)
+    valid &= ~saturated(counts, saturation_dn)
     return signal, valid
+
+
+def saturated(counts: npt.NDArray[np.uint16], saturation_dn: float) -> BoolImage:
+    """Return where raw ``counts`` [DN] (rows, columns) reach ``saturation_dn``."""
+    # Counts are whole numbers, so the next whole number is the same limit, and no count is made a float for it.
+    return np.asarray(counts >= math.ceil(saturation_dn))

@@ -15,9 +15,12 @@ def find_hot_pixels(dark: FloatImage, *, threshold_sigma: float, minimum_dn: flo
     """Return flat indices (K,) of pixels that stand above the median of their 5 x 5 neighbourhood in a mean dark.
 
     By ``threshold_sigma`` robust standard deviations of what remains after that median, and by ``minimum_dn`` [DN].
-    Empty where more than 1 % of the pixels do: such a frame shows more than dark signal.
+    At the image's edges the neighbourhood is mirrored. Empty where more than 1 % of the pixels do: such a frame shows
+    more than dark signal.
     """
-    above = dark - cv2.medianBlur(np.ascontiguousarray(dark, np.float32), 5)
+    # Mirrored without the edge itself: were it repeated, hot pixels in a corner would be their own surroundings.
+    around = cv2.copyMakeBorder(np.ascontiguousarray(dark, np.float32), 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
+    above = dark - cv2.medianBlur(around, 5)[2:-2, 2:-2]
     sigma = 1.4826 * float(np.median(np.abs(above - np.median(above))))
     hot = np.flatnonzero(above > max(threshold_sigma * sigma, minimum_dn))
     return hot if hot.size <= LARGEST_SHARE * dark.size else np.zeros(0, np.intp)

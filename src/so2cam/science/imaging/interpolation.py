@@ -16,7 +16,8 @@ def interpolate_log(
     if not 0 <= weight <= 1:
         raise ValueError(f"the weight must be within 0 and 1, got {weight!r}")
     valid = valid_first & valid_second
-    values = np.multiply(first, np.float32(1 - weight), dtype=np.float32)
-    values += np.float32(weight) * second
+    with np.errstate(invalid="ignore"):  # what is not valid may hold anything, infinities included
+        values = np.multiply(first, np.float32(1 - weight), dtype=np.float32)
+        values += np.float32(weight) * second
     values[~valid] = np.nan
     return values, valid

@@ -1,5 +1,7 @@
 """Bringing the off-band image onto the on-band image."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -16,17 +18,28 @@ def warp_to_on_band(image: FloatImage, valid: BoolImage, matrix: FloatArray) -> 
     only where all source pixels that it is made of lie in the image and are valid. Sign and mean of the
     intensities are kept: nothing is clipped or cast. Invalid pixels are NaN.
     """
-    size = (image.shape[1], image.shape[0])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     matrix = np.asarray(matrix, np.float64)
     if np.array_equal(matrix, np.eye(2, 3)):
         return np.where(valid, image, np.float32(np.nan)), valid.copy()
-    finite = np.where(valid, image, np.float32(0))
-    warped = cv2.warpAffine(finite, matrix, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-    share = cv2.warpAffine(
-        valid.astype(np.float32), matrix, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    covered = np.asarray(share > _COVERED)
-    result = np.asarray(warped, np.float32)
-    result[~covered] = np.nan
+    if valid.all():
+        result = _resampled(image, matrix)
+        covered = _covered(image.shape[0], image.shape[1], matrix.tobytes()).copy()
+    else:
+        result = _resampled(np.asarray(cv2.copyTo(image, valid.view(np.uint8)), np.float32), matrix)
+        covered = _resampled(valid.astype(np.float32), matrix) > _COVERED
+    np.copyto(result, np.float32(np.nan), where=~covered)
     return result, covered
+
+
+def _resampled(image: FloatImage, matrix: FloatArray) -> FloatImage:
+    size = (image.shape[1], image.shape[0])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(warped, np.float32)
+
+
+@lru_cache(maxsize=4)
+def _covered(rows: int, columns: int, matrix: bytes) -> BoolImage:
+    """Return which pixels an off-band image without invalid pixels covers; the same for all frames of a run."""
+    everywhere = np.ones((rows, columns), np.float32)
+    return np.asarray(_resampled(everywhere, np.frombuffer(matrix, np.float64).reshape(2, 3)) > _COVERED)

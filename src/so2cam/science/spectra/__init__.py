@@ -1,1 +1,1 @@
-"""Spectra: from counts of a spectrometer to SO2 columns."""
+"""From counts to SO2 columns: reference spectra, line shape, forward model, fit, wavelengths."""

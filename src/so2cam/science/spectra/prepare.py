@@ -1,27 +1,16 @@
-"""What is done to a spectrum before its fit: dark, non-linearity, stray light, spikes, and whether there is light."""
+"""What is done to a spectrum before its fit: dark, non-linearity, stray light, and whether there is light."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_dilation, binary_opening, maximum_filter1d
 
 from so2cam.core.records import FloatArray
 from so2cam.core.results import IntArray
 from so2cam.core.spectra import FitStatus, SpectrumInfo, SpectrumKind
 
 BoolArray = npt.NDArray[np.bool_]
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of normal noise per median absolute deviation."""
-_REACH_PX = 6
-"""How far from a pixel its neighbours still tell what it should be."""
-_LEVELS = 16
-"""Number of brightness levels at which the noise of a spectrum is measured."""
-_ROUNDS = 12
-"""Spikes are taken out largest first; so often at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,173 +193,3 @@ def light_status(
     status[(size - number > maximum_bad_share * size) | (number == 0)] = FitStatus.BAD_PIXELS.value
     status[prepared.saturated[..., window].sum(axis=-1) > maximum_saturated_pixels] = FitStatus.SATURATED.value
     return status
-
-
-@lru_cache(maxsize=8)
-def _neighbour_weights(size: int, resolution_px: float) -> tuple[FloatArray, FloatArray]:
-    """Weights (size, 2 reach + 1) that tell each pixel from its neighbours without the adjacent ones, and the noise
-    of value less prediction for noise of 1 in every pixel (size,).
-
-    Best linear unbiased prediction (ordinary kriging with a linear trend) of a curve that was smoothed by a Gaussian
-    of FWHM ``resolution_px``: covariance exp(-d^2 / (4 s^2)), with a hundredth of it as noise.
-    """
-    width = resolution_px / np.sqrt(8 * np.log(2))
-    reach = min(_REACH_PX, (size - 1) // 2)
-    weights, solved = np.zeros((size, 2 * reach + 1)), {}
-    for pixel in range(size):
-        first, last = max(-reach, -pixel), min(reach, size - 1 - pixel)
-        if (first, last) not in solved:
-            at = np.array([d for d in range(first, last + 1) if abs(d) > 1], np.float64)
-            covariance = np.exp(-((at[:, None] - at) ** 2) / (4 * width**2)) + 0.01 * np.eye(at.size)
-            trend = np.stack([np.ones_like(at), at])
-            system = np.block([[covariance, trend.T], [trend, np.zeros((2, 2))]])
-            target = np.concatenate([np.exp(-(at**2) / (4 * width**2)), [1.0, 0.0]])
-            row = np.zeros(2 * reach + 1)
-            row[at.astype(int) + reach] = np.linalg.solve(system, target)[: at.size]
-            solved[first, last] = row
-        weights[pixel] = solved[first, last]
-    return weights, np.sqrt(1 + (weights**2).sum(axis=1))
-
-
-def _predict(values: FloatArray, weights: FloatArray) -> FloatArray:
-    reach = weights.shape[1] // 2
-    size = values.shape[1]
-    padded = np.pad(values, ((0, 0), (reach, reach)))
-    total = np.zeros_like(values)
-    for column in range(weights.shape[1]):
-        total += padded[:, column : column + size] * weights[:, column]
-    return total
-
-
-def _noise_by_level(level: FloatArray, residual: FloatArray, judged: BoolArray) -> FloatArray:
-    """Noise of each pixel (N,) from the median absolute residual of the pixels of like brightness."""
-    order = np.argsort(level[judged], kind="stable")
-    groups = np.array_split(order, max(1, min(_LEVELS, order.size // 24)))
-    at = np.array([np.median(level[judged][group]) for group in groups])
-    sigma = np.array([MAD_TO_SIGMA * np.median(np.abs(residual[judged][group])) for group in groups])
-    return np.interp(level, at, sigma)
-
-
-def find_spikes(
-    counts: npt.ArrayLike,
-    *,
-    sigma: float,
-    usable: npt.ArrayLike | None = None,
-    resolution_px: float = 6.0,
-    structure_share: float = 0.25,
-    maximum_width_px: int = 2,
-) -> BoolArray:
-    """Return where spectra (N,) or (M, N) have spikes of up to ``maximum_width_px`` (1 or 2) pixels, of either sign.
-
-    A spectrum is smooth on the scale of its resolution, ``resolution_px`` (FWHM of the line shape in pixels; take it
-    rather too small), a cosmic ray or hot pixel is not: each pixel is told from its neighbours two to six pixels away
-    (see ``_neighbour_weights``) and is a spike where the difference exceeds ``sigma`` times the noise of pixels of
-    like brightness plus ``structure_share`` of the range of those neighbours, which keeps solar lines and SO2 bands
-    out however low the noise is. Largest first, so that a spike does not spoil its neighbours. Pixels that are not
-    ``usable`` are never spikes; nor are pixels beside a longer run of such (the edge of saturation). ``sigma`` 0
-    finds none. Raises ValueError for fewer than 32 pixels, ``resolution_px`` below 3 or another width than 1 or 2.
-    """
-    given = np.asarray(counts, np.float64)
-    if given.ndim not in (1, 2) or given.shape[-1] < 32:
-        raise ValueError(f"spikes need spectra of at least 32 pixels, not an array of shape {given.shape}")
-    if not resolution_px >= 3 or maximum_width_px not in (1, 2):
-        raise ValueError("resolution_px must be at least 3, and maximum_width_px 1 or 2")
-    good = np.isfinite(given) if usable is None else np.asarray(usable, np.bool_) & np.isfinite(given)
-    good = np.broadcast_to(good, given.shape)
-    if sigma <= 0:
-        return np.zeros(given.shape, np.bool_)
-    rows, rows_good = np.atleast_2d(given), np.atleast_2d(good)
-    weights, inflation = _neighbour_weights(rows.shape[1], resolution_px)
-    return np.stack(
-        [
-            _spikes_of_one(row, keep, weights, inflation, sigma, structure_share, maximum_width_px)
-            for row, keep in zip(rows, rows_good, strict=True)
-        ]
-    ).reshape(given.shape)
-
-
-def _spikes_of_one(
-    row: FloatArray,
-    good: BoolArray,
-    weights: FloatArray,
-    inflation: FloatArray,
-    sigma: float,
-    structure_share: float,
-    maximum_width: int,
-) -> BoolArray:
-    reach = weights.shape[1] // 2
-    long_gap = binary_opening(~good, np.ones(3))
-    judged = good & ~binary_dilation(long_gap, iterations=reach)
-    found = np.zeros(row.size, np.bool_)
-    if judged.sum() < 24:
-        return found
-    floor = 1e-9 * float(np.abs(row[good]).max())
-    filled = repair(row, ~good)
-    filled = np.where(np.isfinite(filled), filled, np.median(row[good]))
-    for _ in range(_ROUNDS):
-        expected = _predict(filled[None], weights)[0]
-        residual = filled - expected
-        noise = np.maximum(_noise_by_level(expected, residual / inflation, judged & ~found), floor) * inflation
-        excess = np.abs(residual) - structure_share * _structure(filled, reach)
-        score = np.where(judged & ~found, excess / noise, 0.0)
-        new = (score > sigma) & (score >= maximum_filter1d(score, 2 * reach + 1))
-        if not new.any():
-            break
-        found |= new
-        filled[new] = expected[new]
-    return found & ~binary_opening(found, np.ones(maximum_width + 1))
-
-
-def _structure(values: FloatArray, reach: int) -> FloatArray:
-    """Range of each pixel's neighbours, the adjacent ones left out, about their straight line (N,)."""
-    window = np.lib.stride_tricks.sliding_window_view(np.pad(values, reach, mode="reflect"), 2 * reach + 1)
-    at = np.arange(-reach, reach + 1, dtype=np.float64)
-    keep = np.abs(at) > 1
-    near, at = window[:, keep], at[keep]
-    level = near - (near @ at / (at @ at))[:, None] * at
-    return np.ptp(level, axis=1)
-
-
-def repair(counts: npt.ArrayLike, mask: npt.ArrayLike) -> FloatArray:
-    """Return ``counts`` (N,) or (M, N) with the pixels of ``mask`` told by a straight line between their neighbours.
-
-    For plots, and for what needs every pixel; a fit leaves the mask out instead. Nothing is known beyond the last
-    good pixel of either end: NaN.
-    """
-    values = np.array(counts, np.float64)
-    masked = np.broadcast_to(np.asarray(mask, np.bool_), values.shape)
-    pixels = np.arange(values.shape[-1])
-    for row, gone in zip(np.atleast_2d(values), np.atleast_2d(masked), strict=True):
-        if gone.all():
-            row[:] = np.nan
-        elif gone.any():
-            row[gone] = np.interp(pixels[gone], pixels[~gone], row[~gone], left=np.nan, right=np.nan)
-    return values
-
-
-def residual_outliers(
-    residual: npt.ArrayLike,
-    sigma: float,
-    *,
-    relative_noise: npt.ArrayLike | None = None,
-    maximum_width_px: int = 2,
-) -> BoolArray:
-    """Return where residuals of fits (N,) or (M, N) have outliers of up to ``maximum_width_px`` pixels.
-
-    An outlier is further than ``sigma`` robust standard deviations (1.4826 times the median absolute deviation) from
-    the median of its spectrum; ``relative_noise`` of the same shape, or (N,), weighs pixels of unlike noise (any
-    unit). NaN is left out of the statistics and never an outlier. A longer run is structure that the model lacks, not
-    a spike, and stays. ``sigma`` 0 finds none.
-    """
-    given = np.asarray(residual, np.float64)
-    if sigma <= 0:
-        return np.zeros(given.shape, np.bool_)
-    rows = np.atleast_2d(given if relative_noise is None else given / np.asarray(relative_noise, np.float64))
-    out = np.zeros(rows.shape, np.bool_)
-    for found, row in zip(out, rows, strict=True):
-        known = np.isfinite(row)
-        if known.any():
-            away = np.abs(row - np.median(row[known]))
-            far = known & (away > sigma * MAD_TO_SIGMA * np.median(away[known]))
-            found[:] = far & ~binary_opening(far, np.ones(maximum_width_px + 1))
-    return out.reshape(given.shape)

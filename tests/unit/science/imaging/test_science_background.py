@@ -8,6 +8,7 @@ import pytest
 from so2cam.core.records import BoolImage, FloatArray, FloatImage
 from so2cam.science.imaging.background import (
     BLOCK,
+    Blocks,
     SkySurface,
     block_means,
     blocks_to_pixels,
@@ -292,3 +293,32 @@ def test_noise_is_taken_from_sky_alone_and_missing_without_it() -> None:
     assert pixel_noise(image, sky) == pytest.approx(0.01, rel=0.05)
     assert np.isnan(pixel_noise(image, ~EVERYWHERE))
     assert np.isnan(pixel_noise(np.full(SHAPE, np.nan, np.float32), EVERYWHERE))
+
+
+@pytest.mark.parametrize("kind", ["even count", "odd count", "stripes", "few values"])
+def test_noise_is_that_of_the_exact_median_however_many_pixels(kind: str) -> None:
+    image = (0.01 * np.random.default_rng(11).standard_normal(SHAPE)).astype(np.float32)
+    if kind == "stripes":  # each 32nd pixel, of which a sample may be made, is quieter than all others
+        image.ravel()[::16] *= np.float32(0.01)
+    if kind == "few values":
+        image = np.round(image, 2)
+    sky = EVERYWHERE.copy()
+    sky[0, 1] = kind != "odd count"
+    second = np.abs(image[::4, 2:] - 2 * image[::4, 1:-1] + image[::4, :-2])[sky[::4, 1:-1]]
+    assert pixel_noise(image, sky) == pytest.approx(1.4826 * np.median(second) / np.sqrt(6), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("plumes", "bottom"),
+    [((), 58), (((8, 20),), 58), (((8, 29),), 7), (((8, 20), (24, 36)), 58), (((8, 20), (24, 45)), 23)],
+)
+def test_sky_goes_on_below_plumes_but_not_beyond_a_wide_gap(plumes: tuple[tuple[int, int], ...], bottom: int) -> None:
+    # Plumes 0.5 thick in the off band over columns 20 to 60, from one row of blocks to before another.
+    off = np.full((60, 81), 6.0)
+    for first, after in plumes:
+        off[first:after, 20:61] -= 0.5
+    off[59:] = 4.0
+    above = find_sky(Blocks(off.copy(), off, np.ones(off.shape, np.bool_)), SHAPE)
+    middle = np.flatnonzero(above[:, 40])
+    assert abs(int(middle[-1]) - bottom) <= 2
+    assert np.array_equal(middle, np.arange(middle[-1] + 1))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from so2cam.core.records import Band, FrameInfo, FrameKind
-from so2cam.science.imaging.dark import select_darks, subtract_dark
+from so2cam.science.imaging.dark import saturated, select_darks, subtract_dark
 
 NOON = datetime(2018, 3, 26, 12, 0, 0, tzinfo=UTC)
 
@@ -111,3 +111,18 @@ def test_a_dark_that_is_not_a_number_masks_its_pixel() -> None:
     signal, valid = subtract_dark(np.full((1, 2), 500, np.uint16), dark, saturation_dn=1000, minimum_signal_dn=5)
     assert valid.tolist() == [[False, True]]
     assert np.isnan(signal[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (1002.54, [0, 0, 0, 1, 1]),
+        (1002.0, [0, 0, 1, 1, 1]),
+        (0.0, [1] * 5),
+        (65535.0, [0, 0, 0, 0, 1]),
+        (70e3, [0] * 5),
+    ],
+)
+def test_counts_that_reach_the_limit_are_saturated(limit: float, expected: list[int]) -> None:
+    counts = np.array([[0, 1001, 1002, 1003, 65535]], np.uint16)
+    assert saturated(counts, limit).astype(int).tolist() == [expected]

@@ -117,3 +117,27 @@ def test_bands_that_see_nothing_in_common() -> None:
     warped, valid = warp_to_on_band(scene(X, Y).astype(np.float32), EVERYWHERE, euclidean(0, 500, 0))
     assert not valid.any()
     assert np.isnan(warped).all()
+
+
+def test_a_result_that_is_changed_does_not_change_the_next_one() -> None:
+    image = scene(X, Y).astype(np.float32)
+    first, covered = warp_to_on_band(image, EVERYWHERE, MATRICES[2])
+    expected = covered.copy()
+    covered[:] = False
+    second, again = warp_to_on_band(image, EVERYWHERE, MATRICES[2])
+    np.testing.assert_array_equal(again, expected)
+    np.testing.assert_array_equal(second, first)
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_one_invalid_pixel_far_away_changes_nothing_elsewhere(matrix: FloatArray) -> None:
+    # Images with and without invalid pixels take different ways; where both are valid, they agree.
+    image = scene(X, Y).astype(np.float32)
+    valid = EVERYWHERE.copy()
+    valid[70, 90] = False
+    whole, everywhere = warp_to_on_band(image, EVERYWHERE, matrix)
+    holed, left = warp_to_on_band(image, valid, matrix)
+    lost = everywhere & ~left
+    assert 1 <= lost.sum() <= 6
+    assert not np.any(left & ~everywhere)
+    np.testing.assert_array_equal(holed[left], whole[left])

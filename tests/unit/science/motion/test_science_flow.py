@@ -7,7 +7,7 @@ import pytest
 
 from so2cam.core.records import BoolImage, FloatArray
 from so2cam.science.emission.rate import correlated_sum_uncertainty
-from so2cam.science.motion.flow import Flow, Region, flow_at, flow_region, optical_flow
+from so2cam.science.motion.flow import Flow, Region, flow_at, flow_parts_at, flow_region, optical_flow
 
 SIZE = 288
 EVERYWHERE = np.ones((SIZE, SIZE), np.bool_)
@@ -184,10 +184,11 @@ def test_samples_outside_the_region_are_unknown() -> None:
 def line_error(first: FloatArray, second: FloatArray, shift: float, weight: FloatArray) -> tuple[float, float]:
     """Return the error of a line's weighted mean displacement along x, and its stated 1 sigma."""
     flow = flow_of(first, second)
-    vectors, sigma = flow_at(flow, LINE_X, LINE_Y, RIGHT)
+    vectors, local, common = flow_parts_at(flow, LINE_X, LINE_Y, RIGHT)
     weight = weight / weight.sum()
     error = float(np.sum(weight * (vectors[:, 0] - shift)))
-    return error, correlated_sum_uncertainty(weight * sigma, 1.0, flow.window_px)
+    alike = correlated_sum_uncertainty(weight * local, 1.0, flow.window_px)
+    return error, math.hypot(alike, float(np.sum(weight * common)))
 
 
 def in_a_plume(texture: FloatArray) -> FloatArray:

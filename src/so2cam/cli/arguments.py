@@ -1,0 +1,54 @@
+"""Arguments that several commands take: folders, times."""
+
+from datetime import datetime
+
+import click
+
+from so2cam.core.times import parse_utc
+
+
+class SeveralFolders(click.Command):
+    """A command whose ``option`` takes one or more folders: ``--frames A B`` is ``--frames A --frames B``."""
+
+    option = "--frames"
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split the names that follow the option."""
+        expanded: list[str] = []
+        folders: list[str] = []
+        after_frames = taken = False
+        for argument in args:
+            if argument.startswith("-") and argument != "-":
+                after_frames = argument == self.option or argument.startswith(f"{self.option}=")
+                taken = after_frames and argument != self.option
+            elif after_frames:
+                if taken:
+                    expanded.append(self.option)
+                taken = True
+                folders.append(argument)
+            expanded.append(argument)
+        try:
+            return super().parse_args(ctx, expanded)
+        except click.MissingParameter as error:
+            if isinstance(error.param, click.Argument):
+                swallowed = next((name for name in folders if name.lower().endswith(".toml")), None)
+                hint = (
+                    f"write the site file before {self.option}, which takes all names that follow it"
+                    if swallowed is None
+                    else f"{swallowed!r} stands after {self.option}, which takes all names that follow; write it first"
+                )
+                example = f"so2cam {self.name} site.toml {self.option} DATA --out RESULTS"
+                raise click.UsageError(f"the site file (SITE) is missing: {hint}, like: {example}", ctx) from None
+            raise
+
+
+def parse_time(ctx: click.Context, parameter: click.Parameter, value: str | None) -> datetime | None:
+    """Return an option's text as a time in UTC."""
+    if value is None:
+        return None
+    try:
+        return parse_utc(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+    except OverflowError:
+        raise click.BadParameter(f"{value!r} is beyond the calendar's end", ctx, parameter) from None

@@ -1,0 +1,1 @@
+"""Files of spectra: names, folders, readers of every format, and tracks of a satellite receiver."""
