@@ -52,3 +52,18 @@ def parse_time(ctx: click.Context, parameter: click.Parameter, value: str | None
         raise click.BadParameter(str(error), ctx, parameter) from None
     except OverflowError:
         raise click.BadParameter(f"{value!r} is beyond the calendar's end", ctx, parameter) from None
+
+
+def choose_names(
+    ctx: click.Context, parameter: click.Parameter, value: str | None, known: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """Return the names in a text that separates them by commas; each must be known, and stand there once."""
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    unknown = [name for name in names if name not in known]
+    if unknown or not names or len(set(names)) != len(names):
+        raise click.BadParameter(
+            f"{value!r}: give one or more of {', '.join(known)}, separated by commas, each once", ctx, parameter
+        )
+    return names

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from so2cam.cli.console import console, report_warning
 from so2cam.formats.sitefile import check_site, load_site, settings_hash
-from so2cam.pipeline.geometry import lines_at_plume
+from so2cam.pipeline.geometry import WindField, lines_at_plume, resolve_view
 
 
 @click.command(
@@ -25,9 +25,17 @@ def command(site: Path) -> None:
     SITE is the site file. Errors name the key, what is expected and what was found.
     """
     loaded = load_site(site)
-    lines = lines_at_plume(loaded.site)
-    risks = check_site(loaded.site)
+    site_seen, notes = resolve_view(loaded.site)
+    WindField(site_seen, site.parent)
+    lines = lines_at_plume(site_seen)
+    risks = [*check_site(site_seen), *notes]
     console.print(f"[bold]{escape(loaded.site.name)}[/bold]: {escape(loaded.site.volcano.name)}")
+    view = site_seen.camera.view
+    if view.landmark is not None:
+        console.print(
+            f"  view by the landmark: azimuth {view.azimuth_deg:.2f} ± {view.azimuth_uncertainty_deg:.2f}, elevation "
+            f"{view.elevation_deg:.2f} ± {view.elevation_uncertainty_deg:.2f} degrees"
+        )
     for samples in lines:
         console.print(
             f"  line {samples.line.name}: {samples.line.length_px:.0f} px, {samples.piece_m.sum():.0f} m at "

@@ -55,10 +55,10 @@ def report_warning(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar with elapsed and remaining time on standard error; yields a callback (done, total).
 
-    Nothing is shown where standard error is not a terminal.
+    Nothing is shown where standard error is not a terminal, or ``shown`` is false.
     """
     from rich.progress import (
         BarColumn,
@@ -77,7 +77,7 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=error_console, disable=not error_console.is_terminal) as bar:
+    with Progress(*columns, console=error_console, disable=not (shown and error_console.is_terminal)) as bar:
         task = bar.add_task(title, total=None)
 
         def update(done: int, total: int) -> None:

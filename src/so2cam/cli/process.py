@@ -9,13 +9,15 @@ import click
 import numpy as np
 from rich.table import Table
 
-from so2cam.cli.arguments import SeveralFolders, parse_time
+from so2cam.cli.arguments import SeveralFolders, choose_names, parse_time
 from so2cam.cli.console import FolderPath, console, print_left_out, progress_bar, report_warning, when_interrupted
 from so2cam.core.site import SPEED_METHODS, Site
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.core.times import format_utc
+from so2cam.formats.images import FORMATS, QUANTITIES
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline.batch import RunReport, process_folders
+from so2cam.pipeline.run_images import ImageRequest
 from so2cam.pipeline.series import flag_counts
 
 NOTHING_VALID = 3
@@ -23,15 +25,15 @@ NOTHING_VALID = 3
 
 
 def _methods(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    names = tuple(name.strip() for name in value.split(",") if name.strip())
-    unknown = [name for name in names if name not in SPEED_METHODS]
-    if unknown or not names or len(set(names)) != len(names):
-        raise click.BadParameter(
-            f"{value!r}: give one or more of {', '.join(SPEED_METHODS)}, separated by commas, each once", ctx, parameter
-        )
-    return names
+    return choose_names(ctx, parameter, value, SPEED_METHODS)
+
+
+def _image_formats(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return choose_names(ctx, parameter, value, FORMATS)
+
+
+def _quantities(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return choose_names(ctx, parameter, value, QUANTITIES)
 
 
 @click.command(
@@ -42,6 +44,7 @@ Examples:
   so2cam process site.toml --frames Seq_1 Cal_1 --out results
   so2cam process site.toml --frames data --start 2018-03-26T14:00Z --end 2018-03-26T15:00Z --out results
   so2cam process site.toml --frames data --methods flow_raw --out results
+  so2cam process site.toml --frames data --images zarr,video --quantities columns,flow --out results
 
 \b
 Folders are searched through, whatever their layout. They must hold the plume frames of both bands, darks,
@@ -63,6 +66,18 @@ Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission 
 @click.option("--start", callback=parse_time, metavar="TIME", help="First plume frame's time, UTC.")
 @click.option("--end", callback=parse_time, metavar="TIME", help="Time of the end, UTC, not included.")
 @click.option("--methods", callback=_methods, metavar="NAMES", help=f"Speed methods: {', '.join(SPEED_METHODS)}.")
+@click.option(
+    "--images",
+    callback=_image_formats,
+    metavar="FORMATS",
+    help=f"Images too, as one or more of {', '.join(FORMATS)}.",
+)
+@click.option(
+    "--quantities",
+    callback=_quantities,
+    metavar="NAMES",
+    help=f"What images show: one or more of {', '.join(QUANTITIES)}.  [default: absorbance,columns]",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -72,6 +87,8 @@ def command(
     start: datetime | None,
     end: datetime | None,
     methods: tuple[str, ...] | None,
+    images: tuple[str, ...] | None,
+    quantities: tuple[str, ...] | None,
 ) -> int:
     """Turn folders of frames into SO2 emission rates.
 
@@ -80,12 +97,24 @@ def command(
     loaded = load_site(site)
     if methods is not None:
         loaded = with_methods(loaded, methods)
+    if quantities is not None and images is None:
+        raise click.UsageError("--quantities goes with --images, which names the formats", ctx)
+    request = None if images is None else ImageRequest(images, quantities or ("absorbance", "columns"))
     with (
         when_interrupted("nothing was written, older products are as they were"),
         progress_bar("Processing pairs") as progress,
+        progress_bar("Drawing images", shown=request is not None) as drawing,
     ):
         report = process_folders(
-            loaded, frames, out, start=start, end=end, command=shlex.join(ctx.obj), progress=progress
+            loaded,
+            frames,
+            out,
+            start=start,
+            end=end,
+            command=shlex.join(ctx.obj),
+            images=request,
+            progress=progress,
+            drawing=drawing,
         )
     print_report(report)
     return 0 if report.valid_values else NOTHING_VALID
@@ -125,6 +154,8 @@ def print_report(report: RunReport) -> None:
     if report.calibration.absorbance.size:
         cells = ", ".join(f"{cell.column_ppm_m:g} ppm m: {cell.absorbance:.4f}" for cell in report.cells)
         console.print(f"Calibration: {report.calibration.description} (absorbance of {cells})")
+    for note in plan.notes:
+        console.print(note[:1].upper() + note[1:], markup=False)
     print_left_out("unpaired frames", [frame.path.name for frame in plan.unpaired])
     print_left_out("pairs lost to unreadable frames", [pair.on.path.name for pair in report.lost_pairs])
     print_left_out("unreadable files", [f"{Path(str(e.file)).name} ({e.message})" for e in report.failures])

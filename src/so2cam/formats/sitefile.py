@@ -391,7 +391,8 @@ def _view_risks(site: Site) -> Iterator[str]:
 
 
 def _registration_risks(site: Site) -> Iterator[str]:
-    if site.registration == Registration():
+    # One camera with a filter wheel sees both bands alike.
+    if site.registration == Registration() and site.files.naming != "envicam":
         yield (
             "registration.matrix: is the identity, so the two cameras are taken as perfectly aligned; "
             "find the matrix from points that both images show."

@@ -35,7 +35,8 @@ class WindSeries:
     def at(self, time: datetime, *, maximum_gap_s: float) -> tuple[float, float, float, float] | None:
         """Return speed, its sigma, direction and its sigma at ``time``, or None outside of the rows or in a gap.
 
-        Between two rows the wind is interpolated as a vector, so that 350 to 10 degrees passes through north.
+        Between two rows the wind is interpolated as a vector, so that 350 to 10 degrees passes through north. Where it
+        turns far the vector grows short between them: what it lacks of the speeds' mean enters the speed's sigma.
         """
         moment = to_unix_s(time)
         after = int(np.searchsorted(self.times_s, moment))
@@ -54,8 +55,9 @@ class WindSeries:
         north = (1 - share) * first[0] * math.cos(turn[0]) + share * last[0] * math.cos(turn[1])
         nearer = first if share < 0.5 else last
         speed = math.hypot(east, north)
-        direction = math.degrees(math.atan2(east, north)) % 360 if speed > 1e-6 else nearer[2] % 360
-        return speed, max(first[1], last[1]), direction, max(first[3], last[3])
+        direction = math.degrees(math.atan2(east, north)) % 360 if speed > 1e-6 else nearer[2]
+        lacking = (1 - share) * first[0] + share * last[0] - speed
+        return speed, math.hypot(max(first[1], last[1]), lacking), direction, max(first[3], last[3])
 
     def _row(self, index: int) -> tuple[float, float, float, float]:
         return (
@@ -70,23 +72,15 @@ def read_wind(path: Path, *, speed_uncertainty_m_s: float, direction_uncertainty
     """Return the wind of the CSV file ``path``. The uncertainties stand for columns that it does not have.
 
     The first row names the columns, in any order: time (UTC, ISO 8601), speed_m_s, direction_from_deg and, optionally,
-    speed_uncertainty_m_s and direction_uncertainty_deg. Rows that begin with # are comments. Raises InputError with
-    the file, row, key and value of what is wrong.
+    speed_uncertainty_m_s and direction_uncertainty_deg. Others are passed over, and so are empty rows and those that
+    begin with #. Raises InputError with the file, row, key and value of what is wrong.
     """
     rows = _read_rows(path)
     if not rows:
         raise InputError(
             "holds no row at all", file=path, remedy=f"its first row names columns: {', '.join(_REQUIRED)}"
         )
-    columns = [name.strip() for name in rows[0][1]]
-    for name in _REQUIRED:
-        if columns.count(name) != 1:
-            raise InputError(
-                "the column is missing" if name not in columns else "the column is there twice",
-                file=path,
-                key=name,
-                remedy=f"the first row names columns: {', '.join(_REQUIRED)}",
-            )
+    columns = _columns(rows[0][1], path)
     values: dict[str, list[float]] = {"time": [], **{name: [] for name in _LIMITS if name in columns}}
     for number, cells in rows[1:]:
         if len(cells) != len(columns):
@@ -95,7 +89,7 @@ def read_wind(path: Path, *, speed_uncertainty_m_s: float, direction_uncertainty
             )
         for name, text in zip(columns, cells, strict=True):
             if name in values:
-                values[name].append(_value(name, text.strip(), number, path))
+                values[name].append(_value(name, text, number, path))
         if len(values["time"]) > 1 and values["time"][-1] <= values["time"][-2]:
             raise InputError(
                 f"row {number} is not later than the row before it", file=path, key="time", remedy="sort rows by time"
@@ -120,12 +114,32 @@ def _read_rows(path: Path) -> list[tuple[int, list[str]]]:
             key="wind.file",
             remedy="paths are relative to the site file's folder",
         ) from None
+    numbered = enumerate(text.splitlines(), start=1)
+    rows = [(number, _cells(line, number, path)) for number, line in numbered if not line.lstrip().startswith("#")]
+    return [(number, cells) for number, cells in rows if any(cells)]
+
+
+def _cells(line: str, row: int, path: Path) -> list[str]:
     try:
-        rows = list(csv.reader(text.splitlines(), strict=True))
+        # Row by row: a stray quotation mark spoils its own row, not all that follow.
+        return [cell.strip() for cells in csv.reader([line], strict=True) for cell in cells]
     except csv.Error as error:
-        raise InputError(f"is not CSV: {error}", file=path, remedy="separate values by commas") from None
-    numbered = enumerate(rows, start=1)
-    return [(number, row) for number, row in numbered if any(row) and not row[0].lstrip().startswith("#")]
+        raise InputError(
+            f"row {row} is not CSV: {error}", file=path, value=line, remedy="separate values by commas"
+        ) from None
+
+
+def _columns(names: list[str], path: Path) -> list[str]:
+    for name in ("time", *_LIMITS):
+        if names.count(name) > 1 or (name in _REQUIRED and name not in names):
+            raise InputError(
+                "the column is missing" if name not in names else "the column is there twice",
+                file=path,
+                key=name,
+                value=names,
+                remedy=f"the first row names columns, separated by commas: {', '.join(_REQUIRED)}",
+            )
+    return names
 
 
 def _value(name: str, text: str, row: int, path: Path) -> float:

@@ -13,20 +13,21 @@ from so2cam.core.records import Frame, FrameInfo, FrameKind, FramePair, Provenan
 from so2cam.core.results import CalibrationSummary, EmissionSeries, ExampleImage
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus
+from so2cam.formats.images import total_rates
 from so2cam.formats.products import write_emission_csv, write_emission_netcdf
 from so2cam.formats.quicklook import write_quicklook
 from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
-from so2cam.pipeline.geometry import WindField, resolve_view
+from so2cam.pipeline.geometry import WindField, lines_at_plume, resolve_view
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
 from so2cam.pipeline.plan import RunPlan, plan_run, require_darks
 from so2cam.pipeline.processor import Processor
 from so2cam.pipeline.records import PairImages, PairRecord
 from so2cam.pipeline.references import CellReading, References, build_references
 from so2cam.pipeline.registration import resolve_registration
+from so2cam.pipeline.run_images import ImageRequest, full_flow_px_s, observers, open_writer
 from so2cam.pipeline.series import assemble, method_disagreement, negative_rates, summary_lines
 from so2cam.pipeline.steps import measure_line
-from so2cam.science.motion.flow import REDUCTION, Flow
 from so2cam.store.atomic import remove_stale_temporaries
 
 Progress = Callable[[int, int], None]
@@ -84,16 +85,20 @@ def process_folders(
     start: datetime | None = None,
     end: datetime | None = None,
     command: str,
+    images: ImageRequest | None = None,
     progress: Progress | None = None,
+    drawing: Progress | None = None,
 ) -> RunReport:
     """Process all frames in ``folders`` and write emission_rates.nc, emission_rates.csv and quicklook.png to ``out``.
 
+    With ``images``, images too; ``drawing`` is told how many pictures are drawn.
     Products replace older ones when all of them are whole; nothing is written if processing fails or is
     interrupted. Raises So2camError subclasses for input that cannot be processed at all; what can be left out is
     left out and counted in the report.
     """
     began = datetime.now(UTC)
     site, view_notes = resolve_view(loaded.site)
+    risks = check_site(site)
     wind = WindField(site, loaded.path.parent)
     require_folder_for(out)
     if any(folder.resolve() == out.resolve() for folder in folders):
@@ -109,7 +114,77 @@ def process_folders(
     site, notes = resolve_registration(site, plan.pairs, darks, reader)
     references = build_references(site, plan.frames, darks, reader)
     keeper = _ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
-    processor = Processor(site, references, darks, wind=wind, observer=keeper)
+    with open_writer(images, out, lines_at_plume(site, require=False)) as writer:
+        observer = observers(site, references, images, writer, keeper)
+        processor = Processor(site, references, darks, wind=wind, observer=observer)
+        run = _process(plan, processor, reader, progress)
+        series = assemble(site, run.records, references.curve.slope_at_zero, references.curve.offset)
+        settings = site.model_dump(mode="json")
+        provenance = Provenance(
+            software_version=__version__,
+            site_name=site.name,
+            settings=settings,
+            settings_sha256=settings_hash(settings),
+            input_sha256=(
+                (as_text(str(loaded.path)), loaded.sha256),
+                *(() if wind.file is None else ((as_text(str(wind.file)), hash_file(wind.file)),)),
+                *sorted((as_text(path), digest) for path, digest in reader.hashes.items()),
+            ),
+            command=as_text(command),
+            created=datetime.now(UTC),
+        )
+        example = None if keeper.kept is None else example_image(site, keeper.kept, references)
+        products = (out / "emission_rates.nc", out / "emission_rates.csv", out / "quicklook.png")
+        failures = tuple(reader.failures.values())
+        lines = summary_lines(site, plan, series, len(failures), references.calibration.description)
+
+        def quicklook(path: Path) -> None:
+            write_quicklook(
+                path,
+                series,
+                site_name=site.name,
+                volcano=site.volcano.name,
+                example=example,
+                calibration=references.calibration,
+                summary=lines,
+            )
+
+        if writer is not None:
+            writer.complete(provenance, rates=total_rates(series), progress=drawing)
+        if out.is_dir():
+            remove_stale_temporaries(out)
+        write_together(
+            (
+                (products[0], lambda path: write_emission_netcdf(path, series, provenance)),
+                (products[1], lambda path: write_emission_csv(path, series)),
+                (products[2], quicklook),
+            )
+        )
+        made = () if writer is None else writer.commit()
+        image_notes = () if writer is None else writer.notes
+    return RunReport(
+        plan=plan,
+        series=series,
+        calibration=references.calibration,
+        cells=references.cells,
+        failures=failures,
+        lost_pairs=tuple(run.lost),
+        products=(*products, *made),
+        seconds=(datetime.now(UTC) - began).total_seconds(),
+        warnings=(
+            *risks,
+            *view_notes,
+            *references.calibration.warnings,
+            *notes,
+            *negative_rates(series),
+            *method_disagreement(series),
+            *image_notes,
+        ),
+    )
+
+
+def _process(plan: RunPlan, processor: Processor, reader: FrameReader, progress: Progress | None) -> _Run:
+    """Run all pairs of a plan. Raises InputError where none of them could be read."""
     read = _last_few(reader)
     run = _Run()
     for index, pair in enumerate(plan.pairs):
@@ -131,64 +206,7 @@ def process_folders(
             remedy=first.remedy,
         )
     run.records.sort(key=lambda record: record.time)
-    series = assemble(site, run.records, references.curve.slope_at_zero, references.curve.offset)
-    settings = site.model_dump(mode="json")
-    provenance = Provenance(
-        software_version=__version__,
-        site_name=site.name,
-        settings=settings,
-        settings_sha256=settings_hash(settings),
-        input_sha256=(
-            (as_text(str(loaded.path)), loaded.sha256),
-            *(() if wind.file is None else ((as_text(str(wind.file)), hash_file(wind.file)),)),
-            *sorted((as_text(path), digest) for path, digest in reader.hashes.items()),
-        ),
-        command=as_text(command),
-        created=datetime.now(UTC),
-    )
-    example = None if keeper.kept is None else example_image(site, keeper.kept, references)
-    products = (out / "emission_rates.nc", out / "emission_rates.csv", out / "quicklook.png")
-    failures = tuple(reader.failures.values())
-    lines = summary_lines(site, plan, series, len(failures), references.calibration.description)
-
-    def quicklook(path: Path) -> None:
-        write_quicklook(
-            path,
-            series,
-            site_name=site.name,
-            volcano=site.volcano.name,
-            example=example,
-            calibration=references.calibration,
-            summary=lines,
-        )
-
-    if out.is_dir():
-        remove_stale_temporaries(out)
-    write_together(
-        (
-            (products[0], lambda path: write_emission_netcdf(path, series, provenance)),
-            (products[1], lambda path: write_emission_csv(path, series)),
-            (products[2], quicklook),
-        )
-    )
-    return RunReport(
-        plan=plan,
-        series=series,
-        calibration=references.calibration,
-        cells=references.cells,
-        failures=failures,
-        lost_pairs=tuple(run.lost),
-        products=products,
-        seconds=(datetime.now(UTC) - began).total_seconds(),
-        warnings=(
-            *check_site(loaded.site),
-            *view_notes,
-            *references.calibration.warnings,
-            *notes,
-            *negative_rates(series),
-            *method_disagreement(series),
-        ),
-    )
+    return run
 
 
 def _last_few(reader: FrameReader) -> Callable[[FrameInfo], Frame | None]:
@@ -220,15 +238,6 @@ def example_image(site: Site, images: PairImages, references: References) -> Exa
         absorbance=image.absorbance,
         valid=image.valid & image.in_sky,
         lines=site.plume_lines,
-        flow_px_s=None if images.flow is None else _full_flow(images.flow, image.valid.shape, images.interval_s),
+        flow_px_s=None if images.flow is None else full_flow_px_s(images.flow, image.valid.shape, images.interval_s),
         profiles=profiles,
     )
-
-
-def _full_flow(
-    flow: Flow, shape: tuple[int, ...], interval_s: float
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    vectors = np.where(flow.valid[..., None], flow.displacement / np.float32(interval_s), np.float32(np.nan))
-    full = np.full((*shape, 2), np.nan, np.float32)
-    full[flow.region.slices] = np.repeat(np.repeat(vectors, REDUCTION, axis=0), REDUCTION, axis=1)
-    return full
