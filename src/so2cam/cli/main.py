@@ -17,6 +17,7 @@ _COMMANDS = {
     "import-legacy": ("so2cam.cli.import_legacy", "Write a site file from an existing installation's settings."),
     "process": ("so2cam.cli.process", "Turn folders of frames into SO2 emission rates."),
     "register": ("so2cam.cli.register", "Find how the off-band image lies on the on-band image."),
+    "spectra": ("so2cam.cli.spectra", "Turn UV spectra into SO2 column densities."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
 }
 
@@ -46,6 +47,7 @@ Examples:
   so2cam demo --batch                         see it work, without any data
   so2cam check site.toml                      is this site file right?
   so2cam process site.toml --frames DATA --out RESULTS
+  so2cam spectra site.toml --spectra DATA --out RESULTS
   so2cam simulate --out volcano --seed 3      frames with known truth
 
 \b
