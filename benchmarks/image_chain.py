@@ -63,6 +63,7 @@ class Bench:
         """The site with these speed methods."""
         settings = self.site.model_dump(mode="json")
         settings["processing"]["speed"]["methods"] = list(methods)
+        settings["wind"] = {"speed_m_s": 8.0, "direction_from_deg": 0.0}
         return Site.model_validate(settings)
 
     def pairs_for_ever(self) -> Iterator[FramePair]:

@@ -1,7 +1,7 @@
 """Plumes whose motion is known exactly: absorbance images from closed formulae, at any time, to the last digit.
 
-A plume has an axis; ``s`` [px] runs along it and ``n`` [px] across, both 0 where the line crosses the axis. Gas moves at
-``v + a n`` along the axis and ``g n`` across it [px per image], and the absorbance is
+A plume has an axis; ``s`` [px] runs along it and ``n`` [px] across, both 0 where the line crosses the axis. Gas moves
+at ``v + a n`` along the axis and ``g n`` across it [px per image], and the absorbance is
 
     A(s, n, t) = A0 e^(-g s / v) exp(-(n / w)^2 / 2) (1 + c T(s - (v + a n) t, n e^(-g t))),   w = w0 e^(g s / v)
 
@@ -67,8 +67,10 @@ class Line:
 class Plume:
     """One plume of a kind of scene: its texture, direction and speed drawn with ``seed``."""
 
-    def __init__(self, scene: Scene, seed: int, *, shape: tuple[int, int] = SHAPE, speed_px: float | None = None) -> None:
-        self.scene, self.shape = scene, shape
+    def __init__(
+        self, scene: Scene, seed: int, *, shape: tuple[int, int] = SHAPE, speed_px: float | None = None
+    ) -> None:
+        self.scene, self.shape, self.seed = scene, shape, seed
         self._rng = np.random.default_rng([seed, 20])
         rng = self._rng
         drawn = rng.uniform(*scene.speed_px)
@@ -128,7 +130,7 @@ class Plume:
     def clean(self, time: float) -> FloatArray:
         """Absorbance (rows, columns) without noise."""
         of_x, of_y, constant = self._texture_phases(time)
-        x, y = np.arange(self.shape[1]), np.arange(self.shape[0])
+        x, y = np.arange(float(self.shape[1])), np.arange(float(self.shape[0]))
         left = np.exp(1j * (y[:, None] * of_y + constant))
         right = np.exp(1j * (of_x[:, None] * x))
         texture = (left.real @ right.real - left.imag @ right.imag) * np.sqrt(2 / _WAVES)

@@ -12,7 +12,7 @@ from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.emission.rate import correlated_sum_uncertainty
-from so2cam.science.motion.flow import REDUCTION, Flow, flow_at
+from so2cam.science.motion.flow import REDUCTION, Flow, flow_parts_at
 from so2cam.science.motion.statistics import (
     DominantMotion,
     dominant_motion,
@@ -31,22 +31,21 @@ _NOISES = 3.0
 
 @dataclass(frozen=True, slots=True)
 class LineMotion:
-    """Displacements at a line's samples, (N, 2) [px], and 1 sigma (N,) [px] of their component along the normal.
+    """Displacements at a line's samples, (N, 2) [px], and two 1 sigma (N,) [px] of their component along the normal.
 
-    Errors of samples marked ``common`` (N,) are one and the same; the others are alike within ``window_px``.
+    Errors of size ``local_px`` are alike within ``window_px``; those of size ``common_px`` are one and the same for all
+    samples.
     """
 
     vectors: FloatArray
-    sigma_px: FloatArray
-    common: npt.NDArray[np.bool_]
+    local_px: FloatArray
+    common_px: FloatArray
     window_px: float
 
     def sum_uncertainty(self, weights: FloatArray, spacing_px: float) -> float:
         """Return 1 sigma of the sum of the normal components times ``weights`` (N,)."""
-        errors = weights * self.sigma_px
-        alike = float(np.sum(errors[self.common]))
-        local = correlated_sum_uncertainty(np.where(self.common, 0.0, errors), spacing_px, self.window_px)
-        return float(np.hypot(alike, local))
+        common = float(np.sum(weights * self.common_px))
+        return float(np.hypot(common, correlated_sum_uncertainty(weights * self.local_px, spacing_px, self.window_px)))
 
 
 def line_motions(
@@ -55,14 +54,15 @@ def line_motions(
     image: AbsorbanceImage,
     line: LineSamples,
     column: FloatArray,
-    settings: OpticalFlow,
+    main: DominantMotion | None,
 ) -> dict[str, LineMotion | EmissionStatus]:
     """Return the motion at ``line`` by each flow method among ``methods``, or why there is none.
 
-    ``image`` is the first of the two images, ``column`` (N,) the column densities at the line's samples.
+    ``image`` is the first of the two images, ``column`` (N,) the column densities at the line's samples, and ``main``
+    the plume's main motion there, which all but ``flow_raw`` need.
     """
     found: dict[str, LineMotion | EmissionStatus] = {}
-    vectors, sigma = flow_at(flow, line.x, line.y, line.line.normal)
+    vectors, local, common = flow_parts_at(flow, line.x, line.y, line.normal)
     window = float(flow.window_px)
     if "flow_raw" in methods:
         known = np.isfinite(vectors[:, 0])
@@ -70,23 +70,21 @@ def line_motions(
         if float(np.sum(weight[known])) < _KNOWN_SHARE * float(np.sum(weight)):
             found["flow_raw"] = EmissionStatus.FLOW_UNRELIABLE
         else:
-            filled = _fill(np.column_stack([vectors, sigma]), known)
-            nowhere = np.zeros(column.size, np.bool_)
-            found["flow_raw"] = LineMotion(filled[:, :2], filled[:, 2], nowhere, window)
-    if "flow_histogram" not in methods and "flow_hybrid" not in methods:
+            filled = _fill(np.column_stack([vectors, local, common]), known)
+            found["flow_raw"] = LineMotion(filled[:, :2], filled[:, 2], filled[:, 3], window)
+    if main is None or ("flow_histogram" not in methods and "flow_hybrid" not in methods):
         return found
-    motion = main_motion(flow, image, line, settings)
-    if motion.status is not EmissionStatus.OK:
-        return found | {name: motion.status for name in ("flow_histogram", "flow_hybrid") if name in methods}
-    _, spread = histogram_speed_px(motion, line.line.normal)
-    main = np.array(motion.vector_px)
+    if main.status is not EmissionStatus.OK:
+        return found | {name: main.status for name in ("flow_histogram", "flow_hybrid") if name in methods}
+    shared = float(np.nanmedian(common)) if np.isfinite(common).any() else 0.0
+    spread = _spread(main, line.normal, shared)
+    nothing = np.zeros(column.size)
     if "flow_histogram" in methods:
-        everywhere = np.ones(column.size, np.bool_)
-        alike = np.broadcast_to(main, (column.size, 2))
-        found["flow_histogram"] = LineMotion(alike, np.full(column.size, spread), everywhere, window)
+        alike = np.broadcast_to(np.array(main.vector_px), (column.size, 2))
+        found["flow_histogram"] = LineMotion(alike, nothing, spread, window)
     if "flow_hybrid" in methods:
-        mixed, kept = hybrid_vectors(vectors, motion)
-        found["flow_hybrid"] = LineMotion(mixed, np.where(kept, sigma, spread), ~kept, window)
+        mixed, kept = hybrid_vectors(vectors, main, np.hypot(local, common))
+        found["flow_hybrid"] = LineMotion(mixed, np.where(kept, local, 0.0), np.where(kept, common, spread), window)
     return found
 
 
@@ -96,6 +94,13 @@ def main_motion(flow: Flow, image: AbsorbanceImage, line: LineSamples, settings:
         flow, image.absorbance, line.line, reach_px=2.0 * settings.window_px, threshold=_NOISES * image.noise
     )
     return dominant_motion(vectors, weights, correlated_vectors=(flow.window_px / REDUCTION) ** 2)
+
+
+def _spread(main: DominantMotion, normals: FloatArray, shared_px: float) -> FloatArray:
+    """Return 1 sigma (N,) [px] of the main motion along each of ``normals`` (N, 2), computed once for equal ones."""
+    different, which = np.unique(normals, axis=0, return_inverse=True)
+    sigmas = [histogram_speed_px(main, (float(x), float(y)), flow_uncertainty_px=shared_px)[1] for x, y in different]
+    return np.asarray(np.array(sigmas)[which.ravel()])
 
 
 def _fill(values: FloatArray, known: npt.NDArray[np.bool_]) -> FloatArray:

@@ -16,11 +16,13 @@ from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
 from so2cam.core.records import Frame, FrameInfo, FramePair
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus, QualityFlag
-from so2cam.pipeline.flow_speed import FLOW_METHODS, line_motions
+from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions, main_motion
 from so2cam.pipeline.frames import DarkLibrary
 from so2cam.pipeline.geometry import LineGeometry, SiteGeometry, WindField
 from so2cam.pipeline.lag_window import METHOD as CROSS_CORRELATION
 from so2cam.pipeline.lag_window import LagWindow
+from so2cam.pipeline.profile_shift import METHOD as NADEAU
+from so2cam.pipeline.profile_shift import AxisProfiles
 from so2cam.pipeline.rates import motion_emission, wind_emission
 from so2cam.pipeline.records import NAN, Emission, Observer, PairImages, PairRecord
 from so2cam.pipeline.references import References
@@ -59,6 +61,10 @@ class Processor:
         self._names = tuple(line.name for line in site.lines)
         self._methods = site.processing.speed.methods
         self._flow_methods = tuple(method for method in self._methods if method in FLOW_METHODS)
+        self._motion_methods = tuple(method for method in self._methods if method in (*FLOW_METHODS, NADEAU))
+        speed = site.processing.speed
+        self._profiles = {name: AxisProfiles(speed.nadeau) for name in self._names} if NADEAU in self._methods else {}
+        self._needs_flow = bool(self._flow_methods) or any(kept.needs_motion for kept in self._profiles.values())
         self._region = self._flow_region()
         self._previous: tuple[PairRecord, AbsorbanceImage] | None = None
         self._last_time: datetime | None = None
@@ -155,7 +161,7 @@ class Processor:
         if next_record is not None and next_image is not None:
             interval, resolution = frame_interval_s(record.pair.on, next_record.pair.on)
             status = EmissionStatus.GAP_TOO_LONG if interval > settings.maximum_gap_s else EmissionStatus.OK
-            if status is EmissionStatus.OK and self._flow_methods:
+            if status is EmissionStatus.OK and self._needs_flow:
                 flow = optical_flow(
                     image.absorbance,
                     next_image.absorbance,
@@ -165,29 +171,48 @@ class Processor:
                     window_px=settings.window_px,
                     levels=settings.levels,
                     iterations=settings.iterations,
+                    algorithm=settings.algorithm,
                 )
         for name, line in geometry.lines.items():
-            if record.lines[name].status is EmissionStatus.OK:
-                emissions = (
-                    dict.fromkeys(self._flow_methods, Emission(status))
-                    if flow is None
-                    else self._flow_emissions(record, image, line, flow, (interval, resolution))
-                )
-                record.emissions |= {(name, method): emission for method, emission in emissions.items()}
+            if record.lines[name].status is not EmissionStatus.OK or next_image is None or status:
+                if name in self._profiles:
+                    self._profiles[name].forget()
+                if record.lines[name].status is not EmissionStatus.OK:
+                    continue
+                emissions: dict[str, Emission] = {method: Emission(status) for method in self._motion_methods}
+            else:
+                emissions = self._motion_emissions(record, (image, next_image), line, flow, (interval, resolution))
+            record.emissions |= {(name, method): emission for method, emission in emissions.items()}
         if self._observer is not None:
             self._observer(PairImages(record.time, image, geometry, flow, interval))
 
-    def _flow_emissions(
-        self, record: PairRecord, image: AbsorbanceImage, line: LineSamples, flow: Flow, interval: tuple[float, float]
+    def _motion_emissions(
+        self,
+        record: PairRecord,
+        images: tuple[AbsorbanceImage, AbsorbanceImage],
+        line: LineSamples,
+        flow: Flow | None,
+        interval: tuple[float, float],
     ) -> dict[str, Emission]:
-        measurement = record.lines[line.line.name]
+        name = line.line.name
+        measurement = record.lines[name]
         columns, ica = measurement.columns, measurement.ica
         if columns is None or ica is None:
-            return dict.fromkeys(self._flow_methods, Emission(measurement.status))
+            return dict.fromkeys(self._motion_methods, Emission(measurement.status))
         if ica.value <= 3 * float(np.hypot(ica.random, _sky_part(measurement, line))):
-            return dict.fromkeys(self._flow_methods, Emission(EmissionStatus.NO_PLUME))
+            if name in self._profiles:
+                self._profiles[name].forget()
+            return dict.fromkeys(self._motion_methods, Emission(EmissionStatus.NO_PLUME))
         settings = self._site.processing.speed.optical_flow
-        motions = line_motions(self._flow_methods, flow, image, line, columns.column, settings)
+        image, next_image = images
+        main = None
+        motions: dict[str, LineMotion | EmissionStatus] = {}
+        if flow is not None:
+            if self._profiles or set(self._flow_methods) - {"flow_raw"}:
+                main = main_motion(flow, image, line, settings)
+            motions = line_motions(self._flow_methods, flow, image, line, columns.column, main)
+        if name in self._profiles:
+            motions[NADEAU] = self._profiles[name].motion(image, next_image, line, columns.column, main)
         return {
             method: Emission(motion)
             if isinstance(motion, EmissionStatus)

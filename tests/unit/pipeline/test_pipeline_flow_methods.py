@@ -11,7 +11,7 @@ from so2cam.core.site import OpticalFlow, Site
 from so2cam.core.status import EmissionStatus
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline import batch
-from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions
+from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions, main_motion
 from so2cam.pipeline.geometry import lines_at_plume
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.motion.flow import Region, optical_flow
@@ -80,9 +80,16 @@ def test_hybrid_replaces_what_the_histogram_does_not_hold() -> None:
     template = lines_at_plume(load_site(Path(__file__).resolve().parents[3] / "examples/villarrica/site.toml").site)[0]
     count = 168
     y = 60.5 + np.arange(count)
-    samples = replace(template, line=line, x=np.full(count, 144.0), y=y, piece_m=np.ones(count))
+    samples = replace(
+        template,
+        line=line,
+        x=np.full(count, 144.0),
+        y=y,
+        piece_m=np.ones(count),
+        normal=np.tile([-1.0, 0.0], (count, 1)),
+    )
     column = 0.25 * np.exp(-(((y - 144) / 45.0) ** 2))
-    motions = line_motions(FLOW_METHODS, flow, first, samples, column, OpticalFlow())
+    motions = line_motions(FLOW_METHODS, flow, first, samples, column, main_motion(flow, first, samples, OpticalFlow()))
     mean = {}
     for method, motion in motions.items():
         assert isinstance(motion, LineMotion)
@@ -104,7 +111,16 @@ def test_no_motion_is_a_status_for_every_method() -> None:
     line = PlumeLine.straight("line", (144, 60), (144, 228), (-1.0, 0.0))
     template = lines_at_plume(load_site(Path(__file__).resolve().parents[3] / "examples/villarrica/site.toml").site)[0]
     y = 60.5 + np.arange(168)
-    samples = replace(template, line=line, x=np.full(168, 144.0), y=y, piece_m=np.ones(168))
-    motions = line_motions(("flow_histogram", "flow_hybrid"), flow, blank, samples, np.ones(168), OpticalFlow())
+    samples = replace(
+        template, line=line, x=np.full(168, 144.0), y=y, piece_m=np.ones(168), normal=np.tile([-1.0, 0.0], (168, 1))
+    )
+    motions = line_motions(
+        ("flow_histogram", "flow_hybrid"),
+        flow,
+        blank,
+        samples,
+        np.ones(168),
+        main_motion(flow, blank, samples, OpticalFlow()),
+    )
     assert set(motions) == {"flow_histogram", "flow_hybrid"}
     assert all(isinstance(motion, EmissionStatus) and motion is not EmissionStatus.OK for motion in motions.values())

@@ -51,8 +51,9 @@ def view_from_landmark(
 
     Optics and roll are those of ``camera``; its azimuth and elevation do not matter. Exact for a pinhole camera. The
     uncertainty follows from that of the pixel and of the place, each way, and for the elevation from the Earth's
-    curvature, which the geometry of the plume leaves out as well. Raises ValueError where no axis does it: the pixel
-    lies further off the axis than the landmark from the zenith.
+    curvature, which the geometry of the plume leaves out as well. Raises ValueError where no axis does it, or none
+    one sigma off: the pixel lies further off the axis than the landmark from the zenith, or the axis would point
+    beyond the zenith.
     """
     azimuth, elevation, distance = landmark_direction(camera_place, landmark_place)
 
@@ -65,6 +66,8 @@ def view_from_landmark(
         if abs(height) > 1:
             raise ValueError("the pixel lies too far from the image's centre for a landmark that high")
         axis = math.asin(height) - math.atan2(above, 1.0)
+        if abs(axis) > math.pi / 2:
+            raise ValueError("the camera would have to look beyond the zenith or straight below it")
         forward = math.cos(axis) - above * math.sin(axis)
         return towards - math.atan2(right, forward), axis
 

@@ -13,8 +13,8 @@ from so2cam.science.geometry.camera import CameraModel, image_plane
 class AcrossWind:
     """Speed of the plume across a line where it drifts with the wind. Arrays (N,), but ``motion_px_s`` (N, 2).
 
-    ``by_speed_m_s`` and ``by_direction_m_s`` are what 1 sigma more of the wind's speed, and of its direction, change:
-    each has one sign along the line for all of its samples.
+    ``by_speed_m_s`` and ``by_direction_m_s`` are what 1 sigma of the wind's speed, and of its direction, change. Each
+    has its sign at every sample: errors of the wind are common to the line, so that they add up along it.
     """
 
     speed_m_s: FloatArray
@@ -64,11 +64,16 @@ def wind_speed_across(
     speed_uncertainty_m_s: float,
     towards_azimuth_rad: float,
     azimuth_uncertainty_rad: float,
+    weight: FloatArray | None = None,
 ) -> AcrossWind:
     """Return the plume's speed along ``normal`` (N, 2) at a line's samples where it drifts with the wind.
 
     The apparent motion across the line, times what a pixel of it is worth (``normal_step_m``, as for a motion that
     was measured in the image), so that the sum of column, speed and piece of the line is the emission rate.
+
+    A wind turned by plus or minus 1 sigma changes a sum along the line by ``S +- F``, to first order ``F`` and to
+    second ``S``; ``by_direction_m_s`` is the mixture of both whose sum with ``weight`` (N,), column times piece or all
+    alike, is the root mean square of the two changes.
     """
 
     def across(speed: float, towards: float) -> tuple[FloatArray, FloatArray]:
@@ -79,6 +84,10 @@ def wind_speed_across(
     unit, _ = across(1.0, towards_azimuth_rad)
     plus, _ = across(speed_m_s, towards_azimuth_rad + azimuth_uncertainty_rad)
     minus, _ = across(speed_m_s, towards_azimuth_rad - azimuth_uncertainty_rad)
-    # Where the line is crossed at right angles the first order vanishes; the second does not.
+    # Where the wind crosses the view at right angles the first order vanishes or changes sign; the second does not.
     first, second = 0.5 * (plus - minus), 0.5 * (plus + minus) - value
-    return AcrossWind(value, speed_uncertainty_m_s * unit, np.sign(first) * np.hypot(first, second), motion)
+    share = np.ones_like(value) if weight is None else weight
+    sums = float(np.nansum(share * first)), float(np.nansum(share * second))
+    total = math.hypot(*sums)
+    by_direction = (sums[0] * first + sums[1] * second) / total if total > 0 else np.hypot(first, second)
+    return AcrossWind(value, speed_uncertainty_m_s * unit, by_direction, motion)

@@ -50,8 +50,8 @@ def find_lag(
 
     NaN samples are left out. Fewer than ``minimum_samples``: TOO_FEW_SAMPLES. A maximum below
     ``minimum_correlation``, or not beyond chance for the independent samples that overlap and the lags tried
-    (3 sigma of Fisher's z): NO_CORRELATION. A maximum at the edge of the search, or a lag within
-    2 sigma of zero: LAG_NOT_RESOLVED.
+    (3 sigma of Fisher's z): NO_CORRELATION. A maximum at the edge of the search, another that is
+    as good within 1 sigma of Fisher's z (puffs in a regular row), or a lag within 2 sigma of zero: LAG_NOT_RESOLVED.
     """
     good = np.isfinite(first) & np.isfinite(second) & np.isfinite(times_s)
     t, a, b = times_s[good], first[good], second[good]
@@ -75,6 +75,8 @@ def find_lag(
     if peak < minimum_correlation or peak < _chance(t, a, b, float(trials[best]), trials.size):
         return Lag(float("nan"), float("nan"), peak, EmissionStatus.NO_CORRELATION)
     if best in (0, trials.size - 1) or not np.isfinite(values[best - 1 : best + 2]).all():
+        return Lag(float("nan"), float("nan"), peak, EmissionStatus.LAG_NOT_RESOLVED)
+    if _ambiguous(values, best, _independent_samples(t, a, b, float(trials[best]))):
         return Lag(float("nan"), float("nan"), peak, EmissionStatus.LAG_NOT_RESOLVED)
     fine = np.linspace(trials[best - 1], trials[best + 1], 41)
     fine_values = np.array([correlation(lag) for lag in fine])
@@ -124,12 +126,29 @@ def _chance(t: FloatArray, a: FloatArray, b: FloatArray, lag: float, trials: int
     independent of one another have each their chance (Bonferroni).
     """
     worth = _correlation_samples(a, b)
-    overlap = int(np.sum((t + lag >= t[0]) & (t + lag <= t[-1])))
-    independent = overlap / worth
+    independent = _independent_samples(t, a, b, lag)
     if independent <= _FEWEST_INDEPENDENT:
         return 1.0
     searched = max(1.0, trials / (2 * worth))
     return float(np.tanh(-ndtri(0.00135 / searched) / np.sqrt(independent - 3)))
+
+
+def _independent_samples(t: FloatArray, a: FloatArray, b: FloatArray, lag: float) -> float:
+    """Return how many independent samples overlap at ``lag``."""
+    overlap = int(np.sum((t + lag >= t[0]) & (t + lag <= t[-1])))
+    return overlap / _correlation_samples(a, b)
+
+
+def _ambiguous(correlation: FloatArray, best: int, independent: float) -> bool:
+    """Return whether another peak of the correlation is as good as the best one within 1 sigma of Fisher's z."""
+    filled = np.where(np.isfinite(correlation), correlation, -1.0)
+    inner = filled[1:-1]
+    peaks = np.flatnonzero((inner > filled[:-2]) & (inner >= filled[2:])) + 1
+    others = filled[peaks[peaks != best]]
+    if others.size == 0:
+        return False
+    z = np.arctanh(np.clip([filled[best], others.max()], -1 + 1e-12, 1 - 1e-12))
+    return bool(z[0] - z[1] < 1 / np.sqrt(max(independent - 3, 1.0)))
 
 
 class _Pair:

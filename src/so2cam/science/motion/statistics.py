@@ -9,7 +9,9 @@ Directions are those of the image: 0 up, 90 right, ``atan2(dx, -dy)`` with y dow
 circular (Mardia and Jupp, Directional Statistics, 2000), so that no direction is special.
 """
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import cv2
@@ -101,18 +103,22 @@ def plume_vectors(
 ) -> tuple[FloatArray, FloatArray]:
     """Return vectors (N, 2) [px of the image] and weights (N,) of the plume around ``line``.
 
-    All vectors of ``flow`` within ``reach_px`` of the line, beside it and not beyond its ends. The weight is
-    ``absorbance`` (rows, columns; of the first image) where it exceeds ``threshold`` and 0 elsewhere; vectors that
-    are not valid are NaN.
+    All vectors of ``flow`` within ``reach_px`` of the line's straight pieces, beside them and not beyond their ends.
+    The weight is ``absorbance`` (rows, columns; of the first image) where it exceeds ``threshold`` and 0 elsewhere;
+    vectors that are not valid are NaN.
     """
     rows, columns = flow.valid.shape
     region = flow.region
-    tangent = ((line.end[0] - line.start[0]) / line.length_px, (line.end[1] - line.start[1]) / line.length_px)
-    dx = (region.left + 0.5 + REDUCTION * np.arange(columns) - line.start[0])[None, :]
-    dy = (region.top + 0.5 + REDUCTION * np.arange(rows) - line.start[1])[:, None]
-    along = dx * tangent[0] + dy * tangent[1]
-    across = dx * tangent[1] - dy * tangent[0]
-    near = (np.abs(across) <= reach_px) & (along >= 0) & (along <= line.length_px)
+    x = (region.left + 0.5 + REDUCTION * np.arange(columns))[None, :]
+    y = (region.top + 0.5 + REDUCTION * np.arange(rows))[:, None]
+    near = np.zeros((rows, columns), np.bool_)
+    for start, end in pairwise(line.points):
+        length = math.dist(start, end)
+        if length > 0:
+            tangent = ((end[0] - start[0]) / length, (end[1] - start[1]) / length)
+            along = (x - start[0]) * tangent[0] + (y - start[1]) * tangent[1]
+            across = (x - start[0]) * tangent[1] - (y - start[1]) * tangent[0]
+            near |= (np.abs(across) <= reach_px) & (along >= 0) & (along <= length)
     image = cv2.resize(absorbance[region.slices], (columns, rows), interpolation=cv2.INTER_AREA)
     weights = np.asarray(image[near], np.float64)
     weights[~(weights > threshold)] = 0.0
@@ -203,18 +209,27 @@ def dominant_motion(
     )
 
 
-def hybrid_vectors(vectors: FloatArray, motion: DominantMotion) -> tuple[FloatArray, BoolArray]:
+def hybrid_vectors(
+    vectors: FloatArray, motion: DominantMotion, uncertainty_px: FloatArray | None = None
+) -> tuple[FloatArray, BoolArray]:
     """Return ``vectors`` (N, 2) [px] with those that do not fit ``motion`` replaced, and which were kept (N,).
 
     A vector is kept where its direction lies within ``mu_phi`` plus and minus ``tolerance_sigma`` (2) ``sigma_phi``
     and it is at least ``max(mu_L - sigma_L, minimum_length_px)`` (1 px) long; any other, NaN ones included, becomes
-    the predominant displacement (Gliss et al. 2018). Without a motion all are NaN and none is kept.
+    the predominant displacement (Gliss et al. 2018). That rule takes short for wrong, and makes sheared plumes too
+    fast by replacing their slow side only. With ``uncertainty_px`` (N,), 1 sigma of each, a vector known to a tenth of
+    the mean length, or to half of what lengths spread by, is kept with any length beyond 3 sigma.
+
+    Without a motion all are NaN and none is kept.
     """
     if motion.status is not EmissionStatus.OK:
         return np.full(vectors.shape, np.nan), np.zeros(vectors.shape[:1], np.bool_)
     dx, dy, length = _columns(vectors)
     x, y = motion.direction
-    shortest = max(motion.length_px - motion.length_sigma_px, motion.minimum_length_px)
+    shortest = np.full(length.shape, max(motion.length_px - motion.length_sigma_px, motion.minimum_length_px))
+    if uncertainty_px is not None:
+        known = uncertainty_px <= max(0.1 * motion.length_px, 0.5 * motion.length_sigma_px)
+        shortest = np.where(known, np.minimum(shortest, 3 * uncertainty_px), shortest)
     # Comparisons with NaN are False: what is not known is not kept. The margins are those of rounding.
     kept = dx * x + dy * y >= length * (np.cos(np.radians(motion.half_range_deg)) - 1e-12)
     kept &= length >= shortest - 1e-9
@@ -235,19 +250,23 @@ def kept_shares(kept: BoolArray, weights: FloatArray) -> tuple[float, float]:
     return by_count, float(np.sum(positive[kept])) / total if total > 0 else float("nan")
 
 
-def histogram_speed_px(motion: DominantMotion, normal: tuple[float, float]) -> tuple[float, float]:
+def histogram_speed_px(
+    motion: DominantMotion, normal: tuple[float, float], *, flow_uncertainty_px: float = 0.0
+) -> tuple[float, float]:
     """Return the displacement [px] along ``normal`` (unit vector x, y) and 1 sigma of it.
 
     ``n . (sin mu_phi, -cos mu_phi) mu_L`` (Gliss et al. 2018). The published error is the spread (largest minus
     smallest) of this over the four corners ``mu_phi -+ 2 sigma_phi, mu_L -+ 2 sigma_L``; four sigma wide, it is no
-    1 sigma. Here three independent parts are added in quadrature:
+    1 sigma. Here independent parts are added in quadrature:
 
     - a quarter of the corners' spread: how far the motion at any one place lies off the mean one. This is what
       one speed for a whole line is uncertain by, as the line may lie in a faster or slower part of the plume. It
       is too large for a line that averages over many parts;
     - the uncertainty of the mean direction and length;
     - what the published speed exceeds the mean of the vectors' own components by: a length times a direction is
-      longer than the mean vector, by ``exp(sigma_phi^2 / 2)`` (1.5 % for 10, 6 % for 20 degrees) along the motion.
+      longer than the mean vector, by ``exp(sigma_phi^2 / 2)`` (1.5 % for 10, 6 % for 20 degrees) along the motion;
+    - ``flow_uncertainty_px``, 1 sigma of what all vectors of the flow are wrong by together, which their histogram
+      cannot show.
 
     NaN without a motion.
     """
@@ -265,7 +284,7 @@ def histogram_speed_px(motion: DominantMotion, normal: tuple[float, float]) -> t
     of_direction = motion.length_px * np.sin(angle) * np.radians(motion.direction_uncertainty_deg)
     of_length = motion.length_uncertainty_px * np.cos(angle)
     excess = component - (motion.mean_vector_px[0] * normal[0] + motion.mean_vector_px[1] * normal[1])
-    return component, float(np.sqrt(of_place**2 + of_direction**2 + of_length**2 + excess**2))
+    return component, math.hypot(of_place, of_direction, of_length, excess, flow_uncertainty_px)
 
 
 def main_direction(

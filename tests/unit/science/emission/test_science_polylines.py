@@ -155,7 +155,7 @@ PLUME_LINES = {
 
 @pytest.mark.parametrize("name", PLUME_LINES)
 @pytest.mark.parametrize("drift_deg", [90.0, 80.0])
-def test_across_a_uniform_plume_the_shape_of_the_line_does_not_matter(name: str, drift_deg: float) -> None:
+def test_across_an_even_plume_the_shape_of_the_line_does_not_matter(name: str, drift_deg: float) -> None:
     """A plume that drifts evenly has one emission rate, whatever line cuts all of it."""
     along = np.array([math.sin(math.radians(drift_deg)), -math.cos(math.radians(drift_deg))])
     across = np.array([-along[1], along[0]])
@@ -165,7 +165,9 @@ def test_across_a_uniform_plume_the_shape_of_the_line_does_not_matter(name: str,
     speed = (samples.normal @ (7.0 * along)) * samples.normal_step_m
     rate = float(np.sum(column * speed * samples.piece_m))
     truth = 2e-3 * 25 * math.sqrt(2 * math.pi) * M_PER_PX * 7.0 * M_PER_PX
-    assert rate == pytest.approx(-truth if name == "against" else truth, rel=2e-3)
+    # The sample that holds a corner has the direction of one of its two pieces: an error of half a pixel at the most.
+    tolerance = 8e-3 if "points" in PLUME_LINES[name] else 5e-4
+    assert rate == pytest.approx(-truth if name == "against" else truth, rel=tolerance)
 
 
 def test_off_the_axis_a_bent_line_has_the_rate_of_a_straight_one() -> None:
