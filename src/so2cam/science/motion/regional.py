@@ -24,12 +24,14 @@ from so2cam.core.records import FloatArray, FloatImage
 _GRADIENT_PRIOR: Final = (0.3, 0.1)
 """1 sigma, as a share of the motion and in pixels, of what the motion may differ by at the region's edges."""
 _LEAST: Final = 1e-3
-"""Least eigenvalue of scaled normal equations: what is not known gets an uncertainty that is large, not infinite."""
+"""Least eigenvalue of scaled normal equations that steps are found with: steps into the unknown stay short."""
+_UNKNOWN: Final = 1e-7
+"""The same for uncertainties: what is not known gets one that is too large to pass, and not infinite."""
 _STEP: Final = 2.0
 """Longest step [px] of an iteration."""
 _STRIDE: Final = 2
 _UNKNOWNS: Final = 7
-_LUCK: Final = 5.0
+_LUCK: Final = 12.0
 """How many sigma of the noise's products count as luck."""
 _LARGEST: Final = 1e8
 """Variance [px^2] that stands for a motion about which nothing is known."""
@@ -232,7 +234,7 @@ def _with_gradients(
     # What chance may have made of the noise's products is no information: the search takes the best of many chances.
     luck = noise_gradient_fluctuation(smoothing_px / _STRIDE) * float(np.sum(equations.weight**2)) / equations.total**2
     feigned = _LUCK * np.sqrt(luck) * of_noise
-    inverse = _inverse(matrix - feigned, np.diag(prior))
+    inverse = _inverse(matrix - feigned, np.diag(prior), least=_UNKNOWN)
     covariance = inverse @ spread @ inverse + variance_floor * alike * inverse
     covariance = np.clip(covariance, -_LARGEST, _LARGEST)
     return RegionalMotion(motion, covariance[:6, :6], float(step[6]), (first.shape[0], first.shape[1]))
@@ -251,12 +253,12 @@ def _matrix(motion: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     return np.column_stack([linear, centre + np.array([u, v]) - linear @ centre])
 
 
-def _inverse(matrix: FloatArray, prior: FloatArray) -> FloatArray:
+def _inverse(matrix: FloatArray, prior: FloatArray, *, least: float = _LEAST) -> FloatArray:
     """Return the inverse of a symmetric ``matrix`` plus ``prior``, whose eigenvalues are kept positive."""
     scale = np.sqrt(np.maximum(np.diag(matrix) + np.diag(prior), 1e-30))
     scale = np.maximum(scale, 1e-9 * float(np.max(scale)))
     values, vectors = np.linalg.eigh((matrix + prior) / np.outer(scale, scale))
-    return np.asarray((vectors / np.maximum(values, _LEAST)) @ vectors.T / np.outer(scale, scale))
+    return np.asarray((vectors / np.maximum(values, least)) @ vectors.T / np.outer(scale, scale))
 
 
 def _halved(image: FloatImage) -> FloatImage:
