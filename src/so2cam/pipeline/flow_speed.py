@@ -76,7 +76,11 @@ def line_motions(
         return found
     if main.status is not EmissionStatus.OK:
         return found | {name: main.status for name in ("flow_histogram", "flow_hybrid") if name in methods}
-    shared = float(np.nanmedian(common)) if np.isfinite(common).any() else 0.0
+    if not np.isfinite(common).any():
+        # What all vectors share is not known where none of the line's is.
+        unknown = EmissionStatus.FLOW_UNRELIABLE
+        return found | {name: unknown for name in ("flow_histogram", "flow_hybrid") if name in methods}
+    shared = float(np.nanmedian(common))
     spread = _spread(main, line.normal, shared)
     nothing = np.zeros(column.size)
     if "flow_histogram" in methods:

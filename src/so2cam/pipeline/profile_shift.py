@@ -15,6 +15,8 @@ from so2cam.science.motion.statistics import DominantMotion
 
 METHOD = "nadeau"
 _TURN_DEG = 10.0
+_MINIMUM_CORRELATION = 0.3
+"""Of two profiles, beside what chance gives: noisy plumes correlate little, and the shift's own sigma tells."""
 _WANDER_PX = 20.0
 """How far the plume may turn or wander before its axis is laid anew."""
 
@@ -63,7 +65,11 @@ class AxisProfiles:
         profile = axis_profile(second.absorbance, second.valid & second.in_sky, axis, half_width_px=width)
         earlier = np.stack(list(self._profiles)[:-1]) if len(self._profiles) > 1 else None
         shift = profile_shift(
-            self._profiles[-1], profile, maximum_shift=self._settings.maximum_shift_px, earlier=earlier
+            self._profiles[-1],
+            profile,
+            maximum_shift=self._settings.maximum_shift_px,
+            minimum_correlation=_MINIMUM_CORRELATION,
+            earlier=earlier,
         )
         self._profiles.append(profile)
         return _line_motion(shift, axis, line)

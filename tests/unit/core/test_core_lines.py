@@ -1,6 +1,7 @@
 """Plume cross-section lines: straight, polylines, arcs and closed ones, and the side to which the plume crosses."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -126,9 +127,9 @@ def test_the_length_and_the_points_of_an_arc(from_deg: float, to_deg: float, rad
     points = shape.points
     sweep = math.radians(to_deg - from_deg)
     assert all(math.dist(point, (100, 80)) == pytest.approx(radius) for point in points)
-    assert all(math.dist(a, b) <= 2.0 for a, b in zip(points, points[1:], strict=False))
+    assert all(math.dist(a, b) <= 2.0 for a, b in pairwise(points))
     record = PlumeLine("a", points)
-    # Chords of a arc: 2 r sin(a / 2) each.
+    # Chords of an arc: 2 r sin(a / 2) each.
     pieces = len(points) - 1
     assert record.length_px == pytest.approx(2 * radius * pieces * math.sin(sweep / pieces / 2))
     assert record.length_px == pytest.approx(radius * sweep, rel=0.03 if radius < 5 else 5e-4)

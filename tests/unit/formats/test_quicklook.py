@@ -163,7 +163,8 @@ def make_example(lines: tuple[str, ...] = ("gas1", "gas2")) -> ExampleImage:
     flow = np.stack([2.2 + 0.3 * np.sin(y / 40), -0.35 + 0.2 * np.cos(x / 50)], axis=2).astype(np.float32)
     flow[:40] = np.nan
     plume_lines = tuple(
-        PlumeLine.straight(name, (330 + 90 * i, 60.0), (330 + 90 * i, 350.0), (1.0, 0.0)) for i, name in enumerate(lines)
+        PlumeLine.straight(name, (330 + 90 * i, 60.0), (330 + 90 * i, 350.0), (1.0, 0.0))
+        for i, name in enumerate(lines)
     )
     profiles = {}
     for i, name in enumerate(lines):

@@ -289,3 +289,35 @@ def test_plume_vectors_are_those_beside_the_line() -> None:
     # Each vector stands for four pixels, whose mean absorbance (here the column's number) weighs it.
     expected = np.where(full_x > 80, full_x, 0)[near]
     np.testing.assert_allclose(weights, expected, atol=1e-4)
+
+
+def test_plume_vectors_of_a_line_with_a_bend_are_those_beside_either_piece() -> None:
+    region = Region(top=0, bottom=120, left=0, right=160)
+    shape = (60, 80)
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    full_x, full_y = 0.5 + 2 * x, 0.5 + 2 * y
+    zeros = np.zeros((*shape, 3), np.float32)
+    flow = Flow(region, np.stack([full_x, full_y], -1), np.ones(shape, np.bool_), zeros, zeros, 24)
+    line = PlumeLine("a", ((20.0, 20.0), (20.0, 80.0), (20.0, 80.0), (120.0, 80.0)))
+    vectors, _ = plume_vectors(flow, np.ones((120, 160), np.float32), line, reach_px=6.0, threshold=0.5)
+    near = (np.abs(full_x - 20) <= 6) & (full_y >= 20) & (full_y <= 80)
+    near |= (np.abs(full_y - 80) <= 6) & (full_x >= 20) & (full_x <= 120)
+    assert vectors.shape == (int(near.sum()), 2)
+
+
+def test_hybrid_keeps_short_vectors_that_are_well_known() -> None:
+    rng = np.random.default_rng(16)
+    motion = dominant_motion(sample(rng, 3000, 180, 8, 6, 1.0), np.ones(3000))
+    line = vectors_of(np.array([180.0, 180, 180, 180, 90]), np.array([4.0, 4, 0.5, 0.5, 4]))
+    mended, kept = hybrid_vectors(line, motion, np.array([0.2, 2.0, 0.1, 0.4, 0.1]))
+    np.testing.assert_array_equal(kept, [True, False, True, False, False])
+    np.testing.assert_array_equal(mended[kept], line[kept])
+
+
+def test_histogram_speed_holds_what_all_vectors_are_wrong_by() -> None:
+    rng = np.random.default_rng(17)
+    motion = dominant_motion(sample(rng, 3000, 180, 8, 6, 1.0), np.ones(3000))
+    speed, alone = histogram_speed_px(motion, (0.0, 1.0))
+    assert histogram_speed_px(motion, (0.0, 1.0), flow_uncertainty_px=0.7) == pytest.approx(
+        (speed, np.hypot(alone, 0.7))
+    )

@@ -29,7 +29,8 @@ def moving_shift(first: FloatArray, second: FloatArray, earlier: FloatArray, *, 
     as the product of the two profiles' slopes, to which their noise does not add.
 
     Four earlier profiles at least. Where a profile is NaN a sample does not count. Uncertainty: linearised least
-    squares with the residual's own autocorrelation. NaN where no shift is found: fewer than 16 samples, or slopes that are noise.
+    squares with the residual's own autocorrelation. NaN where no shift is found: fewer than 16 samples, or slopes that
+    are noise.
     """
     rows = np.concatenate([earlier, first[None], second[None]])
     known = np.isfinite(rows)

@@ -287,18 +287,6 @@ def histogram_speed_px(
     return component, math.hypot(of_place, of_direction, of_length, excess, flow_uncertainty_px)
 
 
-def main_direction(
-    sin: FloatArray, cos: FloatArray, weights: FloatArray, *, direction_bin_deg: float = 10.0
-) -> tuple[float, float, float]:
-    """Return mean and sigma [rad] of the main mode of directions, and its share of the weight.
-
-    ``sin``, ``cos`` and ``weights`` (N,), weights positive: the fit of ``dominant_motion``, without its tests.
-    """
-    modes = _direction_modes(sin, cos, weights, _independent(weights, 1.0), float(np.radians(direction_bin_deg)))
-    main = max(modes, key=lambda mode: mode.fraction)
-    return main.mean, main.sigma, main.fraction
-
-
 def _columns(vectors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return x, y and length (N,) of ``vectors`` (N, 2)."""
     x = np.ascontiguousarray(vectors[:, 0], np.float64)

@@ -1,7 +1,8 @@
 """The compiled core of the intensity fit: model, analytic derivatives, variable projection.
 
 Everything here is compiled by numba on first use and kept on disk. One spectrum after the other; nothing is allocated
-within a fit. ``fit.py`` is the door to it, ``model.py`` builds its ``Problem``.
+within a fit. ``fit.py`` is the door to it, ``model.py`` builds its ``Problem``. All of it stands in this one file, since
+numba's cache on disk follows changes of the file that holds the function called, not of those that it calls.
 
 A spectrum's parameters are of two sorts. The linear ones (background and offset polynomials) are solved for exactly at
 each set of the others (variable projection, Golub & Pereyra 1973, with Kaufman's 1975 derivatives, which here are the
@@ -36,6 +37,8 @@ NEAR = 0.05
 """Steps are mixed with the last one from where they promise to lower chi-squared by less than this share."""
 SUSPECT = 2.0
 """A warm start's residual may have this many times the last one's share of squares before it is doubted."""
+EXACT = 1e-17
+"""The same as a share of the squares of the counts, for spectra without noise."""
 POOR = 0.05**2
 """A residual of a larger share of squares than this is doubted in any fit."""
 SINGULAR = 1e-12
@@ -659,7 +662,7 @@ def _descend(
     trial, trial_linear = q.copy(), linear.copy()
     last_q, last_step, steps = q.copy(), np.zeros(size), 0
     chi2, half = _evaluate(problem, q, counts, weight, linear, work)
-    evaluations, damping = 1, DAMPING
+    evaluations, damping, floor = 1, DAMPING, EXACT * _dot(weight * counts, counts)
     if not np.isfinite(chi2):
         return NO_INFORMATION, np.nan, evaluations
     while True:
@@ -687,7 +690,7 @@ def _descend(
                 clipped = clipped or trial[which] != to
             if tried == 1:
                 last_q[:], last_step[:] = q, work.step
-            converged = fall <= tolerance * chi2 and damping < 1e-2 and not clipped
+            converged = fall <= tolerance * chi2 + floor and damping < 1e-2 and not clipped
             if evaluations >= problem.evaluations:
                 return NOT_CONVERGED, chi2, evaluations
             trial_chi2, trial_half = _evaluate(problem, trial, counts, weight, trial_linear, work)
@@ -762,6 +765,7 @@ def fit_batch(
             ended[m] = FEW_PIXELS
             continue
         best, ended[m] = np.inf, NO_INFORMATION
+        lowest, lowest_end = np.inf, NO_INFORMATION
         light = _dot(weight[m] * counts[m], counts[m])
         for attempt in range(0 if warm and known else 1, 2 + (others.size if problem.shifts else 0)):
             start = last if attempt == 0 else starts[m]
@@ -780,6 +784,8 @@ def fit_batch(
             evaluations[m] += count
             if end == OK:
                 end = _conclude(problem, weight[m], trial, total, trial_sigma, work)
+            if total < lowest:
+                lowest, lowest_end = total, end
             if (end == OK and ended[m] != OK) or (total < best and (end == OK or ended[m] != OK)):
                 best = total
                 ended[m], chi2[m] = end, total
@@ -788,6 +794,9 @@ def fit_batch(
             limit = SUSPECT * quality if attempt == 0 else POOR
             if ended[m] == OK and best <= limit * light:
                 break
+        if ended[m] == OK and best > SUSPECT * lowest + EXACT * light:
+            # A start that did not end well came much lower: what ended well is another valley.
+            ended[m] = lowest_end
         if ended[m] == OK:
             last[:], known, quality = q[m], True, best / light
 

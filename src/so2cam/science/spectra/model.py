@@ -21,6 +21,8 @@ DILUTION_WAVELENGTH_NM = 310.0
 """The wavelength that the share of diluting light belongs to."""
 START_O3_MOLEC_CM2 = 1e19
 START_RING = 0.1
+START_SO2_MOLEC_CM2 = 1e18
+"""where light dilution is fitted; else none"""
 LOWEST_DILUTION, HIGHEST_DILUTION = -1.0, 0.995
 
 
@@ -190,6 +192,8 @@ def build_fit(
         start.append(float(getattr(line_shape, "width_nm" if name == "width" else name)))
     shape_scales(*start[-4:])
     bounds += [(line_shape.width_nm / 4, line_shape.width_nm * 2), (0.8, 12.0), (-0.9, 0.9), (-2.0, 2.0)]
+    if fit_light_dilution:  # without SO2 nothing would tell the dilution
+        start[0] = START_SO2_MOLEC_CM2
     names.append("light_dilution")
     start.append(light_dilution)
     bounds.append((LOWEST_DILUTION, HIGHEST_DILUTION))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from so2cam.core.records import FloatArray
 from so2cam.core.results import IntArray
@@ -10,6 +11,11 @@ from so2cam.core.spectra import FitStatus
 from so2cam.core.spectrometer import Fit, LineShapeSettings
 from so2cam.science.spectra.fit import fit_spectra
 from so2cam.science.spectra.model import FitTables, build_fit
+
+BoolArray = npt.NDArray[np.bool_]
+ROUNDS = 2
+OUTLIER = 5.0
+"""times the typical misfit of the pieces"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class WavelengthCalibration:
     pieces. ``coefficients`` (D + 1,), of powers of (nominal wavelength - ``centre_nm``), with ``covariance``, is what
     was added: shift [nm], stretch, ... Each piece has its ``centres_nm``, ``shifts_nm``, ``sigmas_nm``, its line's
     ``widths_nm`` (full width at half maximum, NaN where it was not fitted) and ``status``; NaN where its fit failed.
+    ``used`` (K,) are the pieces that the polynomial goes through; those that lie far off the others are left out.
     ``scatter`` is the root of the reduced chi-squared of the pieces about the polynomial, by which the covariance is
     scaled where above 1; NaN where no piece is left over to tell.
     """
@@ -34,6 +41,7 @@ class WavelengthCalibration:
     sigmas_nm: FloatArray
     widths_nm: FloatArray
     status: IntArray
+    used: BoolArray
     scatter: float
 
 
@@ -52,7 +60,7 @@ def calibrate_wavelengths(
 
     Pieces of ``piece_nm``, overlapping by half, lie within ``range_nm``. In each, sunlight behind the absorbers is
     fitted with a shift of its own (no stretch); the shifts then give a polynomial of ``order``, weighted by their
-    uncertainties. This is the usual way to calibrate a DOAS spectrometer (Platt & Stutz 2008, section 8.2.1).
+    uncertainties; a second round starts from the first one's wavelengths. This is the usual way to calibrate a DOAS spectrometer (Platt & Stutz 2008, section 8.2.1).
 
     Raises ValueError where the range does not hold ``order`` + 1 pieces or lies outside the spectrum, and where too
     few pieces can be fitted.
@@ -70,37 +78,16 @@ def calibrate_wavelengths(
     settings = fit.model_copy(update={"shift_order": 0, "background_order": min(fit.background_order, 3)})
     starts = np.linspace(range_nm[0], range_nm[1] - piece_nm, number)
     centres = starts + 0.5 * piece_nm
-    shifts, sigmas, widths = (np.full(number, np.nan) for _ in range(3))
-    status = np.full(number, int(FitStatus.NO_INFORMATION), dtype=np.int64)
-    for n, start in enumerate(starts):
-        window = (float(start), float(start) + piece_nm)
-        model = build_fit(pixel_wavelengths_nm, fit=settings, line_shape=line_shape, tables=tables, window_nm=window)
-        found = fit_spectra(model, counts)
-        status[n] = found.status[0]
-        if found.ok[0]:
-            shifts[n], sigmas[n] = (float(part[0]) for part in found.parameter("shift_0"))
-            if "width" in found.names:
-                widths[n] = found.parameter("width")[0][0]
-    good = np.isfinite(shifts)
-    if int(good.sum()) < order + 1:
-        raise ValueError(
-            f"only {int(good.sum())} of {number} pieces could be fitted, {order + 1} are needed; "
-            "check the dark, the nominal wavelengths and the line shape"
-        )
-    centre = float(np.mean(centres[good]))
-    powers = np.vander(centres[good] - centre, order + 1, increasing=True)
-    weighted = powers / sigmas[good, None]
-    covariance = np.linalg.inv(weighted.T @ weighted)
-    coefficients = covariance @ (weighted.T @ (shifts[good] / sigmas[good]))
-    # Neighbours share half of their light: the pieces hold half as much as if they were independent.
-    covariance = covariance * (2 if number > 1 else 1)
-    left_over = int(good.sum()) - order - 1
-    scatter = float("nan")
-    if left_over > 0:
-        misfit = (shifts[good] - powers @ coefficients) / sigmas[good]
-        scatter = float(np.sqrt(np.sum(misfit**2) / left_over))
-        covariance = covariance * max(scatter, 1.0) ** 2
+    centre = float(np.mean(centres))
+    powers = np.vander(centres - centre, order + 1, increasing=True)
     everywhere = np.vander(pixel_wavelengths_nm - centre, order + 1, increasing=True)
+    coefficients = np.zeros(order + 1)
+    for _ in range(ROUNDS):
+        # Each round starts on the axis of the last one, so that no stretch is left within a piece.
+        axis = pixel_wavelengths_nm + everywhere @ coefficients
+        pieces = _fit_pieces(axis, counts, starts, piece_nm, settings, line_shape, tables)
+        shifts = pieces.shifts_nm + powers @ coefficients
+        coefficients, covariance, scatter, used = _polynomial(powers, shifts, pieces.sigmas_nm)
     return WavelengthCalibration(
         wavelengths_nm=pixel_wavelengths_nm + everywhere @ coefficients,
         uncertainty_nm=np.sqrt(np.einsum("ni,ij,nj->n", everywhere, covariance, everywhere)),
@@ -109,8 +96,73 @@ def calibrate_wavelengths(
         centre_nm=centre,
         centres_nm=centres,
         shifts_nm=shifts,
-        sigmas_nm=sigmas,
-        widths_nm=widths,
-        status=status,
+        sigmas_nm=pieces.sigmas_nm,
+        widths_nm=pieces.widths_nm,
+        status=pieces.status,
+        used=used,
         scatter=scatter,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    shifts_nm: FloatArray
+    sigmas_nm: FloatArray
+    widths_nm: FloatArray
+    status: IntArray
+
+
+def _fit_pieces(
+    axis_nm: FloatArray,
+    counts: FloatArray,
+    starts_nm: FloatArray,
+    piece_nm: float,
+    settings: Fit,
+    line_shape: LineShapeSettings,
+    tables: FitTables,
+) -> _Pieces:
+    """Fit each piece with a shift of its own."""
+    shifts, sigmas, widths = (np.full(starts_nm.size, np.nan) for _ in range(3))
+    status = np.full(starts_nm.size, int(FitStatus.NO_INFORMATION), dtype=np.int64)
+    for n, start in enumerate(starts_nm):
+        window = (float(start), float(start) + piece_nm)
+        model = build_fit(axis_nm, fit=settings, line_shape=line_shape, tables=tables, window_nm=window)
+        found = fit_spectra(model, counts)
+        status[n] = found.status[0]
+        if found.ok[0]:
+            shifts[n], sigmas[n] = (float(part[0]) for part in found.parameter("shift_0"))
+            if "width" in found.names:
+                widths[n] = found.parameter("width")[0][0]
+    return _Pieces(shifts, sigmas, widths, status)
+
+
+def _polynomial(
+    powers: FloatArray, shifts_nm: FloatArray, sigmas_nm: FloatArray
+) -> tuple[FloatArray, FloatArray, float, BoolArray]:
+    """Weighted polynomial through the pieces: coefficients, covariance, scatter, and which pieces it uses."""
+    size = powers.shape[1]
+    used = np.isfinite(shifts_nm)
+    while True:
+        if int(used.sum()) < size:
+            raise ValueError(
+                f"only {int(used.sum())} of {used.size} pieces could be fitted, {size} are needed; "
+                "check the dark, the nominal wavelengths and the line shape"
+            )
+        weighted = powers[used] / sigmas_nm[used, None]
+        covariance = np.linalg.inv(weighted.T @ weighted)
+        coefficients = covariance @ (weighted.T @ (shifts_nm[used] / sigmas_nm[used]))
+        left_over = int(used.sum()) - size
+        misfit = (shifts_nm - powers @ coefficients) / sigmas_nm
+        # The median tells how far pieces lie off in general; one far beyond that was led into another valley.
+        typical = max(1.4826 * float(np.median(np.abs(misfit[used]))), 1.0)
+        worst = int(np.argmax(np.where(used, np.abs(misfit), -1.0)))
+        if left_over < 2 or abs(misfit[worst]) <= OUTLIER * typical:
+            break
+        used[worst] = False
+    scatter = float("nan")
+    # Neighbours share half of their light: the pieces hold half as much as if they were independent.
+    covariance = covariance * (2 if used.size > 1 else 1)
+    if left_over > 0:
+        scatter = float(np.sqrt(np.sum(misfit[used] ** 2) / left_over))
+        covariance = covariance * max(scatter, 1.0) ** 2
+    return coefficients, np.asarray(covariance, np.float64), scatter, np.asarray(used, np.bool_)

