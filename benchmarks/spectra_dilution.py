@@ -24,6 +24,8 @@ from so2cam.core.spectra import FIT_STATUS_TEXT, FitStatus
 from so2cam.core.spectrometer import Fit, LightDilution, LineShapeSettings
 from so2cam.formats.reference_spectra import reference_table
 from so2cam.science.spectra.dilution import fit_with_dilution
+from so2cam.science.spectra.dilution_table import build_dilution_table
+from so2cam.science.spectra.fit import fit_spectra
 from so2cam.science.spectra.forward import model_spectra
 from so2cam.science.spectra.model import FitModel, FitTables, build_fit
 from so2cam.science.spectra.table import SpectralTable
@@ -104,6 +106,18 @@ def measure(count: int, coadds: int, seed: int = 1) -> dict[str, float]:
     }
 
 
+def table_seconds(columns: int = 250, dilutions: int = 200) -> float:
+    """Return the seconds [CPU] of a look-up table."""
+    pair = models()
+    counts, _, _ = simulated(1, 1000, 2)
+    typical = fit_spectra(pair[0], counts)
+    began = time.process_time()
+    build_dilution_table(
+        pair, typical, 0, np.linspace(0, 4000, columns) * MOLEC_CM2_PER_PPM_M, np.linspace(0, 0.6, dilutions)
+    )
+    return time.process_time() - began
+
+
 def main() -> None:
     """Print the table and, where asked for, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -112,6 +126,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     row = measure(arguments.spectra, arguments.coadds)
+    row["lookup_table_seconds"] = table_seconds()
     print(f"light dilution from two windows, {arguments.spectra} spectra of {arguments.coadds} coadds, one thread")
     for name, value in row.items():
         text = name.replace("_", " ")

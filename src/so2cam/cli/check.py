@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from so2cam.cli.console import console, report_warning
 from so2cam.formats.sitefile import check_site, load_site, settings_hash
-from so2cam.pipeline.geometry import WindField, lines_at_plume, resolve_view
+from so2cam.pipeline.geometry import WindField, lines_at_plume, plume_plane_risks, resolve_view
 
 
 @click.command(
@@ -26,9 +26,10 @@ def command(site: Path) -> None:
     """
     loaded = load_site(site)
     site_seen, notes = resolve_view(loaded.site)
-    WindField(site_seen, site.parent)
-    lines = lines_at_plume(site_seen)
-    risks = [*check_site(site_seen), *notes]
+    wind = WindField(site_seen, site.parent)
+    lines_at_plume(site_seen)
+    lines = lines_at_plume(site_seen, wind.constant, require=False)
+    risks = [*check_site(site_seen), *notes, *plume_plane_risks(site_seen, wind)]
     console.print(f"[bold]{escape(loaded.site.name)}[/bold]: {escape(loaded.site.volcano.name)}")
     view = site_seen.camera.view
     if view.landmark is not None:
@@ -43,6 +44,8 @@ def command(site: Path) -> None:
             f"{samples.distance_m.mean() * samples.relative_distance_uncertainty / 1000:.2f} km",
             markup=False,
         )
+    if site_seen.plume_plane.orientation == "wind" and wind.constant is None:
+        console.print("  distances are those of a plume across the view: in a run they turn with the wind's file")
     console.print(f"  total: {', '.join(loaded.site.total_lines)}", markup=False)
     console.print(f"  settings: {settings_hash(loaded.settings)[:12]}", markup=False)
     for risk in risks:

@@ -108,6 +108,8 @@ class Line(Table):
         if self.normal in ("outward", "inward"):
             if self.arc is None and not line.closed:
                 raise ValueError(f"normal = {self.normal!r} is for arcs and closed lines; name left, right, up or down")
+            if self.arc is None and abs(line.signed_area_px2) < 1:
+                raise ValueError("the closed line crosses itself or encloses nothing, so that it has no outside")
             # Arcs run clockwise as seen in the image, and closed polylines as they are drawn: the area tells.
             clockwise = self.arc is not None or line.signed_area_px2 > 0
             return -1 if clockwise == (self.normal == "outward") else 1
@@ -116,6 +118,6 @@ class Line(Table):
         towards = _NORMALS[str(self.normal)]
         normal = line.normal
         along = normal[0] * towards[0] + normal[1] * towards[1]
-        if abs(along) < 0.05:
+        if not abs(along) >= 0.05:
             raise ValueError(f"normal = {self.normal!r} runs along the line; name the side it faces")
         return 1 if along > 0 else -1

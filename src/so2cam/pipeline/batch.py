@@ -149,6 +149,13 @@ def process_folders(
                 summary=lines,
             )
 
+        made: tuple[Path, ...] = ()
+
+        def commit_images() -> None:
+            nonlocal made
+            if writer is not None:
+                made = writer.commit()
+
         if writer is not None:
             writer.complete(provenance, rates=total_rates(series), progress=drawing)
         if out.is_dir():
@@ -158,9 +165,9 @@ def process_folders(
                 (products[0], lambda path: write_emission_netcdf(path, series, provenance)),
                 (products[1], lambda path: write_emission_csv(path, series)),
                 (products[2], quicklook),
-            )
+            ),
+            last=commit_images,
         )
-        made = () if writer is None else writer.commit()
         image_notes = () if writer is None else writer.notes
     return RunReport(
         plan=plan,

@@ -63,6 +63,11 @@ class WindField:
                 settings.direction_uncertainty_deg,
             )
 
+    @property
+    def constant(self) -> Wind | None:
+        """The wind of a site that gives one value, or None."""
+        return self._constant
+
     def at(self, time: datetime) -> Wind | None:
         """Return the wind at ``time``, or None where it is not known."""
         if self._series is None:
@@ -126,6 +131,23 @@ def across_view_deg(site: Site, azimuth_deg: float) -> float:
     return math.degrees(math.asin(min(abs(math.sin(between)), 1.0)))
 
 
+def plume_plane_risks(site: Site, wind: WindField) -> tuple[str, ...]:
+    """Return what is risky in a plume plane that lies along a wind of one value: plain sentences."""
+    constant = wind.constant
+    if constant is None or site.plume_plane.orientation != "wind":
+        return ()
+    lines = lines_at_plume(site, constant, require=False)
+    across_deg = across_view_deg(site, constant.direction_from_deg)
+    known = all(np.isfinite(line.relative_distance_uncertainty) for line in lines)
+    if across_deg >= _ALONG_VIEW_DEG and known:
+        return ()
+    text = (
+        f"wind.direction_from_deg: the plume drifts {across_deg:.0f} ± {constant.direction_uncertainty_deg:g} degrees "
+        "from the line of sight, so that its distance is unknown and there are no emission rates"
+    )
+    return (text,)
+
+
 def resolve_view(site: Site) -> tuple[Site, tuple[str, ...]]:
     """Return ``site`` with the viewing direction that its landmark gives, and what its user should know of it."""
     landmark = site.camera.view.landmark
@@ -159,8 +181,13 @@ def resolve_view(site: Site) -> tuple[Site, tuple[str, ...]]:
     )
     notes = []
     for name, value, stated, sigma in (
-        ("azimuth", azimuth_deg, given.azimuth_deg, given.azimuth_uncertainty_deg),
-        ("elevation", elevation_deg, given.elevation_deg, given.elevation_uncertainty_deg),
+        ("azimuth", azimuth_deg, given.azimuth_deg, _both(given.azimuth_uncertainty_deg, view.azimuth_uncertainty_deg)),
+        (
+            "elevation",
+            elevation_deg,
+            given.elevation_deg,
+            _both(given.elevation_uncertainty_deg, view.elevation_uncertainty_deg),
+        ),
     ):
         off = (value - stated + 180) % 360 - 180
         if abs(off) > max(3 * sigma, 0.5):
@@ -170,6 +197,10 @@ def resolve_view(site: Site) -> tuple[Site, tuple[str, ...]]:
             )
     camera = site.camera.model_copy(update={"view": view})
     return site.model_copy(update={"camera": camera}), tuple(notes)
+
+
+def _both(first: float, second: float) -> float:
+    return math.hypot(first, second)
 
 
 def camera_model(site: Site) -> CameraModel:

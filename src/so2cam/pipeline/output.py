@@ -34,14 +34,21 @@ def require_folder_for(out: Path) -> None:
         )
 
 
-def write_together(products: Sequence[tuple[Path, Callable[[Path], None]]]) -> None:
-    """Write files so that none takes its place before all are whole: each waits for those after it."""
+def write_together(
+    products: Sequence[tuple[Path, Callable[[Path], None]]], last: Callable[[], None] | None = None
+) -> None:
+    """Write files so that none takes its place before all are whole: each waits for those after it.
+
+    ``last`` is called when all are whole and none is in its place: if it raises, none takes it.
+    """
     (path, write), *others = products
 
     def with_others(temporary: Path) -> None:
         write(temporary)
         if others:
-            write_together(others)
+            write_together(others, last)
+        elif last is not None:
+            last()
 
     atomic_write(path, with_others)
 

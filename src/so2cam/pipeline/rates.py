@@ -110,6 +110,8 @@ def wind_emission(
         return Emission(measurement.status)
     if wind is None or geometry.plane is None:
         return Emission(EmissionStatus.NO_WIND)
+    weight = columns.column * line.piece_m
+    weight = columns.column * line.piece_m
     across = wind_speed_across(
         geometry.camera,
         line.x,
@@ -121,6 +123,7 @@ def wind_emission(
         speed_uncertainty_m_s=wind.speed_uncertainty_m_s,
         towards_azimuth_rad=float(np.radians(wind.direction_from_deg + 180)),
         azimuth_uncertainty_rad=float(np.radians(wind.direction_uncertainty_deg)),
+        weight=weight,
     )
     rate = integrate(
         columns,
@@ -129,7 +132,6 @@ def wind_emission(
         relative_distance_uncertainty=line.relative_distance_uncertainty,
         distance_power=1,
     )
-    weight = columns.column * line.piece_m
     # Speed and direction are off for all of the line at once: each adds up along it, and the two are independent.
     by_speed = KG_M2_PER_MOLEC_CM2 * float(np.sum(weight * across.by_speed_m_s))
     by_direction = KG_M2_PER_MOLEC_CM2 * float(np.sum(weight * across.by_direction_m_s))

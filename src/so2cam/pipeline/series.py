@@ -84,8 +84,9 @@ def negative_rates(series: EmissionSeries) -> tuple[str, ...]:
 def method_disagreement(series: EmissionSeries) -> tuple[str, ...]:
     """Return a warning for each pair of speed methods whose mean totals differ by more than their uncertainties.
 
-    Compared at times where both are valid, at 2 sigma of the mean's random and of the methods' own systematic parts;
-    what is common to both (calibration, distance) is not counted as a reason to differ.
+    Compared at times where both are valid, at 2 sigma of the mean's random and of the methods' own systematic parts.
+    What is common to both (calibration, distance) is not counted as a reason to differ: of the relative systematic
+    parts only what one has beyond the other, as that of a wind that is little known, is.
     """
     warnings = []
     for first in range(len(series.speed_methods)):
@@ -96,7 +97,10 @@ def method_disagreement(series: EmissionSeries) -> tuple[str, ...]:
                 continue
             mean = values[both].mean(axis=0)
             random = series.total_random_uncertainty_kg_s[both][:, (first, second)]
-            sigma = np.sqrt(np.sum(np.mean(random, axis=0) ** 2) + (0.06 * np.abs(mean).max()) ** 2)
+            systematic = series.total_systematic_uncertainty_kg_s[both][:, (first, second)].mean(axis=0)
+            largest = np.abs(mean).max()
+            beyond = abs((systematic[0] * mean[1]) ** 2 - (systematic[1] * mean[0]) ** 2) / max(largest, 1e-9) ** 2
+            sigma = np.sqrt(np.sum(np.mean(random, axis=0) ** 2) + (0.06 * largest) ** 2 + beyond)
             if abs(mean[0] - mean[1]) > 2 * sigma:
                 warnings.append(
                     f"{series.speed_methods[first]} ({mean[0]:.2f} kg/s) and {series.speed_methods[second]} "

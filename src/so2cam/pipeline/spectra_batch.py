@@ -4,6 +4,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,11 +20,12 @@ from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, ExampleFit, FitSt
 from so2cam.core.times import format_utc
 from so2cam.formats.column_products import write_columns_csv, write_columns_netcdf
 from so2cam.formats.columns_quicklook import write_columns_quicklook
-from so2cam.formats.folder import SkippedFile
+from so2cam.formats.folder import SkippedFile, natural_key
 from so2cam.formats.sitefile import LoadedSpectrometer, settings_hash
 from so2cam.formats.spectra.folder import scan_spectra
 from so2cam.formats.spectra.gps import add_positions, read_gps_track
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
+from so2cam.pipeline.spectral_models import SpectralModels
 from so2cam.pipeline.spectrum_processor import ColumnRecord, SpectrumProcessor, SpectrumReader
 from so2cam.store.atomic import remove_stale_temporaries
 
@@ -89,6 +91,11 @@ def plan_spectra(
     )
 
 
+def spectrum_order(info: SpectrumInfo) -> tuple[datetime, tuple[tuple[str | int, ...], str], Path]:
+    """Return what spectra are sorted by in products: time, then name with its numbers as numbers."""
+    return info.time, natural_key(info.path.name), info.path
+
+
 def require_spectra(loaded: LoadedSpectrometer, plan: SpectraPlan, folders: Sequence[Path]) -> None:
     """Raise InputError where ``plan`` has nothing to process, or no dark where darks are required."""
     where = ", ".join(str(folder) for folder in folders)
@@ -106,6 +113,17 @@ def require_spectra(loaded: LoadedSpectrometer, plan: SpectraPlan, folders: Sequ
             f"no dark spectrum in {where}",
             key="spectrometer.detector.require_dark",
             remedy="add the folder with darks, name them in spectrometer.files.dark_files, or set require_dark = false",
+        )
+
+
+def require_out(out: Path, folders: Sequence[Path]) -> None:
+    """Raise OutputError where products cannot be written to ``out``, or it is one of the ``folders`` of spectra."""
+    require_folder_for(out)
+    if any(folder.resolve() == out.resolve() for folder in folders):
+        raise OutputError(
+            "is a folder of spectra: products would lie among the raw data",
+            file=out,
+            remedy="name another folder with --out",
         )
 
 
@@ -127,13 +145,7 @@ def process_spectra(
     out and counted in the report.
     """
     began = datetime.now(UTC)
-    require_folder_for(out)
-    if any(folder.resolve() == out.resolve() for folder in folders):
-        raise OutputError(
-            "is a folder of spectra: products would lie among the raw data",
-            file=out,
-            remedy="name another folder with --out",
-        )
+    require_out(out, folders)
     plan = plan_spectra(loaded, folders, start=start, end=end)
     require_spectra(loaded, plan, folders)
     records, reader = fit_files(loaded, plan, jobs=jobs, progress=progress)
@@ -183,13 +195,22 @@ def _fitter(
         worker = _Worker(loaded, others, reader)
         yield lambda chunks: (worker.fit(chunk) for chunk in chunks)
         return
+    SpectralModels(loaded.spectrometer, loaded.path.parent)  # says here, in words, what the processes would fail with
     with ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(loaded, tuple(others))) as pool:
 
         def fit(chunks: Sequence[Sequence[SpectrumInfo]]) -> Iterator[list[ColumnRecord]]:
-            for records, hashes, failures in pool.map(_work, chunks):
-                reader.hashes.update(hashes)
-                reader.failures.update(failures)
-                yield records
+            try:
+                for records, hashes, failures in pool.map(_work, chunks):
+                    reader.hashes.update(hashes)
+                    reader.failures.update(failures)
+                    yield records
+            except BrokenProcessPool:
+                raise InputError(
+                    "a process that shared the work was ended from outside, for want of memory perhaps",
+                    key="--jobs",
+                    value=jobs,
+                    remedy="share the work among fewer processes",
+                ) from None
 
         try:
             yield fit

@@ -7,32 +7,38 @@ from pathlib import Path
 from so2cam.core.errors import InputError
 from so2cam.core.spectra import ColumnSeries, SpectrumInfo
 from so2cam.formats.sitefile import LoadedSpectrometer
-from so2cam.pipeline.output import require_folder_for
-from so2cam.pipeline.spectra_batch import SpectraPlan, plan_spectra, write_products
-from so2cam.pipeline.spectrum_processor import ColumnRecord, SpectrumProcessor, SpectrumReader
+from so2cam.pipeline.spectra_batch import SpectraPlan, plan_spectra, require_out, spectrum_order, write_products
+from so2cam.pipeline.spectral_models import SpectralModels
+from so2cam.pipeline.spectrum_processor import ColumnRecord, Sources, SpectrumProcessor, SpectrumReader
 
 Tell = Callable[[ColumnSeries, int], None]
 
 
 class SpectraWatch:
-    """What is known of watched folders. ``step`` looks at them once."""
+    """What is known of watched folders. ``step`` looks at them once.
+
+    Raises So2camError subclasses where no product can be written or a reference spectrum is wrong.
+    """
 
     def __init__(self, loaded: LoadedSpectrometer, folders: Sequence[Path], out: Path, *, command: str) -> None:
-        require_folder_for(out)
+        require_out(out, folders)
         self._loaded = loaded
         self._folders = tuple(folders)
         self._out = out
         self._command = command
-        self._records: dict[Path, ColumnRecord] = {}
+        self._records: dict[Path, tuple[ColumnRecord, int, Sources]] = {}
         self._sizes: dict[Path, int] = {}
         self._reader = SpectrumReader(loaded.spectrometer)
-        self._processor: tuple[tuple[Path, ...], SpectrumProcessor] | None = None
+        self._models = SpectralModels(loaded.spectrometer, loaded.path.parent)
+        self._others: tuple[Path, ...] = ()
+        self._processor = self._processor_with(())
 
     def step(self) -> tuple[ColumnSeries, int] | None:
         """Fit what is new and write the products; None where nothing is.
 
-        A file counts once its size is the same as at the step before: until then it may still be written. A file that
-        could not be read is tried again when its size has changed.
+        A file counts once its size is the same as at the step before: until then it may still be written. A file
+        whose size has changed is read again. Spectra for which other darks are there now are fitted again, so that
+        the columns are those of a run over the whole folder; those of files that were removed stay.
         """
         try:
             plan = plan_spectra(self._loaded, self._folders)
@@ -40,22 +46,38 @@ class SpectraWatch:
             if "holds no" in error.message:
                 return None
             raise
+        for item in plan.skipped:
+            self._forget(item.path)
         steady = {info.path for info in (*plan.plume, *plan.others) if self._is_steady(info)}
-        new = [info for info in plan.plume if info.path in steady and info.path not in self._records]
-        new = [info for info in new if str(info.path) not in self._reader.failures]
-        if not new:
-            return None
         others = tuple(info for info in plan.others if info.path in steady)
-        processor = self._processor_with(others)
-        read = [spectrum for info in new if (spectrum := self._reader.read(info)) is not None]
-        for record in processor.process(read):
-            self._records[record.info.path] = record
+        waiting = [info for info in plan.plume if info.path in steady and str(info.path) not in self._reader.failures]
+        paths = tuple(info.path for info in others)
+        changed = paths != self._others
+        if changed:
+            self._others, self._processor = paths, self._processor_with(others)
+        waiting = [info for info in waiting if self._is_due(info, changed)]
+        if not waiting:
+            return None
+        new = sum(info.path not in self._records for info in waiting)
+        read = [spectrum for info in waiting if (spectrum := self._reader.read(info)) is not None]
+        for spectrum, record in zip(read, self._processor.process(read), strict=True):
+            pixels = spectrum.counts.size
+            sources = self._processor.sources(record.info, pixels)
+            self._records[record.info.path] = record, pixels, sources
         if not self._records:
             return None
-        records = sorted(self._records.values(), key=lambda record: (record.info.time, str(record.info.path)))
+        records = [record for record, _, _ in self._records.values()]
+        records.sort(key=lambda record: spectrum_order(record.info))
         known = SpectraPlan(plan.plume, others, plan.skipped, plan.test_spectra)
         _, series = write_products(self._loaded, known, records, self._reader, self._out, command=self._command)
-        return series, len(read)
+        return series, new
+
+    def _is_due(self, info: SpectrumInfo, changed: bool) -> bool:
+        """Return whether a spectrum has yet to be fitted, or again, since other darks belong to it now."""
+        if info.path not in self._records:
+            return True
+        _, pixels, sources = self._records[info.path]
+        return changed and self._processor.sources(info, pixels) != sources
 
     def _is_steady(self, info: SpectrumInfo) -> bool:
         try:
@@ -65,16 +87,18 @@ class SpectraWatch:
         before = self._sizes.get(info.path)
         self._sizes[info.path] = size
         if before is not None and before != size:
-            self._reader.failures.pop(str(info.path), None)
+            self._forget(info.path)
         return before == size
 
+    def _forget(self, path: Path) -> None:
+        """Drop what is known of a file that is being written again, or is not used any more."""
+        self._records.pop(path, None)
+        self._reader.failures.pop(str(path), None)
+        self._reader.hashes.pop(str(path), None)
+
     def _processor_with(self, others: tuple[SpectrumInfo, ...]) -> SpectrumProcessor:
-        key = tuple(info.path for info in others)
-        if self._processor is None or self._processor[0] != key:
-            folder = self._loaded.path.parent
-            processor = SpectrumProcessor(self._loaded.spectrometer, folder, others, self._reader)
-            self._processor = (key, processor)
-        return self._processor[1]
+        loaded = self._loaded
+        return SpectrumProcessor(loaded.spectrometer, loaded.path.parent, others, self._reader, models=self._models)
 
 
 def watch_spectra(

@@ -7,7 +7,7 @@ import numpy as np
 from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
 from so2cam.core.spectrometer import LineShapeSettings, Reference, Spectrometer, Window
-from so2cam.formats.reference_spectra import read_reference_file, reference_table
+from so2cam.formats.reference_spectra import read_reference_file, reference_table, table_names
 from so2cam.science.spectra.model import FitModel, FitTables, build_fit
 from so2cam.science.spectra.table import SpectralTable
 
@@ -66,7 +66,15 @@ class SpectralModels:
         )
 
     def _table(self, reference: Reference, name: str) -> SpectralTable:
+        key = f"spectrometer.references.{name}"
         if reference.table is not None:
+            if reference.table not in table_names():
+                raise InputError(
+                    "there is no such reference spectrum",
+                    key=f"{key}.table",
+                    value=reference.table,
+                    remedy=f"choose one of {', '.join(table_names())}, or name a file of your own with `file`",
+                )
             found = reference_table(reference.table)
             wavelengths, values = found.wavelengths_nm, found.values
         else:
@@ -74,12 +82,12 @@ class SpectralModels:
             wavelengths, values = read_reference_file(path)
             self.inputs.append(path)
         try:
-            return SpectralTable(np.asarray(wavelengths + reference.shift_nm), np.asarray(values))
+            return SpectralTable(np.asarray(wavelengths + reference.shift_nm), np.asarray(values), key)
         except ValueError as error:
             raise InputError(
                 str(error),
                 file=reference.file,
-                key=f"spectrometer.references.{name}",
+                key=key,
                 remedy="give two columns: wavelength in nm, increasing, and value",
             ) from None
 
@@ -89,4 +97,4 @@ class SpectralModels:
         path = self._folder / settings.file
         wavelengths, values = read_reference_file(path)
         self.inputs.append(path)
-        return SpectralTable(np.asarray(wavelengths), np.asarray(values))
+        return SpectralTable(np.asarray(wavelengths), np.asarray(values), "spectrometer.line_shape.file")

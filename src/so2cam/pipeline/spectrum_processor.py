@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from so2cam.core.errors import FrameFileError, InputError
 from so2cam.core.records import FloatArray
-from so2cam.core.spectra import ExampleFit, FitStatus, Spectrum, SpectrumInfo, SpectrumKind
+from so2cam.core.spectra import FIT_STATUS_TEXT, ExampleFit, FitStatus, Spectrum, SpectrumInfo, SpectrumKind
 from so2cam.core.spectrometer import Spectrometer
 from so2cam.formats.spectra.readers import read_spectrum
 from so2cam.pipeline.spectral_models import SpectralModels
@@ -25,6 +25,11 @@ from so2cam.science.spectra.prepare import Prepared, light_status, prepare, sele
 from so2cam.science.spectra.spikes import residual_outliers
 
 NAN = float("nan")
+CLEAR_AVERAGING_S = 600.0
+"""Clear-sky spectra this close to the nearest one are averaged with it."""
+_KEPT_MEANS = 64
+Sources = tuple[tuple[Path, ...] | None, tuple[Path, ...]]
+"""Files of the darks, and of the clear-sky spectra, that a spectrum is fitted with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +67,32 @@ class SpectrumProcessor:
     """Turns spectra into columns. Darks and clear-sky spectra are chosen among ``others`` (any kind may be there)."""
 
     def __init__(
-        self, settings: Spectrometer, folder: Path, others: Sequence[SpectrumInfo], reader: SpectrumReader
+        self,
+        settings: Spectrometer,
+        folder: Path,
+        others: Sequence[SpectrumInfo],
+        reader: SpectrumReader,
+        *,
+        models: SpectralModels | None = None,
     ) -> None:
         self._settings = settings
         self._reader = reader
         self._darks = [info for info in others if info.kind is SpectrumKind.DARK]
         self._clear = [info for info in others if info.kind is SpectrumKind.CLEAR]
-        self._means: dict[tuple[Path, ...], FloatArray | None] = {}
-        self.models = SpectralModels(settings, folder)
+        self._means: dict[tuple[Path, ...], FloatArray] = {}
+        self._sizes: dict[Path, int | None] = {}
+        self.models = SpectralModels(settings, folder) if models is None else models
 
     def process(self, spectra: Sequence[Spectrum]) -> list[ColumnRecord]:
         """Return the columns of ``spectra``, in their order."""
         records: dict[int, ColumnRecord] = {}
         groups: dict[tuple[bytes, tuple[Path, ...] | None, tuple[Path, ...]], list[int]] = {}
         for index, spectrum in enumerate(spectra):
-            dark = self._dark_key(spectrum.info)
-            if dark is None and self._settings.detector.subtract_dark and self._settings.detector.require_dark:
+            dark, clear = self.sources(spectrum.info, spectrum.counts.size)
+            if dark is None and self._dark_is_required:
                 records[index] = ColumnRecord(spectrum.info, FitStatus.NO_DARK)
                 continue
-            key = (spectrum.wavelengths_nm.tobytes(), dark, self._clear_key(spectrum.info))
-            groups.setdefault(key, []).append(index)
+            groups.setdefault((spectrum.wavelengths_nm.tobytes(), dark, clear), []).append(index)
         for (_, dark, clear), members in groups.items():
             for index, record in zip(
                 members, self._process_alike([spectra[index] for index in members], dark, clear), strict=True
@@ -89,15 +100,15 @@ class SpectrumProcessor:
                 records[index] = record
         return [records[index] for index in range(len(spectra))]
 
+    def sources(self, info: SpectrumInfo, pixels: int) -> Sources:
+        """Return the files of the darks (None: there are none) and clear-sky spectra that a spectrum is fitted with."""
+        return self._dark_key(info, pixels), self._clear_key(info, pixels)
+
     def example(self, spectrum: Spectrum, label: str) -> ExampleFit | None:
         """Return the fit of one spectrum as a plot needs it, or None where there is none."""
-        dark = self._dark_key(spectrum.info)
-        prepared = self._prepared([spectrum], dark)
-        window = self._window(spectrum.wavelengths_nm)
-        if window is None:
+        if self._settings.fit.method == "optical-density" or self._window(spectrum.wavelengths_nm) is None:
             return None
-        if self._settings.fit.method == "optical-density":
-            return None
+        prepared = self._prepared([spectrum], self._dark_key(spectrum.info, spectrum.counts.size))
         model = self.models.model(spectrum.wavelengths_nm, self._settings.fit.window_nm)
         _, result, mask = self._fit(model, prepared)
         measured = np.where(mask[0], prepared.counts[0, model.window], np.nan)
@@ -117,9 +128,6 @@ class SpectrumProcessor:
         window = self._window(wavelengths)
         if window is None:
             return [ColumnRecord(info, FitStatus.WINDOW_OUTSIDE) for info in infos]
-        mean = None if dark is None else self._mean(dark)
-        if mean is not None and mean.size != wavelengths.size:
-            return [ColumnRecord(info, FitStatus.NO_DARK) for info in infos]
         prepared = self._prepared(spectra, dark)
         light = light_status(prepared, window, minimum_counts=self._settings.detector.minimum_counts)
         usable = np.flatnonzero(light == FitStatus.OK)
@@ -169,15 +177,25 @@ class SpectrumProcessor:
         return found.light_dilution, found.result, mask
 
     def _optical_density(self, wavelengths: FloatArray, prepared: Prepared, clear: tuple[Path, ...]) -> FitResult:
-        reference = self._mean(clear)
-        if reference is None:
+        if not clear:
             raise InputError(
-                "the optical-density fit needs a clear-sky spectrum, and there is none",
+                "the optical-density fit needs a clear-sky spectrum, and there is none that can be read and has a dark",
                 key="spectrometer.fit.method",
-                remedy='add spectra of kind clear, or set method = "intensity"',
+                remedy='add spectra of kind clear, with darks, or set method = "intensity"',
             )
-        dark = self._mean(self._dark_key(self._info_of(clear[0])) or ())
-        background = self._prepare(reference[None, :], wavelengths, dark)
+        darks = self._dark_key(self._info_of(clear[0]), wavelengths.size)
+        background = self._prepare(
+            self._mean(clear)[None, :], wavelengths, None if darks is None else self._mean(darks)
+        )
+        window = window_pixels(wavelengths, self._settings.fit.window_nm)
+        light = light_status(background, window, minimum_counts=self._settings.detector.minimum_counts)
+        if light[0] != FitStatus.OK:
+            raise InputError(
+                f"the clear-sky spectrum cannot be used: {FIT_STATUS_TEXT[FitStatus(int(light[0]))]}",
+                file=clear[0],
+                key="spectrometer.fit.method",
+                remedy='add other spectra of kind clear, or set method = "intensity"',
+            )
         try:
             model = build_optical_density(
                 wavelengths,
@@ -193,7 +211,7 @@ class SpectrumProcessor:
                 key="spectrometer.fit",
                 remedy="check the clear-sky spectra and the fit's settings",
             ) from None
-        return fit_optical_density(model, prepared.counts, mask=prepared.usable)
+        return fit_optical_density(model, prepared.counts, mask=prepared.usable & background.usable)
 
     # -- preparation -----------------------------------------------------------------------------------------------
 
@@ -228,47 +246,79 @@ class SpectrumProcessor:
                 str(error), key="spectrometer.detector", remedy="correct the detector's settings in the site file"
             ) from None
 
-    def _dark_key(self, info: SpectrumInfo) -> tuple[Path, ...] | None:
-        """Return the files of the darks that belong to a spectrum, all of them readable; None where there are none."""
+    @property
+    def _dark_is_required(self) -> bool:
+        return self._settings.detector.subtract_dark and self._settings.detector.require_dark
+
+    def _dark_key(self, info: SpectrumInfo, pixels: int) -> tuple[Path, ...] | None:
+        """Return the files of the darks that belong to a spectrum, all readable and of its size; None without any."""
         detector = self._settings.detector
         if not detector.subtract_dark:
             return None
+        darks = self._darks
         while True:
-            darks = [dark for dark in self._darks if str(dark.path) not in self._reader.failures]
             chosen = select_darks(
                 info,
                 darks,
                 integration_time_tolerance=detector.integration_time_tolerance,
                 averaging_s=detector.dark_averaging_s,
             )
-            key = tuple(dark.path for dark in chosen)
-            if not key:
-                return None
-            if self._mean(key) is not None:
-                return key
+            if all(self._size(dark) == pixels for dark in chosen):
+                return tuple(dark.path for dark in chosen) or None
+            darks = [dark for dark in darks if dark not in chosen or self._size(dark) == pixels]
 
-    def _clear_key(self, info: SpectrumInfo) -> tuple[Path, ...]:
-        if self._settings.fit.method != "optical-density" or not self._clear:
+    def _clear_key(self, info: SpectrumInfo, pixels: int) -> tuple[Path, ...]:
+        """Return the clear-sky spectra nearest in time, of one integration time; all can be used."""
+        if self._settings.fit.method != "optical-density":
             return ()
-        nearest = min(self._clear, key=lambda clear: (abs((clear.time - info.time).total_seconds()), clear.path))
-        near = [c for c in self._clear if abs((c.time - nearest.time).total_seconds()) <= 600]
-        return tuple(c.path for c in near)
+        for nearest in sorted(
+            self._clear, key=lambda clear: (abs((clear.time - info.time).total_seconds()), clear.path)
+        ):
+            if self._size(nearest) != pixels:
+                continue
+            dark = self._dark_key(nearest, pixels)
+            if dark is None and self._dark_is_required:
+                continue
+            alike = (nearest.integration_time_s, nearest.coadds)
+            return tuple(
+                clear.path
+                for clear in self._clear
+                if abs((clear.time - nearest.time).total_seconds()) <= CLEAR_AVERAGING_S
+                and (clear.integration_time_s, clear.coadds) == alike
+                and self._size(clear) == pixels
+            )
+        return ()
 
     def _info_of(self, path: Path) -> SpectrumInfo:
         return next(info for info in (*self._darks, *self._clear) if info.path == path)
 
-    def _mean(self, paths: tuple[Path, ...]) -> FloatArray | None:
-        """Return the mean counts of spectra; None where one of them cannot be read (it then stands in failures)."""
-        if not paths:
-            return None
+    def _size(self, info: SpectrumInfo) -> int | None:
+        """Return the number of pixels of a dark or clear-sky spectrum; None where it cannot be read."""
+        if info.path not in self._sizes:
+            spectrum = self._reader.read(info)
+            self._sizes[info.path] = None if spectrum is None else spectrum.counts.size
+            if spectrum is not None:
+                self._keep_mean((info.path,), spectrum.counts)
+        return self._sizes[info.path]
+
+    def _mean(self, paths: tuple[Path, ...]) -> FloatArray:
+        """Return the mean counts of spectra of one size. Raises FrameFileError where one of them is gone since."""
         if paths not in self._means:
-            read = [self._reader.read(self._info_of(path)) for path in paths]
-            good = [spectrum.counts for spectrum in read if spectrum is not None]
-            if len(self._means) >= 64:
-                self._means.pop(next(iter(self._means)))
-            whole = len(good) == len(paths) and len({counts.size for counts in good}) == 1
-            self._means[paths] = np.mean(good, axis=0) if whole else None
+            self._keep_mean(paths, np.mean([self._counts(path) for path in paths], axis=0))
         return self._means[paths]
+
+    def _counts(self, path: Path) -> FloatArray:
+        if (path,) in self._means:
+            return self._means[path,]
+        spectrum = self._reader.read(self._info_of(path))
+        if spectrum is None:
+            raise self._reader.failures[str(path)]
+        return spectrum.counts
+
+    def _keep_mean(self, paths: tuple[Path, ...], counts: FloatArray) -> None:
+        if len(self._means) >= _KEPT_MEANS:
+            self._means.pop(next(iter(self._means)))
+        self._means[paths] = counts
 
 
 def _replaced(result: FitResult, rows: npt.NDArray[np.intp], better: FitResult) -> FitResult:

@@ -137,7 +137,9 @@ class _Profile:
         fits = []
         for window, (model, mask) in enumerate(zip(self.models, self._masks, strict=True)):
             start = np.stack([self._start(int(row), window, d) for row, d in zip(rows, dilution, strict=True)])
-            fit = fit_spectra(model, self._data[rows], mask=mask[rows], light_dilution=dilution, start=start)
+            fit = fit_spectra(
+                model, self._data[rows], mask=mask[rows], light_dilution=dilution, start=start, retry=False
+            )
             level = np.where(fit.ok, fit.chi2 / self._freedom[window][rows], np.inf)
             self._noise[window, rows] = np.minimum(self._noise[window, rows], level)
             fits.append(fit)
@@ -151,7 +153,7 @@ class _Profile:
         """Return parameters to start from: those of the nearest dilution, or between the two about this one."""
         points = self._points[row]
         if not points:
-            return self._starts[window][row]
+            return np.asarray(self._starts[window][row], np.float64)
         after = next((k for k, point in enumerate(points) if point.dilution > dilution), len(points))
         if 0 < after < len(points):
             low, high = points[after - 1], points[after]

@@ -83,13 +83,14 @@ def fit_spectra(
     start: npt.ArrayLike | None = None,
     warm: bool = False,
     light_dilution: npt.ArrayLike | None = None,
+    retry: bool = True,
 ) -> FitResult:
     """Fit spectra ``counts`` (M, N) of the whole detector or (M, Nw) of the window, or a single one (N,).
 
     ``mask`` of the same shape is True where a pixel counts; pixels that are not finite never do. ``start`` (P,) or
     (M, P) replaces the model's first guess (NaN: keep it); ``warm`` starts each fit from the last one that succeeded
     and falls back to the first guess. ``light_dilution`` (M,) or a number replaces the model's held share of diluting
-    light. Fits that fail are tried again from other shifts.
+    light. Fits that fail are tried again from other shifts, unless ``retry`` is false.
 
     Levenberg-Marquardt on the parameters that are not linear, the others solved for at each step (variable
     projection). Status: ``NOT_CONVERGED``, ``AT_BOUND``, ``NO_INFORMATION`` (singular, or an uncertainty that is not
@@ -115,7 +116,7 @@ def fit_spectra(
     chi2 = np.full(spectra, np.nan)
     evaluations, ended = np.zeros(spectra, np.int64), np.zeros(spectra, np.int64)
     reach = float(problem.upper[problem.absorbers.shape[0]]) if problem.shifts else 0.0
-    others = reach * np.array([0.2, -0.2, 0.4, -0.4, 0.6, -0.6])
+    others = reach * np.array([0.2, -0.2, 0.4, -0.4, 0.6, -0.6] if retry else [])
     weights = weight.astype(np.float64)
     fit_batch(
         problem,

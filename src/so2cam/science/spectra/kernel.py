@@ -1,8 +1,9 @@
 """The compiled core of the intensity fit: model, analytic derivatives, variable projection.
 
-Everything here is compiled by numba on first use and kept on disk. One spectrum after the other; nothing is allocated
-within a fit. ``fit.py`` is the door to it, ``model.py`` builds its ``Problem``. All of it stands in this one file, since
-numba's cache on disk follows changes of the file that holds the function called, not of those that it calls.
+Everything here is compiled by numba on first use and kept on disk. One spectrum is fitted after the other, in room that
+is allocated once. ``fit.py`` and ``forward.py`` are the doors to it, ``model.py`` builds its ``Problem``. All of it is
+in this one file, since numba's cache on disk follows changes of the file of the function called, not of those that it
+calls in turn.
 
 A spectrum's parameters are of two sorts. The linear ones (background and offset polynomials) are solved for exactly at
 each set of the others (variable projection, Golub & Pereyra 1973, with Kaufman's 1975 derivatives, which here are the

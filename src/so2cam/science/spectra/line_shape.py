@@ -39,7 +39,7 @@ def super_gaussian(
 ) -> FloatArray:
     r"""Return the line shape at ``offset_nm`` (n,) from the line, 1 at its top.
 
-    exp(-|u / w(1 ± a_w)|^(k ± a_k)), the upper signs towards longer wavelengths (Beirle 2017, Eqs. 2 and 7).
+    exp(-|u / w(1 ± a_w)|^(k ± a_k)), the upper signs towards longer wavelengths (Beirle 2017).
     ``width_nm`` is the full width at half maximum; ``width_asymmetry`` is relative to w, so Beirle's a_w [nm] is w
     times ours. Raises ValueError as ``shape_scales`` does.
     """

@@ -1,7 +1,7 @@
 """The classic fit of optical density, ln(clear / plume), with cross sections that follow the column.
 
 A cross section convolved once saturates: at high columns the measured optical density is no longer proportional to
-it (the I0 and saturation effects, Platt & Stutz 2008, section 8.3), and columns come out 13 to 30 % low. Here the
+it (the I0 and saturation effects, Platt & Stutz 2008), and columns come out 13 to 30 % low. Here the
 optical density of SO2 is computed at each step for the column that was reached,
 
     tau(a) = -ln[ (I e^(-a s) * G) / (I * G) ],    I: sunlight behind ozone, * G: convolved with the line shape,
@@ -47,6 +47,8 @@ class OpticalDensityModel:
     true_wavelengths_nm: FloatArray = field(repr=False)
     grid_nm: FloatArray = field(repr=False)
     light: FloatArray = field(repr=False)
+    plain: FloatArray = field(repr=False)
+    """``light`` as the instrument sees it"""
     kernel: FloatArray = field(repr=False)
     section: FloatArray = field(repr=False)
     others: CubicSpline = field(repr=False)
@@ -117,6 +119,7 @@ def build_optical_density(
         true_wavelengths_nm=wavelengths,
         grid_nm=grid,
         light=light,
+        plain=plain,
         kernel=kernel,
         section=section,
         others=others,
@@ -174,9 +177,8 @@ def _so2_density(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Optical density (Nw,) of SO2 at a column, and its derivatives by column and wavelength."""
     left = model.light * np.exp(-column * model.section)
-    plain = np.convolve(model.light, model.kernel, "same")
     passed = np.convolve(left, model.kernel, "same")
-    density = -np.log(passed / plain)
+    density = -np.log(passed / model.plain)
     by_column = np.convolve(left * model.section, model.kernel, "same") / passed
     spline = CubicSpline(model.grid_nm, np.stack([density, by_column], axis=1))
     at = model.true_wavelengths_nm + shift_nm

@@ -60,7 +60,8 @@ def calibrate_wavelengths(
 
     Pieces of ``piece_nm``, overlapping by half, lie within ``range_nm``. In each, sunlight behind the absorbers is
     fitted with a shift of its own (no stretch); the shifts then give a polynomial of ``order``, weighted by their
-    uncertainties; a second round starts from the first one's wavelengths. This is the usual way to calibrate a DOAS spectrometer (Platt & Stutz 2008, section 8.2.1).
+    uncertainties. A second round starts from the wavelengths of the first. This is the usual way to calibrate a
+    DOAS spectrometer (Platt & Stutz 2008).
 
     Raises ValueError where the range does not hold ``order`` + 1 pieces or lies outside the spectrum, and where too
     few pieces can be fitted.
