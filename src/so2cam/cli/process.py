@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 import numpy as np
+from pydantic import ValidationError
 from rich.table import Table
 
 from so2cam.cli.arguments import SeveralFolders, choose_names, parse_time
 from so2cam.cli.console import FolderPath, console, print_left_out, progress_bar, report_warning, when_interrupted
+from so2cam.core.errors import InputError
 from so2cam.core.site import SPEED_METHODS, Site
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.core.times import format_utc
@@ -121,10 +123,23 @@ def command(
 
 
 def with_methods(loaded: LoadedSite, methods: tuple[str, ...]) -> LoadedSite:
-    """Return a loaded site with other speed methods: the products record what was really used."""
+    """Return a loaded site with other speed methods: the products record what was really used.
+
+    Raises InputError for a method that needs what the site file does not have.
+    """
     settings = loaded.site.model_dump(mode="json")
     settings["processing"]["speed"]["methods"] = list(methods)
-    return LoadedSite(site=Site.model_validate(settings), path=loaded.path, sha256=loaded.sha256, settings=settings)
+    try:
+        site = Site.model_validate(settings)
+    except ValidationError as error:
+        raise InputError(
+            error.errors()[0]["msg"].removeprefix("Value error, "),
+            file=loaded.path,
+            key="--methods",
+            value=",".join(methods),
+            remedy="name methods that this site file has all for, or add what is missing to it",
+        ) from None
+    return LoadedSite(site=site, path=loaded.path, sha256=loaded.sha256, settings=settings)
 
 
 def print_report(report: RunReport) -> None:
