@@ -171,6 +171,17 @@ def test_pairs_without_an_image_are_left_out(case: Any) -> None:
     assert stack(case, "emission_rates.nc").sizes["time"] == PAIRS
 
 
+def test_images_below_the_frames_do_not_disturb_the_next_run(case: Any) -> None:
+    out = case.frames / "results"
+    numbers = []
+    for _ in range(2):
+        case.run(
+            "process", case.site, "--frames", case.frames, "--out", out, "--methods", "flow_raw", *EVERYTHING
+        ).said(f"{PAIRS} pairs")
+        numbers.append((out / "emission_rates.csv").read_text())
+    assert numbers[0] == numbers[1]
+
+
 # --- wrong options -----------------------------------------------------------------------------------------------
 
 

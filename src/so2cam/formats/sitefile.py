@@ -22,7 +22,7 @@ from so2cam.formats.lines import parse_pycam_line
 _Model = TypeVar("_Model", bound=BaseModel)
 _EARTH_RADIUS_M: Final = 6_371_000.0
 _PARALLEL_DEG: Final = 10.0
-_ROOT_KEY = re.compile(r"([a-z][a-z_]*(?:\.[A-Za-z0-9 _.-]+)?): ")
+_ROOT_KEY = re.compile(r"([a-z][a-z_]*(?:\.[A-Za-z0-9 _.\[\]-]+)?): ")
 _LINE_KEY = re.compile(r"lines\.(.+)\.(start|end|arc|points\[[0-9]+\])")
 
 

@@ -66,7 +66,7 @@ class Processor:
         self._profiles = {name: AxisProfiles(speed.nadeau) for name in self._names} if NADEAU in self._methods else {}
         self._needs_flow = bool(self._flow_methods) or any(kept.needs_motion for kept in self._profiles.values())
         self._region = self._flow_region()
-        self._previous: tuple[PairRecord, AbsorbanceImage] | None = None
+        self._previous: tuple[PairRecord, AbsorbanceImage, LineGeometry] | None = None
         self._last_time: datetime | None = None
         self._pending: deque[PairRecord] = deque()
         self._window = LagWindow(site, references.curve)
@@ -94,7 +94,7 @@ class Processor:
             if geometry.status is not EmissionStatus.OK:
                 self._fail(record, geometry.status)
             self._finish_previous(next_record=record, next_image=image)
-            self._previous = (record, image)
+            self._previous = (record, image, geometry)
             self._settle_unmeasured(record)
             self._set_wind_emissions(record, geometry)
             if CROSS_CORRELATION in self._methods and geometry.lines:
@@ -151,11 +151,9 @@ class Processor:
     def _finish_previous(self, next_record: PairRecord | None, next_image: AbsorbanceImage | None) -> None:
         if self._previous is None:
             return
-        record, image = self._previous
+        # A record that was complete at once has let its geometry go.
+        record, image, geometry = self._previous
         self._previous = None
-        geometry = record.geometry
-        if geometry is None:
-            return
         settings = self._site.processing.speed.optical_flow
         flow, interval, resolution, status = None, NAN, NAN, EmissionStatus.NO_NEXT_PAIR
         if next_record is not None and next_image is not None:

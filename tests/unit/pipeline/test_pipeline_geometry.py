@@ -311,7 +311,7 @@ def test_what_was_aimed_at_roughly_is_compared_roughly() -> None:
     assert notes == ()
     _, notes = resolve_view(with_landmark((x, y), {"azimuth_deg": VIEW + 0.4, "azimuth_uncertainty_deg": 0.0}))
     assert notes == ()
-    _, notes = resolve_view(with_landmark((x, y), {"azimuth_deg": VIEW + 0.6, "azimuth_uncertainty_deg": 0.0}))
+    _, notes = resolve_view(with_landmark((x, y), {"azimuth_deg": VIEW + 4, "azimuth_uncertainty_deg": 0.0}))
     assert len(notes) == 1
 
 
