@@ -1,5 +1,6 @@
 """``so2cam spectra``: UV spectra to SO2 column densities."""
 
+import math
 import os
 import shlex
 from collections import Counter
@@ -24,6 +25,12 @@ NOTHING_VALID = 3
 
 class _SpectraFolders(SeveralFolders):
     option = "--spectra"
+
+
+def _require_number(ctx: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):  # which no range refuses
+        raise click.BadParameter("give a number of seconds", ctx, parameter)
+    return value
 
 
 @click.command(
@@ -68,6 +75,7 @@ Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid column; 1
     "--every",
     "every_s",
     type=click.FloatRange(0.1, 3600),
+    callback=_require_number,
     default=5.0,
     show_default=True,
     metavar="SECONDS",

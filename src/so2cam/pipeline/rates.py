@@ -111,7 +111,6 @@ def wind_emission(
     if wind is None or geometry.plane is None:
         return Emission(EmissionStatus.NO_WIND)
     weight = columns.column * line.piece_m
-    weight = columns.column * line.piece_m
     across = wind_speed_across(
         geometry.camera,
         line.x,

@@ -58,8 +58,8 @@ class SpectraWatch:
         waiting = [info for info in waiting if self._is_due(info, changed)]
         if not waiting:
             return None
-        new = sum(info.path not in self._records for info in waiting)
         read = [spectrum for info in waiting if (spectrum := self._reader.read(info)) is not None]
+        new = sum(spectrum.info.path not in self._records for spectrum in read)
         for spectrum, record in zip(read, self._processor.process(read), strict=True):
             pixels = spectrum.counts.size
             sources = self._processor.sources(record.info, pixels)

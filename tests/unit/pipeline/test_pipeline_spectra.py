@@ -1,0 +1,301 @@
+"""The processor of spectra: darks, groups, spikes, light dilution, and records that do not depend on neighbours."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from so2cam.core.errors import FrameFileError, InputError
+from so2cam.core.spectra import FitStatus, Spectrum, SpectrumInfo, SpectrumKind
+from so2cam.core.spectrometer import (
+    Detector,
+    Fit,
+    LightDilution,
+    LineShapeSettings,
+    Reference,
+    References,
+    Spectrometer,
+)
+from so2cam.formats.sitefile import LoadedSpectrometer
+from so2cam.pipeline import spectrum_processor
+from so2cam.pipeline.spectra_batch import assemble_columns, spectrum_order
+from so2cam.pipeline.spectral_models import SpectralModels
+from so2cam.pipeline.spectrum_processor import ColumnRecord, SpectrumProcessor, SpectrumReader
+from so2cam.science.spectra.forward import model_spectra
+
+WAVELENGTHS = np.linspace(290.0, 326.0, 361)
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SETTINGS = Spectrometer(
+    line_shape=LineShapeSettings(width_nm=0.6), fit=Fit(window_nm=(309, 317), model_spacing_nm=0.05)
+)
+COLUMNS = np.array([0.0, 3e17, 1e18, 2e18, 4e18])
+
+
+def info(
+    name: str, second: float, kind: SpectrumKind = SpectrumKind.PLUME, integration_s: float | None = 0.1
+) -> SpectrumInfo:
+    return SpectrumInfo(Path(name), kind, NOON + timedelta(seconds=second), integration_s, 1)
+
+
+class Reader(SpectrumReader):
+    """Spectra from memory."""
+
+    def __init__(self, **counts: Any) -> None:
+        super().__init__(SETTINGS)
+        self.counts = counts
+        self.reads: list[str] = []
+
+    def read(self, info: SpectrumInfo) -> Spectrum | None:
+        self.reads.append(str(info.path))
+        values = self.counts.get(str(info.path))
+        if values is None:
+            self.failures[str(info.path)] = FrameFileError("is empty", file=info.path)
+            return None
+        return Spectrum(info, WAVELENGTHS[: len(values)], np.asarray(values, np.float64), "0")
+
+
+@pytest.fixture(scope="module")
+def light() -> Any:
+    """Counts (5, 361) above the dark, with ``COLUMNS``."""
+    settings = SETTINGS.model_copy(update={"fit": Fit(window_nm=(299, 323), model_spacing_nm=0.05)})
+    model = SpectralModels(settings, Path()).model(WAVELENGTHS, (299, 323))
+    rows = np.tile(np.where(np.isfinite(model.start), model.start, 0.0), (COLUMNS.size, 1))
+    rows[:, model.names.index("background_0")] = 3e4
+    rows[:, model.so2] = COLUMNS
+    out = np.zeros((COLUMNS.size, WAVELENGTHS.size))
+    out[:, model.window] = model_spectra(model, rows)
+    return out + np.random.default_rng(3).normal(0, 8, out.shape)
+
+
+def processor(reader: SpectrumReader, *others: SpectrumInfo, **settings: Any) -> SpectrumProcessor:
+    return SpectrumProcessor(SETTINGS.model_copy(update=settings), Path(), others, reader)
+
+
+def spectra(counts: Any, integration_s: float = 0.1) -> list[Spectrum]:
+    return [
+        Spectrum(info(f"s{n}", n, integration_s=integration_s), WAVELENGTHS, values, "0")
+        for n, values in enumerate(counts)
+    ]
+
+
+DARK = info("dark", -10, SpectrumKind.DARK)
+
+
+def so2(records: list[ColumnRecord]) -> Any:
+    return np.array([record.parameters["so2"][0] for record in records])
+
+
+def test_columns_are_the_truth(light: Any) -> None:
+    records = processor(Reader(dark=np.full(361, 1000.0)), DARK).process(spectra(light + 1000))
+    sigma = np.array([record.parameters["so2"][1] for record in records])
+    assert (np.abs(so2(records) - COLUMNS) < 4 * sigma + 2e-3 * COLUMNS).all()
+    assert all(record.status is FitStatus.OK and 0 < record.residual_rms < 0.1 for record in records)
+
+
+def test_neighbours_and_order_do_not_matter(light: Any) -> None:
+    found = spectra(light + 1000)
+    reader = Reader(dark=np.full(361, 1000.0))
+    together = processor(reader, DARK).process(found)
+    alone = [processor(reader, DARK).process([spectrum])[0] for spectrum in found]
+    backwards = processor(reader, DARK).process(found[::-1])[::-1]
+    assert together == alone == backwards, "to the last bit"
+
+
+def test_a_bad_neighbour_does_not_matter(light: Any) -> None:
+    found = spectra(light + 1000)
+    reader = Reader(dark=np.full(361, 1000.0))
+    before = processor(reader, DARK).process(found)
+    bad = [replace(found[0], counts=values) for values in (np.zeros(361), np.full(361, 65000.0))]
+    after = processor(reader, DARK).process([bad[0], *found, bad[1]])
+    assert after[1:-1] == before
+    assert [after[0].status, after[-1].status] == [FitStatus.TOO_DARK, FitStatus.SATURATED]
+
+
+def test_spectra_of_two_detectors(light: Any) -> None:
+    found = spectra(light + 1000)
+    short = replace(found[2], wavelengths_nm=WAVELENGTHS[:300], counts=found[2].counts[:300])
+    reader = Reader(dark=np.full(361, 1000.0), short=np.full(300, 1000.0))
+    darks = (DARK, info("short", -20, SpectrumKind.DARK))
+    alone = processor(reader, DARK).process(found)
+    records = processor(reader, *darks).process([found[0], short, found[1]])
+    assert [records[0], records[2]] == alone[:2]
+    assert records[1].status is FitStatus.OK
+    assert records[1].parameters["so2"][0] == pytest.approx(alone[2].parameters["so2"][0], rel=1e-3)
+
+
+# --- darks -------------------------------------------------------------------------------------------------------
+
+
+def test_darks_of_different_sizes_end(light: Any) -> None:
+    reader = Reader(dark=np.full(361, 1000.0), short=np.full(300, 1000.0))
+    found = processor(reader, DARK, info("short", -5, SpectrumKind.DARK))
+    assert found.sources(info("s", 0), 361) == ((Path("dark"),), ())
+    assert found.sources(info("s", 0), 300) == ((Path("short"),), ())
+    assert found.sources(info("s", 0), 200) == (None, ())
+
+
+def test_darks_are_averaged(light: Any) -> None:
+    slope = 10 * (WAVELENGTHS - 290)
+    both = Reader(dark=1000 + slope, other=1000 - slope)
+    mean = processor(both, DARK, info("other", -5, SpectrumKind.DARK)).process(spectra(light + 1000))
+    one = processor(Reader(dark=np.full(361, 1000.0)), DARK).process(spectra(light + 1000))
+    np.testing.assert_allclose(so2(mean), so2(one), rtol=1e-9)
+
+
+def test_an_unreadable_dark_is_read_once(light: Any) -> None:
+    reader = Reader(dark=np.full(361, 1000.0))
+    found = processor(reader, DARK, info("broken", -1, SpectrumKind.DARK))
+    assert {r.status for r in found.process(spectra(light + 1000)) + found.process(spectra(light + 1000))} == {0}
+    assert reader.reads.count("broken") == 1
+    assert list(reader.failures) == ["broken"]
+
+
+def test_many_darks_are_not_all_kept() -> None:
+    reader = Reader(**{f"d{n}": np.full(361, float(n)) for n in range(200)})
+    darks = [info(f"d{n}", 10000 * n, SpectrumKind.DARK) for n in range(200)]
+    found = processor(reader, *darks)
+    for n in range(200):
+        assert found.sources(info("s", 10000 * n + 1), 361)[0] == (Path(f"d{n}"),)
+    assert len(found._means) <= 64
+
+
+@pytest.mark.parametrize(
+    ("update", "status"),
+    [({}, FitStatus.NO_DARK), ({"require_dark": False}, FitStatus.OK), ({"subtract_dark": False}, FitStatus.OK)],
+)
+def test_no_dark_of_this_integration_time(light: Any, update: dict[str, Any], status: FitStatus) -> None:
+    reader = Reader(dark=np.full(361, 1000.0))
+    found = processor(reader, DARK, detector=Detector(**update)).process(spectra(light + 1000, 0.2))
+    assert {record.status for record in found} == {status}
+    if status is not FitStatus.OK:
+        assert all(not record.parameters for record in found)
+
+
+# --- spikes, bad pixels, dilution --------------------------------------------------------------------------------
+
+
+def test_a_spike_is_left_out(light: Any) -> None:
+    reader = Reader(dark=np.full(361, 1000.0))
+    clean = processor(reader, DARK).process(spectra(light + 1000))
+    spiked = light + 1000
+    spiked[2, 240] += 3000
+    repaired = processor(reader, DARK).process(spectra(spiked))
+    left = processor(reader, DARK, detector=Detector(spike_sigma=0)).process(spectra(spiked))
+    sigma = clean[2].parameters["so2"][1]
+    assert abs(so2(repaired)[2] - so2(clean)[2]) < sigma
+    assert abs(so2(left)[2] - so2(clean)[2]) > 3 * sigma
+    assert [*repaired[:2], *repaired[3:]] == [*clean[:2], *clean[3:]]
+
+
+def test_a_bad_pixel_does_not_count(light: Any) -> None:
+    reader = Reader(dark=np.full(361, 1000.0))
+    detector = Detector(bad_pixels=(240,), spike_sigma=0)
+    before = processor(reader, DARK, detector=detector).process(spectra(light + 1000))
+    spoilt = light + 1000
+    spoilt[:, 240] = 65000
+    assert processor(reader, DARK, detector=detector).process(spectra(spoilt)) == before
+
+
+def test_fixed_light_dilution_raises_the_column(light: Any) -> None:
+    reader = Reader(dark=np.full(361, 1000.0))
+    plain = so2(processor(reader, DARK).process(spectra(light + 1000)))
+    fixed = LightDilution(mode="fixed", value=0.3)
+    records = processor(reader, DARK, light_dilution=fixed).process(spectra(light + 1000))
+    assert (so2(records)[1:] > 1.3 * plain[1:]).all()
+    settings = SETTINGS.model_copy(update={"light_dilution": fixed})
+    series = assemble_columns(LoadedSpectrometer("x", settings, Path("x"), "0", {}), records)
+    assert set(series.light_dilution) == {0.3}
+    assert np.isnan(series.light_dilution_uncertainty).all()
+
+
+def test_fitted_light_dilution_goes_into_the_record(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows: list[Any] = []
+
+    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any) -> SimpleNamespace:
+        windows.extend((first.wavelengths_nm, second.wavelengths_nm))
+        result = spectrum_processor.fit_spectra(first, counts, mask=mask)
+        result.status[1], result.values[1], result.sigma[1] = FitStatus.DILUTION_NOT_UNIQUE, np.nan, np.nan
+        shares = np.tile([0.25, 0.05], (len(counts), 1))
+        shares[1] = np.nan
+        return SimpleNamespace(light_dilution=shares, result=result)
+
+    monkeypatch.setattr(spectrum_processor, "fit_with_dilution", stand_in)
+    reader = Reader(dark=np.full(361, 1000.0))
+    records = processor(reader, DARK, light_dilution=LightDilution(mode="fit")).process(spectra(light + 1000))
+    assert [record.light_dilution for record in records[::2]] == [(0.25, 0.05)] * 3
+    assert records[1].status is FitStatus.DILUTION_NOT_UNIQUE
+    assert np.isnan([*records[1].parameters["so2"], *records[1].light_dilution]).all()
+    assert [round(x) for w in windows for x in (w[0], w[-1])] == [306, 316, 312, 322]
+
+
+def test_a_second_window_outside_the_detector(light: Any) -> None:
+    dilution = LightDilution(mode="fit", second_window_nm=(318, 328))
+    records = processor(Reader(dark=np.full(361, 1000.0)), DARK, light_dilution=dilution).process(spectra(light + 1000))
+    assert {record.status for record in records} == {FitStatus.WINDOW_OUTSIDE}
+
+
+# --- optical density ---------------------------------------------------------------------------------------------
+
+OPTICAL_DENSITY = SETTINGS.fit.model_copy(update={"method": "optical-density"})
+
+
+def test_clear_spectra_of_one_integration_time_are_averaged(light: Any) -> None:
+    counts = dict.fromkeys(("a", "b", "far", "longer"), light[0] + 1000) | {"dark": np.full(361, 1000.0)}
+    clear = [
+        info("a", 5, SpectrumKind.CLEAR),
+        info("b", 60, SpectrumKind.CLEAR),
+        info("longer", 61, SpectrumKind.CLEAR, 0.2),
+        info("far", 9000, SpectrumKind.CLEAR),
+        info("broken", 1, SpectrumKind.CLEAR),
+    ]
+    found = processor(Reader(**counts), DARK, *clear, fit=OPTICAL_DENSITY)
+    assert found.sources(info("s", 0), 361) == ((Path("dark"),), (Path("a"), Path("b")))
+    assert found.sources(info("s", 9001), 361)[1] == (Path("far"),)
+
+
+def test_saturated_clear_spectra_are_refused(light: Any) -> None:
+    reader = Reader(dark=np.full(361, 1000.0), clear=np.where(WAVELENGTHS > 314, 65000.0, light[0] + 1000))
+    found = processor(reader, DARK, info("clear", 5, SpectrumKind.CLEAR), fit=OPTICAL_DENSITY)
+    with pytest.raises(InputError, match="saturated within the fit window"):
+        found.process(spectra(light + 1000))
+
+
+# --- models and series -------------------------------------------------------------------------------------------
+
+
+def test_models_are_kept_and_few() -> None:
+    models = SpectralModels(SETTINGS, Path())
+    first = models.model(WAVELENGTHS, (309, 317))
+    assert models.model(WAVELENGTHS.copy(), (309, 317)) is first
+    for n in range(1, 6):
+        models.model(WAVELENGTHS + 0.01 * n, (309, 317))
+    assert len(models._models) <= 4
+
+
+def test_errors_name_the_reference(tmp_path: Path) -> None:
+    unknown = SETTINGS.model_copy(update={"references": References(so2=Reference(table="so2"))})
+    with pytest.raises(InputError) as error:
+        SpectralModels(unknown, tmp_path)
+    assert error.value.key == "spectrometer.references.so2.table"
+    np.savetxt(tmp_path / "ring.txt", np.column_stack([np.linspace(300, 312, 50), np.ones(50)]))
+    narrow = SETTINGS.model_copy(update={"references": References(ring=Reference(file="ring.txt"))})
+    with pytest.raises(InputError, match=r"spectrometer\.references\.ring covers 300\.00 to 312\.00 nm"):
+        SpectralModels(narrow, tmp_path).model(WAVELENGTHS, (309, 317))
+
+
+def test_a_series_of_failures_is_all_nan() -> None:
+    records = [ColumnRecord(info("s", n), status) for n, status in enumerate((FitStatus.NO_DARK, FitStatus.TOO_DARK))]
+    series = assemble_columns(LoadedSpectrometer("x", SETTINGS, Path("x"), "0", {}), records)
+    assert series.status.tolist() == [1, 3]
+    assert series.parameters == {}
+    for values in (series.so2_molec_cm2, series.so2_random_molec_cm2, series.so2_systematic_molec_cm2, series.chi2):
+        assert np.isnan(values).all()
+
+
+def test_order_is_that_of_numbers() -> None:
+    names = ["s10", "s9", "S8"]
+    assert [i.path.name for i in sorted((info(name, 0) for name in names), key=spectrum_order)] == ["S8", "s9", "s10"]
