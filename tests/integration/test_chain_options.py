@@ -266,6 +266,16 @@ def test_wind_on_the_command_line_only(case: Any) -> None:
     case.process("--methods", "wind").failed_with("needs a [wind] table")
 
 
+def test_all_methods_at_once(case: Any) -> None:
+    set_wind(case, CONSTANT, methods="flow_raw,flow_histogram,flow_hybrid,cross_correlation,nadeau,wind")
+    case.process().said("pairs")
+    for method in ("flow_raw", "flow_histogram", "flow_hybrid", "nadeau", "wind"):
+        found = rates(case, method=method)
+        assert len(found.rate) >= PAIRS - 3, method
+        assert found.mean == pytest.approx(EMISSION, rel=0.1), method
+    assert set(rates(case, method="cross_correlation").status) == {"too_few_samples"}
+
+
 # --- lines -------------------------------------------------------------------------------------------------------
 
 CENTRE = "[195.6, 187.6]"

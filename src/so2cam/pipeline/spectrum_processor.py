@@ -168,11 +168,13 @@ class SpectrumProcessor:
         if self._settings.light_dilution.mode != "fit" or wavelengths is None:
             return None, result, mask
         windows = self._settings.light_dilution
+        usable = prepared.usable.copy()
+        usable[:, model.window] = mask  # without the spikes
         found = fit_with_dilution(
             self.models.model(wavelengths, windows.first_window_nm),
             self.models.model(wavelengths, windows.second_window_nm),
             prepared.counts,
-            mask=prepared.usable,
+            mask=usable,
         )
         return found.light_dilution, found.result, mask
 

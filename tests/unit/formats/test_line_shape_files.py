@@ -1,4 +1,4 @@
-"""The files of a line shape: a table that can be read back, whatever names hold, and a page that can always be drawn."""
+"""The files of a line shape: a table that is read back, whatever names hold, and a page that can always be drawn."""
 
 from dataclasses import replace
 from pathlib import Path
