@@ -151,7 +151,7 @@ class Fit(Table):
 
 
 class LightDilution(Table):
-    """Light scattered in between camera and plume (Varnam 2021): found from two windows."""
+    """Light scattered in between camera and plume (Varnam 2020): found from two windows."""
 
     mode: Literal["none", "fit", "fixed"] = "none"
     value: float = Field(default=0.0, ge=0, lt=1, description="share of the light at 310 nm, for mode = fixed")
@@ -177,6 +177,14 @@ class Spectrometer(Table):
         if stray is not None and stray[1] > self.fit.window_nm[0]:
             raise ValueError(
                 f"detector.stray_light_nm {stray} must lie below fit.window_nm {self.fit.window_nm}, in the dark part"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _dilution_where_it_is_fitted(self) -> Self:
+        if self.fit.method == "optical-density" and self.light_dilution.mode != "none":
+            raise ValueError(
+                'light_dilution.mode goes with fit.method = "intensity": the optical-density fit knows no dilution'
             )
         return self
 

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +19,9 @@ import numpy.typing as npt
 from so2cam.core.errors import InputError, OutputError
 from so2cam.core.records import FloatArray, Provenance
 from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, FitStatus
-from so2cam.core.times import format_utc, parse_utc, require_utc
-from so2cam.formats.products import CONVENTIONS, TIME_UNITS
-from so2cam.formats.sitefile import canonical_settings
+from so2cam.core.times import format_utc, parse_utc
+from so2cam.formats.products import TIME_UNITS
+from so2cam.formats.provenance import from_milliseconds, provenance_attributes, to_milliseconds
 
 REFERENCES: Final = (
     "Platt and Stutz 2008, doi:10.1007/978-3-540-75776-4; Esse et al. 2020, doi:10.1016/j.jvolgeores.2020.107000; "
@@ -45,7 +45,6 @@ CSV_COLUMNS: Final = (
     "so2_systematic_molec_cm2",
 )
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REMEDY: Final = "write the product again with so2cam"
 _D: Final = "spectrum"
 _COORDINATES: Final = "time latitude longitude altitude"
@@ -262,7 +261,14 @@ def write_columns_netcdf(path: Path, series: ColumnSeries, provenance: Provenanc
     _check_shapes(series)
     try:
         with Dataset(path, "w", format="NETCDF4") as dataset:
-            dataset.setncatts(_global_attributes(provenance))
+            dataset.setncatts(
+                provenance_attributes(
+                    provenance,
+                    title="SO2 slant column densities",
+                    instrument="ultraviolet spectrometer",
+                    references=REFERENCES,
+                )
+            )
             dataset.createDimension(_D, None)
             dataset.createDimension("input", len(provenance.input_sha256))
             time = {
@@ -271,7 +277,7 @@ def write_columns_netcdf(path: Path, series: ColumnSeries, provenance: Provenanc
                 "standard_name": "time",
                 "long_name": "mid-exposure of the spectrum, UTC",
             }
-            _write(dataset, "time", np.array([_milliseconds(moment) for moment in series.times], np.int64), time)
+            _write(dataset, "time", np.array([to_milliseconds(moment) for moment in series.times], np.int64), time)
             _write_strings(dataset, "file", _D, series.files, "file of the spectrum")
             for name, (field, attributes) in _VARIABLES.items():
                 placed = {} if name in _COORDINATES.split() else {"coordinates": _COORDINATES}
@@ -303,7 +309,7 @@ def read_columns_netcdf(path: Path) -> ColumnSeries:
                 )
             values = {field: _floats(dataset, name, path) for name, (field, _) in _VARIABLES.items()}
             return ColumnSeries(
-                times=tuple(_EPOCH + timedelta(milliseconds=int(value)) for value in time[...]),
+                times=tuple(from_milliseconds(int(value)) for value in time[...]),
                 files=tuple(str(value) for value in _variable_of(dataset, "file", path)[...]),
                 status=np.asarray(_variable_of(dataset, "fit_status", path)[...], np.int64),
                 parameters=_read_parameters(dataset, path),
@@ -325,29 +331,6 @@ def _check_shapes(series: ColumnSeries) -> None:
 
 
 _NOT_ARRAYS: Final = ("times", "files", "parameters")
-
-
-def _milliseconds(time: datetime) -> int:
-    """Return whole milliseconds since 1970, rounded as ``format_utc`` rounds."""
-    microseconds = (require_utc(time) - _EPOCH) // timedelta(microseconds=1)
-    return (microseconds + 500) // 1000
-
-
-def _global_attributes(provenance: Provenance) -> dict[str, str]:
-    created = format_utc(provenance.created)
-    return {
-        "Conventions": CONVENTIONS,
-        "title": f"SO2 slant column densities, {provenance.site_name}",
-        "source": f"ultraviolet spectrometer, processed with so2cam {provenance.software_version}",
-        "history": f"{created} so2cam {provenance.software_version}: {provenance.command}",
-        "references": REFERENCES,
-        "site": provenance.site_name,
-        "software_version": provenance.software_version,
-        "command": provenance.command,
-        "date_created": created,
-        "settings": canonical_settings(provenance.settings),
-        "settings_sha256": provenance.settings_sha256,
-    }
 
 
 def _status_attributes() -> dict[str, Any]:

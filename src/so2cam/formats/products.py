@@ -8,7 +8,7 @@ import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import IntEnum, IntFlag
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,13 +20,12 @@ from so2cam.core.errors import InputError, OutputError
 from so2cam.core.records import Provenance
 from so2cam.core.results import EmissionSeries
 from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus, QualityFlag
-from so2cam.core.times import format_utc, parse_utc, require_utc
-from so2cam.formats.sitefile import canonical_settings
+from so2cam.core.times import format_utc, parse_utc
+from so2cam.formats.provenance import from_milliseconds, provenance_attributes, to_milliseconds
 
 TIME_UNITS: Final = "milliseconds since 1970-01-01 00:00:00"
 """Unit of ``time``: whole milliseconds in 64 bits, so that a time is read back exactly."""
 
-CONVENTIONS: Final = "CF-1.11"
 
 REFERENCES: Final = (
     "Mori and Burton 2006, doi:10.1029/2006GL027916; Gliss et al. 2017, doi:10.3390/geosciences7040134; "
@@ -36,7 +35,6 @@ REFERENCES: Final = (
 TOTAL: Final = "total"
 """What the CSV's ``line`` says in a row of the sum over lines."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REMEDY: Final = "write the product again with so2cam"
 
 Dimensions = tuple[Literal["time", "line", "speed_method"], ...]
@@ -305,7 +303,11 @@ def write_emission_netcdf(path: Path, series: EmissionSeries, provenance: Proven
     _check_shapes(series)
     try:
         with Dataset(path, "w", format="NETCDF4") as dataset:
-            dataset.setncatts(_global_attributes(provenance))
+            dataset.setncatts(
+                provenance_attributes(
+                    provenance, title="SO2 emission rates", instrument="ultraviolet SO2 camera", references=REFERENCES
+                )
+            )
             dataset.createDimension("time", None)
             dataset.createDimension("line", len(series.lines))
             dataset.createDimension("speed_method", len(series.speed_methods))
@@ -386,29 +388,6 @@ def _check_shapes(series: EmissionSeries) -> None:
             raise ValueError(f"{variable.field} has the shape {found}, expected {expected} {variable.dimensions}")
 
 
-def _milliseconds(time: datetime) -> int:
-    """Return whole milliseconds since 1970, rounded as ``format_utc`` rounds."""
-    microseconds = (require_utc(time) - _EPOCH) // timedelta(microseconds=1)
-    return (microseconds + 500) // 1000
-
-
-def _global_attributes(provenance: Provenance) -> dict[str, str]:
-    created = format_utc(provenance.created)
-    return {
-        "Conventions": CONVENTIONS,
-        "title": f"SO2 emission rates, {provenance.site_name}",
-        "source": f"ultraviolet SO2 camera, processed with so2cam {provenance.software_version}",
-        "history": f"{created} so2cam {provenance.software_version}: {provenance.command}",
-        "references": REFERENCES,
-        "site": provenance.site_name,
-        "software_version": provenance.software_version,
-        "command": provenance.command,
-        "date_created": created,
-        "settings": canonical_settings(provenance.settings),
-        "settings_sha256": provenance.settings_sha256,
-    }
-
-
 def _write_coordinates(dataset: Any, series: EmissionSeries) -> None:
     time = dataset.createVariable("time", "i8", ("time",), compression="zlib", chunksizes=_chunks((len(series.times),)))
     time.setncatts(
@@ -421,7 +400,7 @@ def _write_coordinates(dataset: Any, series: EmissionSeries) -> None:
         }
     )
     if series.times:
-        time[:] = np.array([_milliseconds(moment) for moment in series.times], np.int64)
+        time[:] = np.array([to_milliseconds(moment) for moment in series.times], np.int64)
     _write_strings(dataset, "line", "line", series.lines, "name of the plume cross-section line")
     _write_strings(dataset, "speed_method", "speed_method", series.speed_methods, "name of the plume-speed method")
 
@@ -509,7 +488,7 @@ def _read_times(dataset: Any, path: Path) -> tuple[datetime, ...]:
     units = getattr(variable, "units", None)
     if units != TIME_UNITS:
         raise InputError(f"the time should be in {TIME_UNITS}", file=path, key="time", value=units, remedy=_REMEDY)
-    return tuple(_EPOCH + timedelta(milliseconds=int(value)) for value in variable[...])
+    return tuple(from_milliseconds(int(value)) for value in variable[...])
 
 
 def _read_names(dataset: Any, name: str, path: Path) -> tuple[str, ...]:

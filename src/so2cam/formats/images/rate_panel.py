@@ -11,7 +11,7 @@ from so2cam.core.records import FloatArray
 from so2cam.core.results import IntArray
 from so2cam.formats.images.canvas import Canvas
 from so2cam.formats.images.record import RateCurve
-from so2cam.formats.images.stack import milliseconds
+from so2cam.formats.provenance import to_milliseconds
 from so2cam.formats.quicklook.style import (
     FONT,
     FONT_TITLE,
@@ -42,8 +42,8 @@ class RatePanel:
     """The panel below the image on ``canvas``, for rates at the times of a run from ``start`` to ``end``."""
 
     def __init__(self, canvas: Canvas, rates: RateCurve, start: datetime, end: datetime) -> None:
-        order = np.argsort([milliseconds(time) for time in rates.times], kind="stable")
-        self._ms = np.array([milliseconds(rates.times[i]) for i in order], np.int64)
+        order = np.argsort([to_milliseconds(time) for time in rates.times], kind="stable")
+        self._ms = np.array([to_milliseconds(rates.times[i]) for i in order], np.int64)
         self._rate = rates.rate_kg_s[order]
         sigma = np.nan_to_num(rates.uncertainty_kg_s[order], nan=0.0)
         self._low, self._high = self._rate - sigma, self._rate + sigma
@@ -82,7 +82,7 @@ class RatePanel:
             va="center",
             parse_math=False,
         )
-        self._set_range(milliseconds(start), milliseconds(end))
+        self._set_range(to_milliseconds(start), to_milliseconds(end))
         add_second_scale(self._axes, TONNES_PER_DAY_PER_KG_PER_S, "[t d⁻¹]")
         dense = self._medians is not None
         thickness, alpha = (0.6, 0.35) if dense else (1.5, 1.0)
@@ -113,7 +113,7 @@ class RatePanel:
 
     def show(self, time: datetime) -> "tuple[Artist, ...]":
         """Return what is to be drawn at ``time``: the curve up to then, its end, and the value in words."""
-        now = milliseconds(time)
+        now = to_milliseconds(time)
         count = int(np.searchsorted(self._ms, now, side="right"))
         x, rate, low, high = self._broken(count)
         self._curve.set_data(x, rate)

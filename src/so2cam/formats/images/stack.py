@@ -4,23 +4,20 @@ import json
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from so2cam.core.records import PlumeLine, Provenance
-from so2cam.core.times import format_utc, require_utc
 from so2cam.formats.images.packing import MISSING, Codes, Layer, LayerName
-from so2cam.formats.products import CONVENTIONS, REFERENCES, TIME_UNITS
-from so2cam.formats.sitefile import canonical_settings
+from so2cam.formats.products import REFERENCES, TIME_UNITS
+from so2cam.formats.provenance import provenance_attributes, to_milliseconds
 
 CHUNK_BYTES: Final = 1_000_000
 """Aim for a chunk before compression."""
 _MOST_IMAGES: Final = 64
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 TIME_ATTRIBUTES: Final[dict[str, str]] = {
     "units": TIME_UNITS,
@@ -37,16 +34,6 @@ INPUT_ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
     "input_file": {"long_name": "file whose content entered the results"},
     "input_sha256": {"long_name": "SHA-256 of the input file"},
 }
-
-
-def milliseconds(time: datetime) -> int:
-    """Return whole milliseconds since 1970, rounded as ``format_utc`` rounds."""
-    return ((require_utc(time) - _EPOCH) // timedelta(microseconds=1) + 500) // 1000
-
-
-def time_of(value: int) -> datetime:
-    """Return the time of whole milliseconds since 1970."""
-    return _EPOCH + timedelta(milliseconds=int(value))
 
 
 def images_per_chunk(shape: tuple[int, int]) -> int:
@@ -111,21 +98,10 @@ class LineHistory:
 
 def global_attributes(provenance: Provenance, lines: LineHistory) -> dict[str, str]:
     """Return the attributes of the whole stack: what made it, as in the product of emission rates, and the lines."""
-    created = format_utc(provenance.created)
-    return {
-        "Conventions": CONVENTIONS,
-        "title": f"SO2 camera images, {provenance.site_name}",
-        "source": f"ultraviolet SO2 camera, processed with so2cam {provenance.software_version}",
-        "history": f"{created} so2cam {provenance.software_version}: {provenance.command}",
-        "references": REFERENCES,
-        "site": provenance.site_name,
-        "software_version": provenance.software_version,
-        "command": provenance.command,
-        "date_created": created,
-        "settings": canonical_settings(provenance.settings),
-        "settings_sha256": provenance.settings_sha256,
-        "plume_lines": lines.as_json(),
-    }
+    made = provenance_attributes(
+        provenance, title="SO2 camera images", instrument="ultraviolet SO2 camera", references=REFERENCES
+    )
+    return made | {"plume_lines": lines.as_json()}
 
 
 class Stack(ABC):
@@ -153,7 +129,7 @@ class Stack(ABC):
             codes, beyond = packed[layer.name]
             self._buffers[layer.name][place] = codes
             self.out_of_range[layer.name].append(beyond)
-        self.times_ms.append(milliseconds(time))
+        self.times_ms.append(to_milliseconds(time))
         if place + 1 == self.chunk:
             self._flush()
 

@@ -18,10 +18,11 @@ from so2cam.formats.images.record import (
     chosen_formats,
     chosen_quantities,
 )
-from so2cam.formats.images.stack import LineHistory, Stack, milliseconds
+from so2cam.formats.images.stack import LineHistory, Stack
 from so2cam.formats.images.staging import PICTURE_FOLDER, STACK_FOLDER, Staging, explained, require_replaceable
 from so2cam.formats.images.video import CODECS, write_video
 from so2cam.formats.images.zarr_stack import ZarrStack, ZarrStackReader
+from so2cam.formats.provenance import to_milliseconds
 
 NETCDF_FILE: Final = "images.nc"
 VIDEO_STEM: Final = "video"
@@ -98,7 +99,7 @@ class ImageWriter:
         """
         staging = self._require_open()
         shape = (record.absorbance.shape[0], record.absorbance.shape[1])
-        time_ms = milliseconds(record.time)
+        time_ms = to_milliseconds(record.time)
         if self._shape is None:
             self._shape = shape
             self._open_stacks(staging, shape)

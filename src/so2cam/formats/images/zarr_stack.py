@@ -21,8 +21,8 @@ from so2cam.formats.images.stack import (
     Stack,
     count_attributes,
     layer_attributes,
-    time_of,
 )
+from so2cam.formats.provenance import from_milliseconds
 
 _DIMENSIONS: Final = ("time", "y", "x")
 _LONG: Final = 4096
@@ -106,7 +106,7 @@ class ZarrStackReader:
 
         try:
             group: Any = zarr.open_group(str(path), mode="r", use_consolidated=False)
-            self.times: tuple[datetime, ...] = tuple(time_of(value) for value in group["time"][:])
+            self.times: tuple[datetime, ...] = tuple(from_milliseconds(int(value)) for value in group["time"][:])
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"is not a stack of images: {error}", file=path, remedy=_REMEDY) from error
         self.layers: tuple[Layer, ...] = tuple(layer for layer in LAYERS if layer.name in group)
