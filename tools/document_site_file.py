@@ -41,6 +41,10 @@ def describe_type(annotation: object) -> str:
         if arguments[-1] is Ellipsis:
             return f"list of {describe_type(arguments[0])}"
         return "[" + ", ".join(describe_type(argument) for argument in arguments) + "]"
+    if origin is dict:
+        return f"table of {describe_type(arguments[1])} by name"
+    if "AwareDatetime" in str(annotation):
+        return "time (UTC)"
     return {float: "number", int: "whole number", str: "text", bool: "true or false"}.get(
         typing.cast(type, annotation), str(annotation)
     )

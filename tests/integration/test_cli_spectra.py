@@ -381,10 +381,6 @@ def test_a_site_without_spectrometer(case: Case) -> None:
         ("[spectrometer.detector]\nbad_pixels = [1.5]\n", ("spectrometer.detector.bad_pixels",)),
         ("[spectrometer.detector]\nstray_light_nm = [312, 314]\n", ("stray_light_nm", "must lie below")),
         ("[spectrometer.light_dilution]\nmode = 'fixed'\nvalue = 1\n", ("light_dilution.value",)),
-        (
-            "[spectrometer.fit]\nmethod = 'optical-density'\n[spectrometer.light_dilution]\nmode = 'fit'\n",
-            ("light_dilution.mode", "knows no dilution"),
-        ),
         ("[spectrometer.files]\nformat = 'columns'\n", ("needs name_pattern",)),
         ("[spectrometer.references]\nso2 = { file = 'a', table = 'b' }\n", ("give either table or file",)),
     ],

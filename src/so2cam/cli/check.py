@@ -6,8 +6,9 @@ import click
 from rich.markup import escape
 
 from so2cam.cli.console import console, report_warning
-from so2cam.formats.sitefile import check_site, load_site, settings_hash
+from so2cam.formats.sitefile import check_site, is_spectrometer_only, load_site, load_spectrometer, settings_hash
 from so2cam.pipeline.geometry import WindField, lines_at_plume, plume_plane_risks, resolve_view
+from so2cam.pipeline.spectral_models import SpectralModels
 
 
 @click.command(
@@ -24,6 +25,13 @@ def command(site: Path) -> None:
 
     SITE is the site file. Errors name the key, what is expected and what was found.
     """
+    if is_spectrometer_only(site):
+        spectra = load_spectrometer(site)
+        SpectralModels(spectra.spectrometer, site.parent)
+        console.print(f"[bold]{escape(spectra.name)}[/bold]: spectra only")
+        console.print(f"  settings: {settings_hash(spectra.settings)[:12]}", markup=False)
+        console.print(f"{site} is valid for `so2cam spectra`", markup=False)
+        return
     loaded = load_site(site)
     site_seen, notes = resolve_view(loaded.site)
     wind = WindField(site_seen, site.parent)

@@ -68,7 +68,7 @@ class QualityFlag(IntFlag):
 QUALITY_TEXT: Final[dict[QualityFlag, str]] = {
     QualityFlag.SATURATED_PIXELS: "more than 0.1 % of the pixels of a band are saturated",
     QualityFlag.DARK_PIXELS: "more than 60 % of the pixels of a band are too dark to use",
-    QualityFlag.PLUME_AT_LINE_END: "an end of a line lies in the plume: the baseline, and the emission rate, are low",
+    QualityFlag.PLUME_AT_LINE_END: "an end of a line lies in the plume: baseline too high, emission rate too low",
     QualityFlag.FEW_SKY_PIXELS: "less than 15 % of the image is plume-free sky",
     QualityFlag.INTERPOLATED_SAMPLES: "masked samples on a line were interpolated",
     QualityFlag.CALIBRATION_EXTRAPOLATED: "absorbance on a line above that of the strongest gas cell",

@@ -103,6 +103,12 @@ def load_spectrometer(path: Path) -> LoadedSpectrometer:
     return LoadedSpectrometer(only.name, only.spectrometer, path, digest, only.model_dump(mode="json"))
 
 
+def is_spectrometer_only(path: Path) -> bool:
+    """Return whether a site file has a spectrometer and no camera. Raises SiteFileError where it cannot be read."""
+    document = _parse_toml(_read(path), path)
+    return "spectrometer" in document and "camera" not in document
+
+
 def canonical_settings(settings: Mapping[str, Any]) -> str:
     """Return ``settings`` as canonical JSON: keys sorted, no spaces, ASCII.
 

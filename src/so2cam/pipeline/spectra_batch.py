@@ -76,6 +76,8 @@ def plan_spectra(
     spectra = scan.spectra
     if settings.files.gps_track is not None:
         spectra = add_positions(spectra, read_gps_track(loaded.path.parent / settings.files.gps_track))
+    track = settings.files.gps_track
+    named = set() if track is None else {(loaded.path.parent / track).resolve()}
     plume = tuple(
         info
         for info in spectra
@@ -86,7 +88,7 @@ def plan_spectra(
     return SpectraPlan(
         plume=plume,
         others=tuple(info for info in spectra if info.kind in (SpectrumKind.DARK, SpectrumKind.CLEAR)),
-        skipped=scan.skipped,
+        skipped=tuple(item for item in scan.skipped if item.path.resolve() not in named),
         test_spectra=sum(info.kind is SpectrumKind.TEST for info in spectra),
     )
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from so2cam.core.site import Background, Calibration, Line, Optics, Registration, Sensor, Site
+from so2cam.core.spectrometer import Spectrometer
 
 
 def document() -> dict[str, Any]:
@@ -134,3 +135,8 @@ def test_a_fixed_calibration_needs_its_numbers_and_cells_take_none() -> None:
         Calibration(slope_molec_cm2=1e19)
     with pytest.raises(ValidationError, match="x0 < x1"):
         Calibration(region=(100, 0, 50, 10))
+
+
+def test_the_optical_density_fit_knows_no_light_dilution() -> None:
+    with pytest.raises(ValidationError, match="knows no dilution"):
+        Spectrometer.model_validate({"fit": {"method": "optical-density"}, "light_dilution": {"mode": "fit"}})
