@@ -10,9 +10,17 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from so2cam.core.records import PlumeLine
+from so2cam.core.site_calibration import (
+    Calibration,
+    CellSearch,
+    FieldOfView,
+    SearchedCell,
+    SpectrometerCalibration,
+)
 from so2cam.core.site_camera import (
     Camera,
     Files,
+    Filters,
     GeoPoint,
     Landmark,
     Optics,
@@ -29,8 +37,6 @@ from so2cam.core.site_processing import (
     SPEED_METHODS,
     Background,
     BackgroundName,
-    Calibration,
-    CellSearch,
     CrossCorrelation,
     Dark,
     Emission,
@@ -40,7 +46,6 @@ from so2cam.core.site_processing import (
     Pairing,
     Processing,
     ProfileShift,
-    SearchedCell,
     Speed,
     SpeedMethod,
 )
@@ -59,7 +64,9 @@ __all__ = [
     "CrossCorrelation",
     "Dark",
     "Emission",
+    "FieldOfView",
     "Files",
+    "Filters",
     "Finite",
     "Flat",
     "GeoPoint",
@@ -81,6 +88,7 @@ __all__ = [
     "SearchedCell",
     "Sensor",
     "Site",
+    "SpectrometerCalibration",
     "Speed",
     "SpeedMethod",
     "Table",
