@@ -59,6 +59,9 @@ class Optics(Table):
         default=None, description="full angle, horizontal and vertical"
     )
     focal_length_mm: Positive | None = None
+    relative_uncertainty: float = Field(
+        default=0.005, ge=0, le=0.2, description="1 sigma of the focal length, however it is given"
+    )
 
     @model_validator(mode="after")
     def _lens_agrees(self) -> Self:

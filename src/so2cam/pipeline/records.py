@@ -6,6 +6,7 @@ from datetime import datetime
 
 from so2cam.core.records import FramePair
 from so2cam.core.status import EmissionStatus, QualityFlag
+from so2cam.core.uncertainty import Budget, random_part, systematic_part
 from so2cam.pipeline.geometry import LineGeometry
 from so2cam.pipeline.steps import AbsorbanceImage, LineMeasurement
 from so2cam.science.motion.flow import Flow
@@ -19,11 +20,21 @@ class Emission:
 
     status: EmissionStatus
     rate: float = NAN
-    random: float = NAN
-    systematic: float = NAN
+    budget: Budget = field(default_factory=dict)
+    """1 sigma of each term of the uncertainty [kg s-1]"""
     speed: float = NAN
     speed_uncertainty: float = NAN
     direction_deg: float = NAN
+
+    @property
+    def random(self) -> float:
+        """1 sigma of what differs from pair to pair [kg s-1]."""
+        return random_part(self.budget) if self.budget else NAN
+
+    @property
+    def systematic(self) -> float:
+        """1 sigma of what all pairs share [kg s-1]."""
+        return systematic_part(self.budget) if self.budget else NAN
 
 
 @dataclass(slots=True)
