@@ -10,7 +10,7 @@ from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.rates import lag_emission, root_sum
 from so2cam.pipeline.records import NAN, Emission, PairRecord
-from so2cam.science.calibration.cells import ColumnCurve
+from so2cam.science.calibration.curve import ColumnCurve
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.motion.cross_correlation import Lag, find_lag, speed_from_lag
 

@@ -10,7 +10,7 @@ from so2cam.pipeline.flow_speed import LineMotion
 from so2cam.pipeline.geometry import LineGeometry
 from so2cam.pipeline.records import Emission
 from so2cam.pipeline.steps import LineMeasurement
-from so2cam.science.calibration.cells import ColumnCurve
+from so2cam.science.calibration.curve import ColumnCurve
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.emission.rate import (
     CROSS_CORRELATION_SYSTEMATIC,
