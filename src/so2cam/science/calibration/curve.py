@@ -12,13 +12,18 @@ from so2cam.core.records import FloatArray
 CurveModel = Literal["line", "quadratic", "quadratic_with_offset", "band"]
 
 
+_FLAT = 0.1
+"""Slope at an end of the table over that of its last interval, below which the cubic has run flat there."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class BandShape:
     """Column density [molecules cm-2] that a band's physics gives for an absorbance.
 
     ``absorbance`` and ``column`` (N,) are a table that begins with (0, 0); both strictly increase. Between its points
     a monotone cubic (Fritsch and Carlson 1980), so that the curve neither bends back nor jumps in slope; beyond the
-    last point and below zero it goes on straight, with the slope of that end. Raises ValueError for another table.
+    last point and below zero it goes on straight, with the slope of that end (of the last interval, where the table is so
+    coarse that the cubic runs flat). Raises ValueError for another table.
     """
 
     absorbance: FloatArray
@@ -42,7 +47,9 @@ class BandShape:
         absorbance.flags.writeable = False
         column.flags.writeable = False
         cubic = PchipInterpolator(absorbance, column, extrapolate=True)
+        secants = (np.diff(column) / np.diff(absorbance))[[0, -1]]
         ends = cubic(absorbance[[0, -1]], 1)
+        ends = np.where(ends > _FLAT * secants, ends, secants)
         object.__setattr__(self, "absorbance", absorbance)
         object.__setattr__(self, "column", column)
         object.__setattr__(self, "_cubic", cubic)
@@ -63,7 +70,10 @@ class BandShape:
 
     def derivative(self, absorbance: FloatArray) -> FloatArray:
         """Return dCD/dAA [molecules cm-2], shape of ``absorbance``; NaN stays NaN."""
-        return np.asarray(self._cubic(np.clip(np.asarray(absorbance, np.float64), 0.0, self.maximum_absorbance), 1))
+        absorbance = np.asarray(absorbance, np.float64)
+        low, high = self._end_slopes
+        inside = self._cubic(np.clip(absorbance, 0.0, self.maximum_absorbance), 1)
+        return np.asarray(np.where(absorbance < 0, low, np.where(absorbance > self.maximum_absorbance, high, inside)))
 
     def absorbance_at(self, column: FloatArray) -> FloatArray:
         """Return the absorbance of a column density, the inverse of ``at`` to 1e-12 of the table's largest."""
