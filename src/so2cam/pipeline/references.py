@@ -15,7 +15,8 @@ from so2cam.pipeline.cell_frames import label_uncertainty_molec_cm2
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.regions import calibration_region
 from so2cam.pipeline.steps import BandReference, LogImage, band_log_image, dark_corrected
-from so2cam.science.calibration.cells import ColumnCurve, curvature_warning, fit_cells, fixed_slope
+from so2cam.science.calibration.cells import curvature_warning, fit_cells
+from so2cam.science.calibration.curve import ColumnCurve, fixed_slope
 from so2cam.science.calibration.sensitivity import SensitivityMask, correct_sensitivity, sensitivity_mask
 from so2cam.science.imaging.absorbance import apparent_absorbance, optical_depth
 from so2cam.science.imaging.background import block_means, blocks_to_pixels

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from so2cam.core.records import BoolImage, FloatArray, FloatImage, FrameInfo, FramePair
 from so2cam.core.site import Background, Sensor, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
-from so2cam.science.calibration.cells import ColumnCurve
+from so2cam.science.calibration.curve import ColumnCurve
 from so2cam.science.calibration.sensitivity import SensitivityMask, correct_sensitivity
 from so2cam.science.emission.baseline import edge_baseline
 from so2cam.science.emission.lines import LineSamples, sample_image

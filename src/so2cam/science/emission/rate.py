@@ -14,7 +14,7 @@ import numpy as np
 from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
 from so2cam.core.records import FloatArray
 from so2cam.core.uncertainty import Budget, Term, random_part, systematic_part
-from so2cam.science.calibration.cells import ColumnCurve
+from so2cam.science.calibration.curve import ColumnCurve
 from so2cam.science.emission.baseline import Baseline
 
 OPTICAL_FLOW_SYSTEMATIC = 0.015
