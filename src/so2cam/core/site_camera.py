@@ -217,6 +217,7 @@ class Registration(Table):
         default="similarity", description="what is fitted to control points, or found"
     )
     maximum_shift_px: Positive = Field(default=150.0, description="largest shift that is looked for")
+    uncertainty_px: NotNegative = Field(default=0.3, le=20, description="1 sigma, each way, over the plume")
 
     @model_validator(mode="after")
     def _points_where_needed(self) -> Self:

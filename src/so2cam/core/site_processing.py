@@ -218,6 +218,11 @@ class Emission(Table):
     maximum_masked_fraction: float = Field(
         default=0.05, ge=0, le=0.5, description="share of a line's samples that may be masked and interpolated"
     )
+    aerosol_exponent_uncertainty: NotNegative = Field(
+        default=1.0,
+        le=4,
+        description="1 sigma of the Angstrom exponent of aerosol in the plume, which is taken to be 0: alike in both bands",
+    )
     total_lines: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
