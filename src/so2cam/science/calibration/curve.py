@@ -22,8 +22,8 @@ class BandShape:
 
     ``absorbance`` and ``column`` (N,) are a table that begins with (0, 0); both strictly increase. Between its points
     a monotone cubic (Fritsch and Carlson 1980), so that the curve neither bends back nor jumps in slope; beyond the
-    last point and below zero it goes on straight, with the slope of that end (of the last interval, where the table is so
-    coarse that the cubic runs flat). Raises ValueError for another table.
+    last point and below zero it goes on straight, with the slope of that end (of the last interval, where the table is
+    so coarse that the cubic runs flat). Raises ValueError for another table.
     """
 
     absorbance: FloatArray
