@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +77,10 @@ class EmissionSeries:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSummary:
-    """A calibration as a plot needs it: measured cells and a table of the fitted curve."""
+    """A calibration as a plot needs it: measured cells, or points of the spectrometer, and a table of the fitted curve.
+
+    ``points`` says which of the two; ``weights`` (N,) are those of the spectrometer's points, 0 to 1.
+    """
 
     description: str
     absorbance: FloatArray
@@ -87,6 +91,8 @@ class CalibrationSummary:
     curve_column_molec_cm2: FloatArray
     curve_uncertainty_molec_cm2: FloatArray
     warnings: tuple[str, ...] = ()
+    points: Literal["cells", "spectrometer"] = "cells"
+    weights: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

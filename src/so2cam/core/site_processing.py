@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from so2cam.core.site_calibration import Calibration
+from so2cam.core.site_dilution import LightDilution
 from so2cam.core.site_types import NotNegative, Point, Positive, Rectangle, Table
 
 SpeedMethod = Literal["flow_raw", "flow_histogram", "flow_hybrid", "cross_correlation", "nadeau", "wind"]
@@ -239,5 +240,6 @@ class Processing(Table):
     flat: Flat = Flat()
     background: Background = Background()
     calibration: Calibration = Calibration()
+    light_dilution: LightDilution = LightDilution()
     speed: Speed = Speed()
     emission: Emission = Emission()

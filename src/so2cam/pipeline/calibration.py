@@ -20,26 +20,11 @@ from so2cam.core.status import QualityFlag
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration_fit import CellPoints, fit_calibration
 from so2cam.pipeline.calibration_store import StoredCalibrations
+from so2cam.pipeline.columns import ColumnPoint
 from so2cam.pipeline.spectrometer_view import SpectrometerView, find_view, given_view
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.calibration.curve import BandShape
 from so2cam.science.calibration.matching import interpolate_columns
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnPoint:
-    """A column of the spectrometer. ``time`` is mid-exposure, UTC, ``exposure_s`` all of it, coadds included.
-
-    ``sigma_molec_cm2`` is the random part. ``light_dilution`` is the share at 310 nm with its 1 sigma, NaN where it was
-    not found; ``light`` the shape of the spectrum, by which similar illumination is told, where it is known.
-    """
-
-    time: datetime
-    exposure_s: float
-    column_molec_cm2: float
-    sigma_molec_cm2: float
-    light_dilution: tuple[float, float] = (float("nan"), float("nan"))
-    light: FloatArray | None = None
 
 
 class CalibrationSource(Protocol):
@@ -140,7 +125,7 @@ class SpectrometerCalibrator:
         if self._frozen:
             return
         settings = self.site.processing.calibration.spectrometer
-        apart = settings.window_s / settings.field_of_view.images
+        apart = settings.window_s / settings.field_of_view.images if settings.policy == "rolling" else 0.0
         if self._last_image is not None and (pair.time - self._last_image).total_seconds() < apart:
             return
         self._last_image = pair.time
@@ -163,6 +148,11 @@ class SpectrometerCalibrator:
             return Calibration(
                 old.curve, old.scale_uncertainty, old.flags | QualityFlag.CALIBRATION_STALE, old.number
             )
+        return self._calibration
+
+    @property
+    def newest(self) -> Calibration | None:
+        """The calibration that was found last."""
         return self._calibration
 
     def freeze(self, time: datetime) -> Calibration | None:

@@ -17,7 +17,8 @@ from so2cam.core.records import Frame, FrameInfo, FramePair
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.pipeline.calibrated import Calibration
-from so2cam.pipeline.calibration import CalibrationSource, ColumnPoint, GivenCalibration
+from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration
+from so2cam.pipeline.columns import ColumnPoint
 from so2cam.pipeline.dilution import DilutionSource
 from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions, main_motion
 from so2cam.pipeline.frames import DarkLibrary
