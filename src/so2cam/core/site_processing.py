@@ -222,7 +222,7 @@ class Emission(Table):
     aerosol_exponent_uncertainty: NotNegative = Field(
         default=1.0,
         le=4,
-        description="1 sigma of the Angstrom exponent of aerosol in the plume, which is taken to be 0: alike in both bands",
+        description="1 sigma of the Angstrom exponent of the plume's aerosol, which is taken to be 0",
     )
     total_lines: tuple[str, ...] | None = Field(
         default=None,

@@ -50,7 +50,7 @@ STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.NO_WIND: "the wind is not known at this time",
     EmissionStatus.PLUME_ALONG_VIEW: "the plume drifts along the line of sight, so that its distance is unknown",
     EmissionStatus.SHIFT_UNRELIABLE: "no clear shift of the plume's profile along its axis",
-    EmissionStatus.NO_CALIBRATION: "no calibration yet: too few columns of the spectrometer beside images, and no other",
+    EmissionStatus.NO_CALIBRATION: "no calibration: too few columns of the spectrometer beside images, and no other",
 }
 
 
@@ -87,7 +87,7 @@ QUALITY_TEXT: Final[dict[QualityFlag, str]] = {
     QualityFlag.CLOUD_IN_BACKGROUND: "the sky beside the plume is uneven or changes as clouds make it",
     QualityFlag.SUN_IN_VIEW: "the sun stands in the image or close to it",
     QualityFlag.PLUME_LEAVES_IMAGE: "the plume lies on the image's edge beside a line: part of it is not seen",
-    QualityFlag.PLUME_TOWARD_CAMERA: "the plume drifts within 30 degrees of the line of sight: its distance is poorly known",
+    QualityFlag.PLUME_TOWARD_CAMERA: "the plume drifts within 30 degrees of the line of sight: distance little known",
     QualityFlag.POOR_CORRELATION: "images and spectrometer follow each other poorly: the calibration is doubtful",
     QualityFlag.CALIBRATION_STALE: "the newest point of the calibration is old",
     QualityFlag.CALIBRATION_STORED: "calibrated by an earlier calibration, made under the most similar light",

@@ -1,6 +1,7 @@
 """``calibration.png``: one page to judge a calibration by the spectrometer by."""
 
-from datetime import UTC
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import OutputError
+from so2cam.core.records import FloatArray
 from so2cam.core.results import CalibrationRecord, CalibrationSummary
 from so2cam.core.times import format_utc
 from so2cam.formats.quicklook.calibration import draw_calibration
@@ -41,9 +43,7 @@ def write_calibration_page(
         raise OutputError(f"the calibration's page cannot be written: {error}", file=path) from error
 
 
-def draw_calibration_page(
-    record: CalibrationRecord, summary: CalibrationSummary | None, *, site_name: str
-) -> "Figure":
+def draw_calibration_page(record: CalibrationRecord, summary: CalibrationSummary | None, *, site_name: str) -> "Figure":
     """Return the page as a figure: points and curve, both series over time, field of view, slope over time."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -82,7 +82,7 @@ def _draw_series(axes: "Axes", record: CalibrationRecord) -> None:
     if not record.points:
         leave_empty(axes, "no image with a column beside it")
         return
-    times = [point.time.astimezone(UTC).replace(tzinfo=None) for point in record.points]
+    times = _days([point.time for point in record.points])
     columns = np.array([point.column_molec_cm2 for point in record.points]) / MOLEC_CM2_PER_PPM_M
     absorbance = np.array([point.absorbance for point in record.points])
     left, right = METHOD_COLOURS[0], METHOD_COLOURS[1]
@@ -140,7 +140,7 @@ def _draw_slopes(axes: "Axes", record: CalibrationRecord) -> None:
         reason = record.fits[-1].status if record.fits else "too few points for a fit"
         leave_empty(axes, reason)
         return
-    times = [fit.time.astimezone(UTC).replace(tzinfo=None) for fit in good]
+    times = _days([fit.time for fit in good])
     slope = np.array([fit.slope_molec_cm2 for fit in good])
     own = np.array([fit.slope_uncertainty_molec_cm2 for fit in good])
     total = np.hypot(own, slope * np.array([fit.scale_uncertainty for fit in good]))
@@ -155,13 +155,18 @@ def _draw_slopes(axes: "Axes", record: CalibrationRecord) -> None:
         axes.plot(times, slope / unit, color=METHOD_COLOURS[0], linewidth=1.4)
         _time_axis(axes)
     set_labels(axes, x="", y="column per absorbance [10¹⁸ molecules cm⁻²]")
-    _note(axes, ["dark band: of the fit; light band: with what all columns share (cross section, field of view)"], False)
+    _note(axes, ["dark: of the fit; light: with what all columns share (cross section, field of view)"], False)
+
+
+def _days(times: Sequence[datetime]) -> FloatArray:
+    """Return times in matplotlib's unit: days since 1970, UTC."""
+    return np.array([time.timestamp() / 86400 for time in times], np.float64)
 
 
 def _time_axis(axes: "Axes") -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib import dates
 
-    locator = AutoDateLocator(minticks=3, maxticks=7)
+    locator = dates.AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.set_xlabel("UTC", fontsize=FONT)

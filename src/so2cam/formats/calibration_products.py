@@ -154,13 +154,13 @@ def _write(dataset: Any, dimension: str, column: _Column, values: Sequence[Any])
 
 def _write_parameters(dataset: Any, fits: Sequence[CalibrationFit]) -> None:
     dataset.createDimension("parameter", 3)
-    for name, get, text in (
-        ("calibration_parameters", lambda fit: fit.parameters, "parameters of the curve, from the constant up"),
-        ("calibration_parameter_uncertainties", lambda fit: fit.parameter_uncertainties, "their standard uncertainties"),
+    for name, field, text in (
+        ("calibration_parameters", "parameters", "parameters of the curve, from the constant up"),
+        ("calibration_parameter_uncertainties", "parameter_uncertainties", "standard uncertainties of the parameters"),
     ):
         values = np.full((len(fits), 3), np.nan)
         for row, fit in enumerate(fits):
-            given = get(fit)
+            given = getattr(fit, field)
             values[row, : len(given)] = given
         target = dataset.createVariable(name, "f8", ("calibration", "parameter"), fill_value=np.nan)
         target.long_name = text

@@ -75,7 +75,9 @@ _QUALITY_COMMENT: Final = "Things to know about a pair whose values may still be
 )
 _TERM_COMMENT: Final = (
     "1 sigma; the root sum of squares of the random terms is the random part, of the others the systematic part. "
-    + "; ".join(f"{term.value} ({'random' if term in RANDOM_TERMS else 'systematic'}): {TERM_TEXT[term]}" for term in Term)
+    + "; ".join(
+        f"{term.value} ({'random' if term in RANDOM_TERMS else 'systematic'}): {TERM_TEXT[term]}" for term in Term
+    )
 )
 _RANDOM: Final = "1 sigma; the part that differs from pair to pair"
 _SYSTEMATIC: Final = "1 sigma; the part that all pairs of a run share, which averaging does not reduce"

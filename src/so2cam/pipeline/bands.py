@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from so2cam.core.errors import InputError
+from so2cam.core.records import FloatArray
 from so2cam.core.site import Filters, Site
 from so2cam.formats.reference_spectra import reference_table
 from so2cam.science.calibration.band_shape import (
@@ -83,9 +84,9 @@ def _bands(filters: Filters, so2: str) -> BandSpectra:
     high = filters.off_band_nm + _WIDTHS * filters.off_band_width_nm
     wavelengths = np.arange(low, high, _SPACING_NM)
 
-    def table(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def table(name: str) -> FloatArray:
         found = reference_table(name)
-        return np.interp(wavelengths, found.wavelengths_nm, found.values)
+        return np.asarray(np.interp(wavelengths, found.wavelengths_nm, found.values), np.float64)
 
     light = sky_light(
         wavelengths,
@@ -94,7 +95,7 @@ def _bands(filters: Filters, so2: str) -> BandSpectra:
         o3_slant_column_molec_cm2=filters.o3_column_molec_cm2,
     )
 
-    def band(centre: float, width: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def band(centre: float, width: float) -> FloatArray:
         return filter_transmission(wavelengths, centre_nm=centre, fwhm_nm=width, exponent=filters.exponent)
 
     return BandSpectra(

@@ -129,9 +129,7 @@ def process_folders(
         found = columns_from_product(columns)
     elif spectra:
         period = (plan.pairs[0].time, plan.pairs[-1].time)
-        found = columns_from_spectra(
-            loaded, spectra, start=period[0], end=period[1], jobs=jobs, progress=fitting
-        )
+        found = columns_from_spectra(loaded, spectra, start=period[0], end=period[1], jobs=jobs, progress=fitting)
     known = require_columns(site, found)
     learner = build_learner(site, loaded.path.parent, references)
     dilution = build_dilution(site, loaded.path.parent)

@@ -145,9 +145,7 @@ class SpectrometerCalibrator:
         newest = self._matched[-1].image.time if self._matched else None
         if newest is None or (time - newest).total_seconds() > settings.stale_s:
             old = self._calibration
-            return Calibration(
-                old.curve, old.scale_uncertainty, old.flags | QualityFlag.CALIBRATION_STALE, old.number
-            )
+            return Calibration(old.curve, old.scale_uncertainty, old.flags | QualityFlag.CALIBRATION_STALE, old.number)
         return self._calibration
 
     @property

@@ -1,4 +1,4 @@
-"""The fit of a calibration curve to points of images and spectrometer, with gas cells where the site file wants both."""
+"""The fit of a calibration curve to points of images and spectrometer, with gas cells where the site wants both."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -120,7 +120,7 @@ def fit_calibration(
 
 
 def _shape_part(site: Site, fit: PointFit) -> float:
-    """Return 1 sigma, relative, of columns at half of the calibrated range by a curve that is anchored at its middle."""
+    """Return 1 sigma, relative, of columns at three quarters of the calibrated range by a curve right at its middle."""
     curve = fit.curve
     if curve is None or curve.shape is None:
         return 0.0

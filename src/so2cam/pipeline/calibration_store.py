@@ -1,4 +1,4 @@
-"""Earlier calibrations of a site, for when the spectrometer misses the plume: the one made under the most similar light.
+"""Earlier calibrations of a site, for when the spectrometer misses the plume: made under the most similar light.
 
 A file of JSON lines, one calibration each, the newest last. Only whole lines count; a new one is added by writing the
 file anew, whole or not at all.
@@ -132,28 +132,7 @@ def _line(stored: StoredCalibration) -> str:
 
 def _parse(line: str, shape: BandShape | None, path: Path, number: int) -> StoredCalibration | None:
     try:
-        data: dict[str, Any] = json.loads(line)
-        model = data["model"]
-        if (model == "band") != (shape is not None):
-            return None
-        parameters, covariance = np.array(data["parameters"], float), np.array(data["covariance"], float)
-        if covariance.shape != (parameters.size, parameters.size) or not np.isfinite(parameters).all():
-            raise ValueError("covariance does not fit the parameters")
-        curve = ColumnCurve(
-            model,
-            parameters,
-            covariance,
-            float(data["maximum_absorbance"]),
-            float(data["minimum_absorbance"]),
-            shape,
-        )
-        light = data["light"]
-        return StoredCalibration(
-            parse_utc(data["time"]),
-            curve,
-            float(data["scale_uncertainty"]),
-            None if light is None else np.array(light, np.float64),
-        )
+        return _stored(json.loads(line), shape)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"line {number} is no stored calibration: {error}",
@@ -161,6 +140,19 @@ def _parse(line: str, shape: BandShape | None, path: Path, number: int) -> Store
             key="processing.calibration.spectrometer.stored",
             remedy="remove the line, or move the file away to begin a new one",
         ) from None
+
+
+def _stored(data: dict[str, Any], shape: BandShape | None) -> StoredCalibration | None:
+    """Return a calibration; None for one of another kind of curve. Raises ValueError, KeyError, TypeError."""
+    if (data["model"] == "band") != (shape is not None):
+        return None
+    parameters, covariance = np.array(data["parameters"], float), np.array(data["covariance"], float)
+    if covariance.shape != (parameters.size, parameters.size) or not np.isfinite(parameters).all():
+        raise ValueError("covariance does not fit the parameters")
+    low, high = float(data["minimum_absorbance"]), float(data["maximum_absorbance"])
+    curve = ColumnCurve(data["model"], parameters, covariance, high, low, shape)
+    light = None if data["light"] is None else np.array(data["light"], np.float64)
+    return StoredCalibration(parse_utc(data["time"]), curve, float(data["scale_uncertainty"]), light)
 
 
 def _apart_in_day(first: datetime, second: datetime) -> float:

@@ -1,4 +1,4 @@
-"""The spectrometer's columns that calibrate images: from spectra beside the frames, or from a product of an earlier run."""
+"""The spectrometer's columns that calibrate images: from spectra beside the frames, or from an earlier run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

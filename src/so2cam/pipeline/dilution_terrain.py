@@ -122,9 +122,7 @@ def measure_extinction(site: Site, ground: Ground, on: LogImage, off: LogImage) 
     if surface is None:
         nothing = missing_extinction(ExtinctionStatus.UNDETERMINED)
         return nothing, nothing
-    in_sky = (
-        blocks_to_pixels(sky, shape) if background.skyline is None else pixels_above(background.skyline, shape)
-    )
+    in_sky = blocks_to_pixels(sky, shape) if background.skyline is None else pixels_above(background.skyline, shape)
     limits = FitLimits(
         minimum_span_m=settings.minimum_distance_span_m,
         brightness=settings.brightness_limits,
@@ -140,9 +138,7 @@ def measure_extinction(site: Site, ground: Ground, on: LogImage, off: LogImage) 
             intensity = np.exp(sample_image(band.values, valid & ~in_sky, ground.x, ground.y))
         chosen = np.isfinite(airlight)
         if settings.darkest_share < 1:
-            chosen &= dark_terrain(
-                intensity, np.nan_to_num(airlight), ground.distance_m, share=settings.darkest_share
-            )
+            chosen &= dark_terrain(intensity, np.nan_to_num(airlight), ground.distance_m, share=settings.darkest_share)
         found.append(
             terrain_extinction(
                 TerrainPixels(

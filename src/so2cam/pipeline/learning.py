@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import InputError
 from so2cam.core.records import Frame, FrameInfo, FramePair
 from so2cam.core.results import CalibrationRecord, CalibrationSummary
@@ -20,7 +21,6 @@ from so2cam.pipeline.columns import ColumnPoint, ColumnSet
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.references import MODEL_TEXT, References, label_uncertainties, summarise
-from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 
 Read = Callable[[FrameInfo], Frame | None]
 
@@ -90,8 +90,7 @@ def learn_whole(
                     calibrator.observe(event, image)
         if progress is not None:
             progress(done + 1, len(chosen) + len(columns))
-    end = pairs[-1].time if pairs else datetime.max
-    calibrator.freeze(end)
+    calibrator.freeze(pairs[-1].time)
 
 
 def in_order(pairs: Sequence[FramePair], columns: Sequence[ColumnPoint]) -> list[FramePair | ColumnPoint]:
@@ -111,7 +110,7 @@ def known_at(pair: FramePair) -> datetime:
 
 
 def require_columns(site: Site, columns: ColumnSet | None) -> ColumnSet:
-    """Return ``columns``, empty where the site needs none. Raises InputError where it needs them and none were given."""
+    """Return ``columns``, empty where the site needs none. Raises InputError where it needs them and there are none."""
     if columns is not None:
         return columns
     by_dilution = site.processing.light_dilution.mode == "spectrum"

@@ -34,9 +34,7 @@ def open_writer(
     return ImageWriter(out, formats=request.formats, quantities=request.quantities, metres_per_pixel=size)
 
 
-def observers(
-    site: Site, request: ImageRequest | None, writer: ImageWriter | None, first: Observer
-) -> Observer:
+def observers(site: Site, request: ImageRequest | None, writer: ImageWriter | None, first: Observer) -> Observer:
     """Return an observer that hands every pair's images to ``first`` and, where there is one, to the writer."""
     if writer is None or request is None:
         return first

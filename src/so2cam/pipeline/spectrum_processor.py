@@ -151,8 +151,8 @@ class SpectrumProcessor:
             model = self.models.model(wavelengths, self._settings.fit.window_nm)
             dilution, result, _ = self._fit(model, chosen, wavelengths)
         for row, index in enumerate(usable):
-            light = light_shape(wavelengths, chosen.counts[row])
-            records[index] = replace(_record(infos[index], result, row, dilution), light=light)
+            shape = light_shape(wavelengths, chosen.counts[row])
+            records[index] = replace(_record(infos[index], result, row, dilution), light=shape)
         return records
 
     def _fit(

@@ -334,7 +334,8 @@ def shared_errors(image: AbsorbanceImage, line: LineSamples, site: Site) -> tupl
     ]
     if image.dilution is not None and image.diluted is not None:
         on_depth = depth + sample_image(image.diluted, image.valid, line.x, line.y)
-        errors += [SharedError(Term.LIGHT_DILUTION, error) for error in image.dilution.errors(on_depth, depth, line.distance_m)]
+        by_dilution = image.dilution.errors(on_depth, depth, line.distance_m)
+        errors += [SharedError(Term.LIGHT_DILUTION, error) for error in by_dilution]
     return tuple(errors)
 
 
