@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from so2cam.core.records import FloatArray
+from so2cam.core.terrain import TerrainGrid
 from so2cam.science.geometry.camera import CameraModel, pixel_rays
 
 EARTH_RADIUS_M: Final = 6_371_000.0
@@ -40,28 +41,13 @@ class RayStatus(IntEnum):
 
     TERRAIN = 0
     SKY = 1
-    """It rises above all ground of the model."""
+    """It rises above all known ground of the model."""
     LEFT_MODEL = 2
     """It leaves the model below its highest ground, so that what it meets is unknown."""
     NO_DATA = 3
     """It reaches ground whose height is unknown."""
     BURIED = 4
     """It starts below the ground: the camera's altitude and the model do not agree."""
-
-
-@dataclass(frozen=True, slots=True)
-class TerrainGrid:
-    """Heights [m] on a grid of places (east, north) [m] relative to the camera, in a local metric projection.
-
-    ``heights_m`` (R, C), NaN where unknown; its first element lies at (``east_m``, ``north_m``), columns go east by
-    ``step_m`` and rows north by ``step_m``. ``camera_altitude_m`` is in the same datum as the heights.
-    """
-
-    heights_m: FloatArray
-    east_m: float
-    north_m: float
-    step_m: float
-    camera_altitude_m: float
 
 
 @dataclass(frozen=True, slots=True)
