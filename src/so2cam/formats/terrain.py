@@ -204,11 +204,13 @@ def _metres(dataset: Any, masked: Any, path: Path) -> FloatArray:
     heights *= _FEET.get((dataset.units[0] or "m").strip().lower(), 1.0)
     wrong = (heights < _PLAUSIBLE_M[0]) | (heights > _PLAUSIBLE_M[1])
     known = np.isfinite(heights)
-    if known.any() and wrong[known].mean() > 0.5:
+    # One value again and again, such as -32768, is what the file has for unknown and does not declare.
+    is_filled = np.unique(heights[wrong]).size == 1 and not wrong[known].all()
+    if known.any() and wrong[known].mean() > 0.5 and not is_filled:
         raise InputError(
             f"holds no heights in metres: most lie outside of {_PLAUSIBLE_M[0]:g} to {_PLAUSIBLE_M[1]:g}",
             file=path,
             remedy="give a model of the ground's height",
         )
-    heights[wrong | ~known] = np.nan  # such as -32768 or -9999 that the file does not declare
+    heights[wrong | ~known] = np.nan
     return np.asarray(heights, np.float64)
