@@ -107,18 +107,19 @@ class PlumeAxis:
 def build_axes(scenario: Scenario) -> tuple[PlumeAxis, ...]:
     """Return the axes of the plumes that leave the vent (0, 0), and the second one, from inside the crater."""
     shape, second = scenario.plume, scenario.second_vent
-    angle = math.radians(shape.inclination_deg)
     side = -1.0 if shape.toward == "left" else 1.0
-    along = (side * math.cos(angle), math.sin(angle))
-    across = (-along[1] * side, along[0] * side)  # its second component is positive: eta = 1 is the upper edge
-    vents = [(0.0, shape.half_width_m, shape.speed_m_s)]
+    vents = [(0.0, shape.inclination_deg, shape.half_width_m, shape.speed_m_s)]
     if second is not None:
-        vents.append((second.right_m, second.half_width_m, shape.speed_m_s * second.speed_factor))
-    return tuple(
-        PlumeAxis(
+        speed = shape.speed_m_s * second.speed_factor
+        vents.append((second.right_m, second.inclination_deg, second.half_width_m, speed))
+    axes = []
+    for right_m, inclination_deg, half_width, speed in vents:
+        angle = math.radians(inclination_deg)
+        along = (side * math.cos(angle), math.sin(angle))
+        axis = PlumeAxis(
             origin=(right_m - _HIDDEN_M * along[0], -_HIDDEN_M * along[1]),
             along=along,
-            across=across,
+            across=(-along[1] * side, along[0] * side),  # upward: eta = 1 is the upper edge
             speed_m_s=speed,
             half_width_m=half_width,
             opening=shape.opening,
@@ -126,8 +127,8 @@ def build_axes(scenario: Scenario) -> tuple[PlumeAxis, ...]:
             slowing=shape.spreading == "divergence-free",
             shear=scenario.wind.shear,
         )
-        for right_m, half_width, speed in vents
-    )
+        axes.append(axis)
+    return tuple(axes)
 
 
 class Stream:

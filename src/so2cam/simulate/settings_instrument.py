@@ -71,7 +71,7 @@ class Filters(Table):
     width_nm: float = Field(default=10.0, ge=1, le=20, description="full width at half maximum")
     exponent: float = Field(default=2.0, ge=1.5, le=12, description="of the super-Gaussian; 2 is a Gaussian")
     response_per_10_nm: float = Field(
-        default=0.1, ge=-0.5, le=1, description="relative growth of the detectors' response with wavelength"
+        default=0.25, ge=-0.5, le=1, description="relative growth of the detectors' response with wavelength"
     )
 
     @model_validator(mode="after")

@@ -59,7 +59,8 @@ class WindChanges(Table):
 class SecondVent(Table):
     """Another vent beside the first, with a plume of its own in the same plane."""
 
-    right_m: float = Field(default=160.0, ge=-2000, le=2000, description="from the first vent, as seen from the camera")
+    right_m: float = Field(default=-90.0, ge=-2000, le=2000, description="from the first vent, as seen from the camera")
+    inclination_deg: float = Field(default=48.0, ge=10, le=80, description="of its axis, above the horizontal")
     share: float = Field(default=0.4, gt=0, lt=1, description="of the emission")
     half_width_m: Positive = 40.0
     speed_factor: float = Field(default=0.8, ge=0.2, le=3, description="speed of its plume over that of the first")

@@ -31,7 +31,7 @@ class Clouds(Table):
 class Air(Table):
     """The air above and between."""
 
-    o3_slant_molec_cm2: NotNegative = Field(default=1.3e19, description="ozone on the sunlight's way")
+    o3_slant_molec_cm2: NotNegative = Field(default=1.6e19, description="ozone on the sunlight's way")
     ring: float = Field(default=0.03, ge=0, le=0.2, description="share of the sky's light that is Raman scattered")
     extinction_310_per_m: float = Field(
         default=0.0, ge=0, le=1e-3, description="scattering of the air between camera and plume, at 310 nm"

@@ -76,9 +76,9 @@ class CloudLayer:
         self._clouds = clouds
         rng = np.random.default_rng([seed, 6])
         k_y, k_x = np.meshgrid(np.fft.fftfreq(_TEXTURE_PX), np.fft.rfftfreq(_TEXTURE_PX), indexing="ij")
-        k = np.hypot(k_x, 1.6 * k_y)
+        k = np.hypot(1.7 * k_x, k_y)  # clouds are longer than high
         size = clouds.size_px
-        amplitude = k**0 / (1 + (k * size * math.pi) ** 2) ** 1.25
+        amplitude = 1 / (1 + (k * size * math.pi) ** 2) ** 1.05
         white = np.fft.rfft2(rng.standard_normal((_TEXTURE_PX, _TEXTURE_PX)))
         field = np.fft.irfft2(white * amplitude, s=(_TEXTURE_PX, _TEXTURE_PX))
         level = np.quantile(field, 1 - clouds.cover) if clouds.cover < 1 else field.min() - field.std()

@@ -158,6 +158,6 @@ def _brightness(terrain: Terrain, a: FloatArray, z: FloatArray, below: FloatArra
     if terrain.snow_cover == 0:
         return np.asarray(bare, np.float64)
     patches = _waves(a, z, 90.0, 600.0, 16, 20260117)
-    snow_line = 1.6 - np.maximum(below, 0.0) / 60 + (z + 80) / 150 + 14 * (terrain.snow_cover - 0.5)
+    snow_line = 1.6 - np.maximum(below, 0.0) / 60 + (z + 80) / 150 + 28 * (terrain.snow_cover - 0.5)
     snow = 1 / (1 + np.exp(-np.clip(5 * (patches + snow_line - 0.4), -50, 50)))
     return np.asarray(bare * (1 - snow) + terrain.snow * (1 + 0.03 * terrain.relief * rock) * snow, np.float64)
