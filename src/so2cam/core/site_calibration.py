@@ -47,7 +47,7 @@ class FieldOfView(Table):
     y: NotNegative | None = Field(default=None, description="centre, pixels of the on-band image; for given")
     radius_px: Positive | None = Field(default=None, description="for given")
     position_uncertainty_px: NotNegative = Field(default=2.0, description="1 sigma, each way; for given")
-    reduction: int = Field(default=8, ge=1, le=64, description="the search works on means over blocks of this side")
+    reduction: int = Field(default=4, ge=1, le=64, description="the search works on means over blocks of this side")
     interval_s: Positive = Field(default=1800.0, description="rolling: time after which it is searched again")
     images: int = Field(default=360, ge=15, le=5000, description="the search sees the last so many images")
     minimum_images: int = Field(default=15, ge=8, description="with columns beside them, for a search")

@@ -7,6 +7,7 @@ import numpy as np
 from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
 from so2cam.core.site import Filters, Site
+from so2cam.core.spectrometer import Spectrometer
 from so2cam.formats.reference_spectra import reference_table
 from so2cam.science.calibration.band_shape import (
     BandSpectra,
@@ -18,12 +19,15 @@ from so2cam.science.calibration.band_shape import (
     sky_light,
 )
 from so2cam.science.calibration.curve import BandShape
+from so2cam.science.calibration.view_mean import column_nonlinearity
 
 _SOLAR, _O3 = "solar-sao2010", "o3-serdyuchenko2014-223k"
 _SO2 = "so2-bogumil2003-293k"
 _SPACING_NM = 0.05
 _WIDTHS = 2.2
 """Widths of a filter that are integrated on each side of its centre."""
+_FINE_NM = 0.01
+_TYPICAL_COLUMN = 1e18
 _O3_UNCERTAINTY = 0.3
 """Relative 1 sigma of the slant column of O3: day, season and the sun's height."""
 
@@ -63,6 +67,31 @@ def site_shape_uncertainty(site: Site, column: float, anchor: float) -> ShapeUnc
     )
 
 
+def view_ratio(site: Site) -> float:
+    """Return how much more a spectrometer's column loses to variation within its view than a camera's absorbance would.
+
+    The ratio of the fit's non-linearity k to the camera's absorbance per column (``science.calibration.view_mean``).
+    """
+    settings = Spectrometer() if site.spectrometer is None else site.spectrometer
+    low, high = settings.fit.window_nm
+    width = settings.line_shape.width_nm
+    wavelengths = np.arange(low - 3 * width, high + 3 * width, _FINE_NM)
+    so2 = settings.references.so2.table or _SO2
+    ozone = _on(wavelengths, _O3)
+    light = _on(wavelengths, _SOLAR) * np.exp(-ozone * site.camera.filters.o3_column_molec_cm2)
+    k = column_nonlinearity(
+        wavelengths,
+        light,
+        _on(wavelengths, so2),
+        window_nm=(low, high),
+        line_width_nm=width,
+        column_molec_cm2=_TYPICAL_COLUMN,
+        o3_cross_section=ozone,
+        background_order=settings.fit.background_order,
+    )
+    return k * theoretical_slope(site)
+
+
 def effective_wavelengths_nm(site: Site) -> tuple[float, float]:
     """Return the mean wavelengths [nm] of the light in the on and the off band."""
     bands = site_bands(site)
@@ -84,14 +113,10 @@ def _bands(filters: Filters, so2: str) -> BandSpectra:
     high = filters.off_band_nm + _WIDTHS * filters.off_band_width_nm
     wavelengths = np.arange(low, high, _SPACING_NM)
 
-    def table(name: str) -> FloatArray:
-        found = reference_table(name)
-        return np.asarray(np.interp(wavelengths, found.wavelengths_nm, found.values), np.float64)
-
     light = sky_light(
         wavelengths,
-        table(_SOLAR),
-        o3_cross_section=table(_O3),
+        _on(wavelengths, _SOLAR),
+        o3_cross_section=_on(wavelengths, _O3),
         o3_slant_column_molec_cm2=filters.o3_column_molec_cm2,
     )
 
@@ -103,5 +128,10 @@ def _bands(filters: Filters, so2: str) -> BandSpectra:
         light,
         band(filters.on_band_nm, filters.on_band_width_nm),
         band(filters.off_band_nm, filters.off_band_width_nm),
-        table(so2),
+        _on(wavelengths, so2),
     )
+
+
+def _on(wavelengths: FloatArray, name: str) -> FloatArray:
+    found = reference_table(name)
+    return np.asarray(np.interp(wavelengths, found.wavelengths_nm, found.values), np.float64)

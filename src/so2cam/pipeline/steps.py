@@ -19,6 +19,7 @@ from so2cam.science.emission.lines import LineSamples, sample_image
 from so2cam.science.emission.rate import Estimate, LineColumns, SharedError, integrate, line_columns
 from so2cam.science.imaging.absorbance import log_intensity
 from so2cam.science.imaging.background import (
+    Blocks,
     SkySurface,
     block_means,
     blocks_to_pixels,
@@ -161,6 +162,30 @@ def even_sensitivity(image: AbsorbanceImage, mask: SensitivityMask) -> Absorbanc
     return replace(image, absorbance=absorbance, valid=valid)
 
 
+@dataclass(frozen=True, slots=True)
+class Sky:
+    """Where a pair shows sky, as blocks and as pixels, and the surface through what of it is free of plume.
+
+    ``surface`` is None where there is too little of that.
+    """
+
+    blocks: Blocks
+    above_blocks: BoolImage
+    above: BoolImage
+    surface: SkySurface | None
+
+
+def sky_of(on: LogImage, off: LogImage, valid: BoolImage, settings: Background) -> Sky:
+    """Return the sky of a pair; ``valid`` is where both bands are."""
+    shape = (valid.shape[0], valid.shape[1])
+    blocks = block_means(on.values, off.values, valid)
+    skyline = None if settings.skyline is None else np.asarray(settings.skyline, np.float64)
+    above = find_sky(blocks, shape, skyline)
+    surface = fit_sky_surface(blocks, above, shape, order=settings.order)
+    pixels = blocks_to_pixels(above, shape) if settings.skyline is None else pixels_above(settings.skyline, shape)
+    return Sky(blocks, above, pixels, surface)
+
+
 def absorbance_image(
     on: LogImage,
     off: LogImage,
@@ -178,16 +203,9 @@ def absorbance_image(
     shape = on.values.shape
     valid = on.valid & off.valid
     difference = np.subtract(off.values, on.values, dtype=np.float32)
-    blocks = block_means(on.values, off.values, valid)
-    skyline = None if settings.skyline is None else np.asarray(settings.skyline, np.float64)
-    sky_blocks = find_sky(blocks, shape, skyline)
+    sky = sky_of(on, off, valid, settings)
+    surface, in_sky, blocks = sky.surface, sky.above, sky.blocks
     clear_difference = references[0].log_clear - references[1].log_clear
-    surface = fit_sky_surface(blocks, sky_blocks, shape, order=settings.order)
-    in_sky = (
-        blocks_to_pixels(sky_blocks, shape)
-        if settings.skyline is None
-        else pixels_above(settings.skyline, (shape[0], shape[1]))
-    )
     if surface is None:
         # Without plume-free sky nothing tells how well any background fits.
         return None
@@ -199,7 +217,7 @@ def absorbance_image(
         absorbance = evaluate_surface(surface.on - surface.off, surface.order, shape)
         absorbance += difference
     else:
-        found = find_sky_areas(on.values, off.values, valid, sky_blocks, order=settings.order)
+        found = find_sky_areas(on.values, off.values, valid, sky.above_blocks, order=settings.order)
         areas = _with_given_areas(SkyAreas() if found is None else found, settings)
         mode = BackgroundMode(settings.mode)
         # In the logarithm the bands' difference gives the absorbance at once; mode rectangle then takes a mean of

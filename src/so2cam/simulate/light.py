@@ -77,7 +77,7 @@ def build_spectra(air: Air, plume: PlumeShape, first_nm: float, last_nm: float, 
         -_on_grid("o3-serdyuchenko2014-223k", *place) * air.o3_slant_molec_cm2
     )
     source = source * (1 - air.ring + air.ring * np.exp(-_on_grid("ring", *place)))
-    so2 = _on_grid("so2-vandaele2009-298k", *place)
+    so2 = _on_grid(air.so2_table, *place)
     aerosol = plume.aerosol_optical_depth * _PER_1E18 * (AEROSOL_NM / grid) ** plume.aerosol_angstrom
     return Spectra(grid, source, so2, so2 + aerosol, extinction_per_m(air, grid))
 

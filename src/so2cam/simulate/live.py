@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-
 from so2cam.core.errors import InputError
 from so2cam.core.records import Band, FloatArray, FrameKind
 from so2cam.core.spectra import SpectrumKind

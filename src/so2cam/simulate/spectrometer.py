@@ -24,7 +24,7 @@ from so2cam.simulate.scenario import Scenario
 from so2cam.simulate.sky import CloudLayer, SkySurface, drift_hours
 from so2cam.simulate.terrain import render_terrain
 
-_STEP_NM: Final = 0.02
+_STEP_NM: Final = 0.01
 _LINE_SHAPE_REACH: Final = 3.0
 """The line shape is cut this many widths from its centre"""
 _COLUMN_NODES: Final = 48
@@ -32,6 +32,8 @@ _MOMENTS: Final = (-0.3872983346207417, 0.0, 0.3872983346207417)
 _MOMENT_WEIGHTS: Final = (5 / 18, 8 / 18, 5 / 18)
 """Gauss-Legendre over the exposure"""
 _SURFACE_NM: Final = (290.0, 310.0, 330.0, 360.0)
+_UV_FILTER_NM: Final = (316.0, 46.0)
+"""Centre and width of the filter before the fibre: without it, light beyond 340 nm would fill the detector"""
 _MERCURY: Final = (
     (289.445, 0.05), (296.815, 0.3), (302.238, 0.2), (312.659, 0.6), (313.253, 0.8), (334.244, 0.15), (365.120, 1.0),
     (365.588, 0.2), (366.392, 0.15),
@@ -93,7 +95,8 @@ class SpotSpectrometer:
         grid = self._spectra.wavelengths_nm
         self._share = self._spectra.diluted(self._distance)
         self._extinction = self._spectra.plume_cm2
-        self._response = (1 + scenario.filters.response_per_10_nm) ** ((np.clip(grid, 290, 400) - 320) / 10)
+        grows = (1 + scenario.filters.response_per_10_nm) ** ((np.clip(grid, 290, 400) - 320) / 10)
+        self._response = grows * np.exp(-math.log(2) * np.abs(2 * (grid - _UV_FILTER_NM[0]) / _UV_FILTER_NM[1]) ** 6)
         self.wavelengths_nm = np.round(np.linspace(model.first_nm, model.last_nm, model.pixels), 5)
         """Of the pixels, as the files state them [nm], shape (pixels,)"""
         self._true_nm = self.wavelengths_nm + model.shift_nm
@@ -148,7 +151,9 @@ class SpotSpectrometer:
         light = light * level
         return np.asarray(dark + light + model.stray_light * light.mean(), np.float64)
 
-    def record(self, expected: FloatArray, integration_time_s: float, coadds: int, rng: np.random.Generator) -> FloatArray:
+    def record(
+        self, expected: FloatArray, integration_time_s: float, coadds: int, rng: np.random.Generator
+    ) -> FloatArray:
         """Return what is written: the mean of ``coadds`` readouts with noise, none beyond the scale: float64."""
         model = self._model
         top = 2.0**model.bits - 1
