@@ -51,6 +51,22 @@ def spectral_extinction(dilution: SpectralDilution, wavelength_nm: float) -> Ext
     return Extinction(float(value), total, np.nan, status, np.nan, 1, errors)
 
 
+def rayleigh_extinction(wavelength_nm: float, altitude_m: float) -> float:
+    """Return the extinction [m-1] of clean air, below which none can be, at a height of the standard atmosphere.
+
+    Cross section of Bodhaine et al. (1999, J. Atmos. Oceanic Technol. 16, 1854, eq. 29), number density of the U.S.
+    Standard Atmosphere 1976 up to 11 km. Raises ValueError outside of 250 to 1000 nm and of -500 to 11,000 m.
+    """
+    if not (250 <= wavelength_nm <= 1000 and -500 <= altitude_m <= 11_000):
+        raise ValueError(f"no clean-air extinction for {wavelength_nm:g} nm at {altitude_m:g} m")
+    square = (wavelength_nm * 1e-3) ** 2
+    above = 1.0455996 - 341.29061 / square - 0.90230850 * square
+    below = 1 + 0.0027059889 / square - 85.968563 * square
+    cross_section_m2 = above / below * 1e-32
+    temperature = 288.15 - 0.0065 * altitude_m
+    return float(cross_section_m2 * 2.54691e25 * (temperature / 288.15) ** (5.25588 - 1))
+
+
 def fixed_extinction(value_per_m: float, uncertainty_per_m: float) -> Extinction:
     """Return an extinction that is given, with its 1 sigma [m-1]: all of it systematic."""
     errors = ExtinctionErrors(0.0, uncertainty_per_m, 0.0, 0.0, 0.0)

@@ -12,6 +12,7 @@ from so2cam.science.imaging.extinction_series import (
     combine,
     compare,
     fixed_extinction,
+    rayleigh_extinction,
     smooth_series,
     spectral_extinction,
     usable_values,
@@ -60,6 +61,20 @@ def test_a_share_below_zero() -> None:
     assert (near.value_per_m, near.status) == (0.0, ExtinctionStatus.CONSISTENT_WITH_ZERO)
     far = spectral_extinction(SpectralDilution(-0.2, 0.02, 5000.0, 100.0), 310.0)
     assert far.status is ExtinctionStatus.OUT_OF_BOUNDS
+
+
+def test_clean_air_against_another_formula() -> None:
+    """Nicolet (1984): 4.02e-28 / lambda^(4 + x) cm2 with x = 0.389 lambda + 0.09426 / lambda - 0.3228 (micrometres)."""
+    for wavelength in (300.0, 310.0, 330.0, 400.0):
+        micro = wavelength * 1e-3
+        x = 0.389 * micro + 0.09426 / micro - 0.3228
+        expected = 4.02e-28 / micro ** (4 + x) * 1e-4 * 2.547e25
+        assert rayleigh_extinction(wavelength, 0.0) == pytest.approx(expected, rel=0.005)
+    # The standard atmosphere at 5 km has 60.1 % of the molecules.
+    assert rayleigh_extinction(310, 5000) / rayleigh_extinction(310, 0) == pytest.approx(0.6012, abs=0.001)
+    for bad in ((200.0, 0.0), (310.0, 20_000.0), (np.nan, 0.0)):
+        with pytest.raises(ValueError, match="clean-air"):
+            rayleigh_extinction(*bad)
 
 
 def test_comparison_in_sigma() -> None:
