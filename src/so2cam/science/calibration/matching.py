@@ -1,0 +1,2 @@
+def interpolate_columns(*a, **k):
+    return None
