@@ -97,6 +97,34 @@ def band_correlation(on: Extinction, off: Extinction) -> float:
     return min(float(shared / product), 1.0) if product > 0 else 0.0
 
 
+def colour_deviation(
+    on: Extinction,
+    off: Extinction,
+    wavelengths_nm: tuple[float, float],
+    *,
+    exponent: float = 4.0,
+    exponent_uncertainty: float = 0.5,
+) -> float:
+    """Return how far both bands are from the law ``off / on = (on nm / off nm)^exponent``, in sigma of ``off``'s side.
+
+    Negative where the off band's extinction is too low. With the covariance of ``band_correlation`` and 1 sigma of the
+    exponent; NaN where a band is missing. Two bands that deviate by more than 2 to 3 sigma tell that the ground is
+    not alike over its distances. They are not forced onto the law: errors that both share would pull them anywhere.
+    """
+    if not (on.usable and off.usable):
+        return float("nan")
+    log_ratio = float(np.log(wavelengths_nm[0] / wavelengths_nm[1]))
+    expected = on.value_per_m * float(np.exp(exponent * log_ratio))
+    by_on = on.uncertainty_per_m * float(np.exp(exponent * log_ratio))
+    shared = 2 * band_correlation(on, off) * by_on * off.uncertainty_per_m
+    by_exponent = expected * abs(log_ratio) * exponent_uncertainty
+    variance = by_on**2 + off.uncertainty_per_m**2 - shared + by_exponent**2
+    difference = off.value_per_m - expected
+    if variance <= 0:
+        return 0.0 if difference == 0 else float(np.copysign(np.inf, difference))
+    return difference / float(np.sqrt(variance))
+
+
 def combine(extinctions: list[Extinction]) -> Extinction:
     """Return the mean of extinctions from several images of the same terrain.
 

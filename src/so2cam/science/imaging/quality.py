@@ -13,8 +13,8 @@ from so2cam.core.records import BoolImage, FloatArray, FloatImage
 from so2cam.science.geometry.camera import CameraModel, pixel_rays
 
 CLOUD_UNEVENNESS: Final = 0.02
-"""Robust scatter of sky blocks about a quadratic surface [optical depth] above which there is cloud: plume-free sky of
-an off band stays below 0.01"""
+"""Robust scatter of sky blocks about a quadratic surface [optical depth] above which there is cloud: clear
+sky of an off band has 0.002 (Villarrica)"""
 CLOUD_CHANGE: Final = 0.01
 """Robust scatter of the change of sky blocks between two pairs about a plane [optical depth]: drift is a plane"""
 CLOUD_JUMP: Final = 0.04

@@ -117,17 +117,23 @@ def terrain_pixels(
     points: TerrainPoints,
     *,
     noise: float,
+    background: FloatImage | None = None,
     darkest_share: float = 1.0,
     sky_reach_px: int = 12,
 ) -> TerrainPixels:
     """Return what the fit of the extinction needs of an image (rows, columns), after dark, flat and registration.
 
     ``sky`` is where the image shows plume-free sky: the airlight of a point is the mean of its lowest
-    ``sky_reach_px`` pixels above it. A point's intensity is the mean over 3 x 3 pixels, all of them ``valid``, else
-    NaN; ``noise`` is 1 sigma of a single pixel. ``darkest_share`` keeps the darkest points of each distance.
+    ``sky_reach_px`` pixels above it, in ``background`` (a sky fitted to the image, so that a plume above the ground
+    does not matter) or else in the image itself. A point's intensity is the mean over 3 x 3 pixels, all of them
+    ``valid``, else NaN; ``noise`` is 1 sigma of a single pixel. ``darkest_share`` keeps the darkest points of each
+    distance.
     """
     rows, columns = intensity.shape
-    airlight = sky_above(intensity, sky & valid, points.x, points.y, reach_px=sky_reach_px)
+    if background is None:
+        airlight = sky_above(intensity, sky & valid, points.x, points.y, reach_px=sky_reach_px)
+    else:
+        airlight = sky_above(background, sky & np.isfinite(background), points.x, points.y, reach_px=sky_reach_px)
     whole = cv2.blur(np.where(valid, intensity, np.float32(0)).astype(np.float32), (_PATCH_PX, _PATCH_PX))
     ground = np.asarray(cv2.blur((valid & ~sky).astype(np.float32), (_PATCH_PX, _PATCH_PX)) > 0.999)
     column, row = np.rint(points.x).astype(np.intp), np.rint(points.y).astype(np.intp)

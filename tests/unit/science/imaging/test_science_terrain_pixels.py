@@ -98,6 +98,18 @@ def test_one_distance_for_a_region_is_one_error() -> None:
     assert points.patterns_m[:2].tolist() == [5 * [80.0] + [0.0], 5 * [0.0] + [200.0]]
 
 
+def test_a_plume_above_the_ground_does_not_matter_with_a_fitted_sky(grid: TerrainGrid) -> None:
+    image, valid, sky = photograph(grid, np.random.default_rng(4))
+    points = points_of_model(grid, CAMERA, UNCERTAIN, step_px=4)
+    fitted = np.broadcast_to((800 + 0.3 * np.arange(324)).astype(np.float32), image.shape)
+    dimmed = np.where(sky, 0.8 * image, image).astype(np.float32)
+    clear = terrain_extinction(terrain_pixels(image, valid, sky, points, noise=3.0), EXACT)
+    through_sky = terrain_extinction(terrain_pixels(dimmed, valid, sky, points, noise=3.0, background=fitted), EXACT)
+    spoilt = terrain_extinction(terrain_pixels(dimmed, valid, sky, points, noise=3.0), EXACT)
+    assert through_sky.value_per_m == pytest.approx(clear.value_per_m, rel=0.02)
+    assert not spoilt.usable or abs(spoilt.value_per_m - TRUTH) > 0.15 * TRUTH
+
+
 def test_what_is_not_valid_is_nan(grid: TerrainGrid) -> None:
     image, valid, sky = photograph(grid, np.random.default_rng(3))
     points = points_of_model(grid, CAMERA, UNCERTAIN, step_px=8)
