@@ -9,8 +9,8 @@ from so2cam.science.imaging.extinction import Extinction, ExtinctionErrors, Exti
 from so2cam.science.imaging.extinction_series import (
     SpectralDilution,
     band_correlation,
-    combine,
     colour_deviation,
+    combine,
     compare,
     fixed_extinction,
     rayleigh_extinction,
