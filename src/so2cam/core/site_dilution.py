@@ -18,7 +18,7 @@ class TerrainRegion(Table):
         "terrain_model if absent",
     )
     distance_uncertainty_m: Positive | None = Field(
-        default=None, description="1 sigma, the same error at all of its points; 5 % if absent"
+        default=None, description="1 sigma of each distance, independent of the others; 5 % if absent"
     )
 
     @model_validator(mode="after")

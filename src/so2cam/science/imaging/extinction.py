@@ -232,7 +232,7 @@ def sky_above(
 
 
 class _Data(NamedTuple):
-    """What counts of the pixels: each (N,), intensities and airlight over the airlight's median."""
+    """What counts of the pixels: each (N,), patterns (K, N); ``bright`` is how many were too bright."""
 
     intensity: FloatArray
     distance: FloatArray

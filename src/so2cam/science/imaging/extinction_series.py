@@ -51,6 +51,22 @@ def spectral_extinction(dilution: SpectralDilution, wavelength_nm: float) -> Ext
     return Extinction(float(value), total, np.nan, status, np.nan, 1, errors)
 
 
+def rayleigh_extinction(wavelength_nm: float, altitude_m: float) -> float:
+    """Return the extinction [m-1] of clean air, below which none can be, at a height of the standard atmosphere.
+
+    Cross section of Bodhaine et al. (1999, J. Atmos. Oceanic Technol. 16, 1854, eq. 29), number density of the U.S.
+    Standard Atmosphere 1976 up to 11 km. Raises ValueError outside of 250 to 1000 nm and of -500 to 11,000 m.
+    """
+    if not (250 <= wavelength_nm <= 1000 and -500 <= altitude_m <= 11_000):
+        raise ValueError(f"no clean-air extinction for {wavelength_nm:g} nm at {altitude_m:g} m")
+    square = (wavelength_nm * 1e-3) ** 2
+    above = 1.0455996 - 341.29061 / square - 0.90230850 * square
+    below = 1 + 0.0027059889 / square - 85.968563 * square
+    cross_section_m2 = above / below * 1e-32
+    temperature = 288.15 - 0.0065 * altitude_m
+    return float(cross_section_m2 * 2.54691e25 * (temperature / 288.15) ** (5.25588 - 1))
+
+
 def fixed_extinction(value_per_m: float, uncertainty_per_m: float) -> Extinction:
     """Return an extinction that is given, with its 1 sigma [m-1]: all of it systematic."""
     errors = ExtinctionErrors(0.0, uncertainty_per_m, 0.0, 0.0, 0.0)
@@ -79,6 +95,34 @@ def band_correlation(on: Extinction, off: Extinction) -> float:
     product = on.uncertainty_per_m * off.uncertainty_per_m
     shared = sum(a * b for a, b in zip(on.errors[1:], off.errors[1:], strict=True))
     return min(float(shared / product), 1.0) if product > 0 else 0.0
+
+
+def colour_deviation(
+    on: Extinction,
+    off: Extinction,
+    wavelengths_nm: tuple[float, float],
+    *,
+    exponent: float = 4.0,
+    exponent_uncertainty: float = 0.5,
+) -> float:
+    """Return how far both bands are from the law ``off / on = (on nm / off nm)^exponent``, in sigma of ``off``'s side.
+
+    Negative where the off band's extinction is too low. With the covariance of ``band_correlation`` and 1 sigma of the
+    exponent; NaN where a band is missing. Two bands that deviate by more than 2 to 3 sigma tell that the ground is
+    not alike over its distances. They are not forced onto the law: errors that both share would pull them anywhere.
+    """
+    if not (on.usable and off.usable):
+        return float("nan")
+    log_ratio = float(np.log(wavelengths_nm[0] / wavelengths_nm[1]))
+    expected = on.value_per_m * float(np.exp(exponent * log_ratio))
+    by_on = on.uncertainty_per_m * float(np.exp(exponent * log_ratio))
+    shared = 2 * band_correlation(on, off) * by_on * off.uncertainty_per_m
+    by_exponent = expected * abs(log_ratio) * exponent_uncertainty
+    variance = by_on**2 + off.uncertainty_per_m**2 - shared + by_exponent**2
+    difference = off.value_per_m - expected
+    if variance <= 0:
+        return 0.0 if difference == 0 else float(np.copysign(np.inf, difference))
+    return difference / float(np.sqrt(variance))
 
 
 def combine(extinctions: list[Extinction]) -> Extinction:

@@ -46,22 +46,27 @@ def points_of_regions(
 ) -> TerrainPoints:
     """Return a point at every pixel along the regions' lines; distances as given, else from ``grid``.
 
-    A given distance's uncertainty is common to its region and independent of the others'; that of the grid, from the
-    view, is common to all. Distances that the grid does not tell are NaN. Raises ValueError for a region without a
-    distance where grid, camera or uncertainty is not given.
+    Each distance that is given has an error of its own, which enters between two points as the distance itself does,
+    linearly; one for a whole region is common to it. That of the grid, from the view, is common to all. Distances
+    that the grid does not tell are NaN. Raises ValueError for a region without a distance where grid, camera or
+    uncertainty is not given, and for no region.
     """
     xs, ys, distances, columns = [], [], [], []
+    first = [sum(_given(region) for region in regions[:index]) for index in range(len(regions) + 1)]
     for index, region in enumerate(regions):
         x, y = pixels_along(region.points)
-        patterns = np.zeros((len(regions) + 4, x.size))
-        known = region.distances_m
-        if known is not None and region.distance_sigma_m is not None:
-            distance = values_along(region.points, known, np.linspace(0, 1, x.size))
-            patterns[index] = region.distance_sigma_m
+        patterns = np.zeros((first[-1] + 4, x.size))
+        known, sigma = region.distances_m, region.distance_sigma_m
+        if known is not None and sigma is not None:
+            along = np.linspace(0, 1, x.size)
+            distance = values_along(region.points, known, along)
+            shares = np.eye(len(known)) if _given(region) > 1 else np.ones((1, len(known)))
+            for row, share in enumerate(shares):
+                patterns[first[index] + row] = sigma * values_along(region.points, tuple(share), along)
         elif grid is not None and camera is not None and uncertainty is not None:
             seen = terrain_distances(grid, camera, x, y, uncertainty)
             distance = seen.distance_m
-            patterns[len(regions) :] = seen.patterns_m
+            patterns[first[-1] :] = seen.patterns_m
         else:
             raise ValueError(f"the region {region.name!r} has no distance, and there is no terrain model to tell it")
         xs.append(x)
@@ -73,6 +78,13 @@ def points_of_regions(
     return TerrainPoints(
         np.concatenate(xs), np.concatenate(ys), np.concatenate(distances), np.concatenate(columns, axis=1), None
     )
+
+
+def _given(region: TerrainRegion) -> int:
+    """Return how many distances were given for a region, each with its own error."""
+    if region.distance_m is None:
+        return 0
+    return len(region.distance_m) if isinstance(region.distance_m, tuple) else 1
 
 
 def points_of_model(
@@ -105,17 +117,23 @@ def terrain_pixels(
     points: TerrainPoints,
     *,
     noise: float,
+    background: FloatImage | None = None,
     darkest_share: float = 1.0,
     sky_reach_px: int = 12,
 ) -> TerrainPixels:
     """Return what the fit of the extinction needs of an image (rows, columns), after dark, flat and registration.
 
     ``sky`` is where the image shows plume-free sky: the airlight of a point is the mean of its lowest
-    ``sky_reach_px`` pixels above it. A point's intensity is the mean over 3 x 3 pixels, all of them ``valid``, else
-    NaN; ``noise`` is 1 sigma of a single pixel. ``darkest_share`` keeps the darkest points of each distance.
+    ``sky_reach_px`` pixels above it, in ``background`` (a sky fitted to the image, so that a plume above the ground
+    does not matter) or else in the image itself. A point's intensity is the mean over 3 x 3 pixels, all of them
+    ``valid``, else NaN; ``noise`` is 1 sigma of a single pixel. ``darkest_share`` keeps the darkest points of each
+    distance.
     """
     rows, columns = intensity.shape
-    airlight = sky_above(intensity, sky & valid, points.x, points.y, reach_px=sky_reach_px)
+    if background is None:
+        airlight = sky_above(intensity, sky & valid, points.x, points.y, reach_px=sky_reach_px)
+    else:
+        airlight = sky_above(background, sky & np.isfinite(background), points.x, points.y, reach_px=sky_reach_px)
     whole = cv2.blur(np.where(valid, intensity, np.float32(0)).astype(np.float32), (_PATCH_PX, _PATCH_PX))
     ground = np.asarray(cv2.blur((valid & ~sky).astype(np.float32), (_PATCH_PX, _PATCH_PX)) > 0.999)
     column, row = np.rint(points.x).astype(np.intp), np.rint(points.y).astype(np.intp)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from so2cam.core.records import FloatArray
 from so2cam.core.terrain import TerrainGrid
@@ -96,6 +97,30 @@ def test_a_sphere() -> None:
     assert meets.sum() > 200
     assert (view.status[meets] == RayStatus.TERRAIN).all()
     assert view.distance_m[meets] == pytest.approx(expected[meets], abs=3.0)
+
+
+def test_rough_ground_against_every_step_of_the_way() -> None:
+    rng = np.random.default_rng(3)
+    rough = gaussian_filter(rng.standard_normal((301, 301)), 2.5)
+    rough *= 60 / rough.std()
+    model = TerrainGrid(ALTITUDE - 250 + rough + 1.2 * np.arange(301)[:, None], -6000.0, -6000.0, 40.0, ALTITUDE)
+    r = rays(24, 18) - np.array([0.0, 0.0, 0.22])
+    r /= np.linalg.norm(r, axis=-1, keepdims=True)
+    view = terrain_along_rays(model, r, refraction=FLAT)
+    hit = view.status == RayStatus.TERRAIN
+    assert hit.sum() > 100
+    steps = np.arange(50.0, 6000.0, 2.0)
+    for ray, distance, status in zip(r.reshape(-1, 3), view.distance_m.ravel(), view.status.ravel(), strict=True):
+        above = ALTITUDE + steps * ray[2] - height_at(model, steps * ray[0], steps * ray[1])
+        inside = np.isfinite(above)
+        below = np.flatnonzero(inside & (above <= 0))
+        if status == RayStatus.TERRAIN:
+            # Nothing stands before it but what a quarter of a cell can hide.
+            assert above[steps < distance - 12].min(initial=1.0) > -1.0
+            at = np.interp(distance, steps, above)
+            assert abs(at) < 1.0
+        elif below.size:
+            assert above[below].min() > -1.0
 
 
 def test_the_first_of_two_ridges() -> None:

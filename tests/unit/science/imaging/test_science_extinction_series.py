@@ -9,9 +9,11 @@ from so2cam.science.imaging.extinction import Extinction, ExtinctionErrors, Exti
 from so2cam.science.imaging.extinction_series import (
     SpectralDilution,
     band_correlation,
+    colour_deviation,
     combine,
     compare,
     fixed_extinction,
+    rayleigh_extinction,
     smooth_series,
     spectral_extinction,
     usable_values,
@@ -62,6 +64,20 @@ def test_a_share_below_zero() -> None:
     assert far.status is ExtinctionStatus.OUT_OF_BOUNDS
 
 
+def test_clean_air_against_another_formula() -> None:
+    """Nicolet (1984): 4.02e-28 / lambda^(4 + x) cm2 with x = 0.389 lambda + 0.09426 / lambda - 0.3228 (micrometres)."""
+    for wavelength in (300.0, 310.0, 330.0, 400.0):
+        micro = wavelength * 1e-3
+        x = 0.389 * micro + 0.09426 / micro - 0.3228
+        expected = 4.02e-28 / micro ** (4 + x) * 1e-4 * 2.547e25
+        assert rayleigh_extinction(wavelength, 0.0) == pytest.approx(expected, rel=0.005)
+    # The standard atmosphere at 5 km has 60.1 % of the molecules.
+    assert rayleigh_extinction(310, 5000) / rayleigh_extinction(310, 0) == pytest.approx(0.6012, abs=0.001)
+    for bad in ((200.0, 0.0), (310.0, 20_000.0), (np.nan, 0.0)):
+        with pytest.raises(ValueError, match="clean-air"):
+            rayleigh_extinction(*bad)
+
+
 def test_comparison_in_sigma() -> None:
     a, b = fixed_extinction(1e-4, 3e-5), fixed_extinction(2e-4, 4e-5)
     assert compare(b, a) == pytest.approx(2.0)
@@ -75,6 +91,33 @@ def test_bands_share_what_is_systematic() -> None:
     assert band_correlation(measured(1e-4, systematic=0.0), measured(8e-5, systematic=0.0)) == 0
     assert 0 < band_correlation(measured(1e-4), measured(8e-5)) < 1
     assert np.isnan(band_correlation(measured(1e-4), missing_extinction(ExtinctionStatus.UNDETERMINED)))
+
+
+def test_the_colour_of_both_bands_is_compared_with_air() -> None:
+    rng = np.random.default_rng(6)
+    rho, n, sigma = 0.6, 3000, 1.5e-5
+    errors_on = rng.standard_normal(n)
+    errors_off = rho * errors_on + math.sqrt(1 - rho**2) * rng.standard_normal(n)
+    # Correlated with 0.6: that share of the variance is systematic.
+    noise, common = sigma * math.sqrt(1 - rho), sigma * math.sqrt(rho)
+    deviations = [
+        colour_deviation(
+            measured(1e-4 + sigma * a, noise, common),
+            measured(1e-4 * (310 / 330) ** exponent + sigma * b, noise, common),
+            (310.0, 330.0),
+        )
+        for a, b, exponent in zip(errors_on, errors_off, rng.normal(4.0, 0.5, n), strict=True)
+    ]
+    assert np.std(deviations) == pytest.approx(1, abs=0.05)
+    assert np.mean(deviations) == pytest.approx(0, abs=0.06)
+
+
+def test_the_colour_of_what_is_missing_or_exact() -> None:
+    gone = missing_extinction(ExtinctionStatus.TERRAIN_TOO_BRIGHT)
+    assert np.isnan(colour_deviation(measured(1e-4), gone, (310.0, 330.0)))
+    grey = fixed_extinction(1e-4, 0.0)
+    assert colour_deviation(grey, grey, (310.0, 330.0), exponent_uncertainty=0.0) == math.inf
+    assert colour_deviation(grey, grey, (310.0, 330.0), exponent=0.0, exponent_uncertainty=0.0) == 0
 
 
 def test_images_average_their_noise_only() -> None:

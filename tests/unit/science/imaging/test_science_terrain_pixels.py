@@ -72,8 +72,10 @@ def test_extinction_from_lines_with_given_distances(grid: TerrainGrid) -> None:
             )
         )
     points = points_of_regions(tuple(regions))
-    assert points.patterns_m.shape == (6, points.x.size)
-    assert set(np.unique(points.patterns_m)) == {0.0, 100.0}
+    # Six distances each, and four causes of the view. At a point that was given only its own error counts.
+    assert points.patterns_m.shape == (16, points.x.size)
+    assert points.patterns_m[:, 0].tolist() == [100.0] + 15 * [0.0]
+    assert points.patterns_m.sum(axis=0) == pytest.approx(np.full(points.x.size, 100.0))
     found = terrain_extinction(terrain_pixels(image, valid, sky, points, noise=3.0), EXACT)
     assert abs(found.value_per_m - TRUTH) < 2 * found.uncertainty_per_m
     # The same lines, their distances from the model.
@@ -84,6 +86,28 @@ def test_extinction_from_lines_with_given_distances(grid: TerrainGrid) -> None:
         points_of_regions(bare)
     with pytest.raises(ValueError, match="no region"):
         points_of_regions(())
+
+
+def test_one_distance_for_a_region_is_one_error() -> None:
+    regions = (
+        TerrainRegion(name="a", points=((10, 10), (14, 10)), distance_m=2000, distance_uncertainty_m=80),
+        TerrainRegion(name="b", points=((20, 20),), distance_m=4000),
+    )
+    points = points_of_regions(regions)
+    assert points.distance_m.tolist() == 5 * [2000.0] + [4000.0]
+    assert points.patterns_m[:2].tolist() == [5 * [80.0] + [0.0], 5 * [0.0] + [200.0]]
+
+
+def test_a_plume_above_the_ground_does_not_matter_with_a_fitted_sky(grid: TerrainGrid) -> None:
+    image, valid, sky = photograph(grid, np.random.default_rng(4))
+    points = points_of_model(grid, CAMERA, UNCERTAIN, step_px=4)
+    fitted = np.broadcast_to((800 + 0.3 * np.arange(324)).astype(np.float32), image.shape)
+    dimmed = np.where(sky, 0.8 * image, image).astype(np.float32)
+    clear = terrain_extinction(terrain_pixels(image, valid, sky, points, noise=3.0), EXACT)
+    through_sky = terrain_extinction(terrain_pixels(dimmed, valid, sky, points, noise=3.0, background=fitted), EXACT)
+    spoilt = terrain_extinction(terrain_pixels(dimmed, valid, sky, points, noise=3.0), EXACT)
+    assert through_sky.value_per_m == pytest.approx(clear.value_per_m, rel=0.02)
+    assert not spoilt.usable or abs(spoilt.value_per_m - TRUTH) > 0.15 * TRUTH
 
 
 def test_what_is_not_valid_is_nan(grid: TerrainGrid) -> None:
