@@ -20,6 +20,8 @@ from so2cam.science.imaging.extinction import (
 from so2cam.science.imaging.terrain_pixels import TerrainPoints, points_of_model, points_of_regions, terrain_pixels
 
 _REACH_M = 40_000.0
+_HEIGHT_UNCERTAINTY_M = 10.0
+"""1 sigma of the camera's height against the terrain model's."""
 _PIXEL_NOISE = 0.02
 """Relative 1 sigma of one pixel's intensity: shot noise; ground that differs from place to place is found apart."""
 
@@ -32,12 +34,18 @@ def site_ground(site: Site, folder: Path) -> TerrainPoints:
     settings, view = site.processing.light_dilution, site.camera.view
     camera = camera_model(site)
     uncertainty = ViewUncertainty(
-        float(np.radians(view.azimuth_uncertainty_deg)), float(np.radians(view.elevation_uncertainty_deg))
+        float(np.radians(view.azimuth_uncertainty_deg)),
+        float(np.radians(view.elevation_uncertainty_deg)),
+        height_m=_HEIGHT_UNCERTAINTY_M,
     )
     if settings.terrain_model is None:
         return points_of_regions(settings.regions)
     grid = read_terrain(
-        folder / settings.terrain_model, site.camera.position, reach_m=_REACH_M, crs=settings.terrain_crs
+        folder / settings.terrain_model,
+        site.camera.position,
+        reach_m=_REACH_M,
+        vent=site.volcano.vent,
+        crs=settings.terrain_crs,
     )
     if settings.regions:
         return points_of_regions(settings.regions, grid=grid, camera=camera, uncertainty=uncertainty)
@@ -61,14 +69,15 @@ def measure_extinction(site: Site, ground: TerrainPoints, on: LogImage, off: Log
     found = []
     for band, coefficients in ((on, sky.surface.on), (off, sky.surface.off)):
         # The sky is that of the fitted surface: what stands just above the ground may be the plume.
-        fitted = evaluate_surface(coefficients, sky.surface.order, valid.shape)
-        intensity = np.exp(np.where(sky.above, fitted, np.where(valid, band.values, np.float32(0))))
+        background = np.exp(evaluate_surface(coefficients, sky.surface.order, valid.shape))
+        intensity = np.exp(np.where(valid, band.values, np.float32(0)))
         pixels = terrain_pixels(
             intensity,
-            valid | sky.above,
+            valid,
             sky.above,
             ground,
-            noise=_PIXEL_NOISE * float(np.median(intensity[valid])),
+            noise=_PIXEL_NOISE * float(np.median(intensity[valid & ~sky.above])) if (valid & ~sky.above).any() else 0.0,
+            background=background,
             darkest_share=settings.darkest_share,
         )
         found.append(terrain_extinction(pixels, limits))
