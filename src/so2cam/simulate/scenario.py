@@ -48,6 +48,7 @@ __all__ = [
 DEFAULT_SCENARIO: Final = "baseline"
 """Name of the scenario that is used if none is named."""
 
+
 class Scenario(Table):
     """One simulated installation and day. Every value has a default: that of the scenario ``baseline``."""
 

@@ -126,8 +126,9 @@ def _registration(scenario: Scenario, matrix: Matrix) -> str:
 
 def _label_sigma(scenario: Scenario) -> float:
     """Return the uncertainty of the cells' labels that the site file states: 2 %, or more where they are wrong."""
-    errors = [abs(error) for label, error in zip(scenario.cells.labels_ppm_m, scenario.cells.label_errors, strict=True) if label > 0]
-    return 0.02 if not any(errors) else round(max(0.02, *errors), 3)
+    cells = scenario.cells
+    wrong = [abs(error) for label, error in zip(cells.labels_ppm_m, cells.label_errors, strict=True) if label > 0]
+    return round(max(0.02, *wrong, 0.02), 3)
 
 
 def _spectrometer(scenario: Scenario) -> str:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
 from so2cam.core.spectra import SpectrumKind
 from so2cam.simulate.geometry import SceneGeometry
-from so2cam.simulate.light import FIRST_TABLE_NM, BandLight, build_spectra
+from so2cam.simulate.light import FIRST_TABLE_NM, build_spectra
 from so2cam.simulate.pixels import PlumePixels
 from so2cam.simulate.plume import PlumeField
 from so2cam.simulate.scenario import Scenario
@@ -98,8 +97,9 @@ class SpotSpectrometer:
         """Of the pixels, as the files state them [nm], shape (pixels,)"""
         self._true_nm = self.wavelengths_nm + model.shift_nm
         reach = math.ceil(_LINE_SHAPE_REACH * model.width_nm / _STEP_NM)
-        self._line_shape = line_shape(np.arange(-reach, reach + 1) * _STEP_NM, model.width_nm, model.exponent)
-        self._line_shape = self._line_shape / self._line_shape.sum()
+        offsets: FloatArray = np.arange(-reach, reach + 1, dtype=np.float64) * np.float64(_STEP_NM)
+        shape = line_shape(offsets, model.width_nm, model.exponent)
+        self._line_shape = shape / shape.sum()
         spot = np.array([view.x]), np.array([view.y])
         surfaces = [SkySurface(scenario, geometry.optics, *spot, wavelength) for wavelength in _SURFACE_NM]
         self._clear, self._behind, self._drift = (
@@ -148,7 +148,7 @@ class SpotSpectrometer:
         light = light * level
         return np.asarray(dark + light + model.stray_light * light.mean(), np.float64)
 
-    def record(self, expected: FloatArray, integration_time_s: float, coadds: int, rng: np.random.Generator) -> FloatArray:
+    def record(self, expected: FloatArray, coadds: int, rng: np.random.Generator) -> FloatArray:
         """Return what is written: the mean of ``coadds`` readouts with noise, none beyond the scale: float64."""
         model = self._model
         top = 2.0**model.bits - 1
@@ -212,8 +212,3 @@ def gather(columns: FloatArray, weights: FloatArray, count: int) -> tuple[FloatA
 def line_shape(offsets_nm: FloatArray, width_nm: float, exponent: float) -> FloatArray:
     """Return a super-Gaussian of the full width at half maximum ``width_nm``, 1 in its middle (Beirle 2017, eq. 2)."""
     return np.asarray(np.exp2(-(np.abs(2 * offsets_nm / width_nm) ** exponent)), np.float64)
-
-
-def true_band_curve(light: BandLight, columns_molec_cm2: FloatArray, distance_m: float) -> npt.NDArray[np.float64]:
-    """Return the optical depth of a band at columns [molecules cm-2], of their shape, plume at ``distance_m``."""
-    return -np.log(light.transmission(columns_molec_cm2, distance_m))

@@ -45,13 +45,13 @@ class TerrainView:
     @property
     def cover(self) -> FloatImage:
         """How much of each pixel is terrain, 0 to 1."""
-        return np.sum([layer.cover for layer in self.layers], axis=0, dtype=np.float32)
+        return np.asarray(sum(layer.cover for layer in self.layers), np.float32)
 
     @property
     def brightness(self) -> FloatImage:
         """Brightness relative to the sky's level, mean of what a pixel shows; 0 where that is sky."""
-        light = np.sum([layer.cover * layer.brightness for layer in self.layers], axis=0, dtype=np.float32)
-        return light / np.maximum(self.cover, np.float32(1e-6))
+        light = np.asarray(sum(layer.cover * layer.brightness for layer in self.layers), np.float32)
+        return np.asarray(light / np.maximum(self.cover, np.float32(1e-6)), np.float32)
 
     @property
     def distance_m(self) -> FloatImage:
