@@ -27,6 +27,7 @@ _BAND_STEP_NM: Final = 0.05
 _BAND_REACH: Final = 2.2
 """A band is integrated this many widths to each side of its centre"""
 _NODES: Final = 2048
+SO2_TABLE: Final = "so2-vandaele2009-298k"
 FIRST_TABLE_NM: Final = 270.0
 """No sunlight arrives below: ozone"""
 
@@ -77,7 +78,7 @@ def build_spectra(air: Air, plume: PlumeShape, first_nm: float, last_nm: float, 
         -_on_grid("o3-serdyuchenko2014-223k", *place) * air.o3_slant_molec_cm2
     )
     source = source * (1 - air.ring + air.ring * np.exp(-_on_grid("ring", *place)))
-    so2 = _on_grid("so2-vandaele2009-298k", *place)
+    so2 = _on_grid(SO2_TABLE, *place)
     aerosol = plume.aerosol_optical_depth * _PER_1E18 * (AEROSOL_NM / grid) ** plume.aerosol_angstrom
     return Spectra(grid, source, so2, so2 + aerosol, extinction_per_m(air, grid))
 

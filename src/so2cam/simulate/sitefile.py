@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from so2cam.core.errors import InputError
 from so2cam.core.site import GeoPoint, Line, Site
 from so2cam.simulate.geometry import Matrix
+from so2cam.simulate.light import SO2_TABLE
 from so2cam.simulate.scenario import Scenario
 from so2cam.simulate.scene import Scene
 
@@ -142,6 +143,9 @@ minimum_counts = 500.0
 [spectrometer.line_shape]  # a super-Gaussian, as measured with a lamp
 width_nm = {model.width_nm}
 exponent = {model.exponent}
+
+[spectrometer.references]
+so2 = {{ table = "{SO2_TABLE}", relative_uncertainty = 0.03 }}  # the one that this volcano is made of
 """
 
 

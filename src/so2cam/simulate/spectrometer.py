@@ -30,6 +30,13 @@ _COLUMN_NODES: Final = 48
 _MOMENTS: Final = (-0.3872983346207417, 0.0, 0.3872983346207417)
 _MOMENT_WEIGHTS: Final = (5 / 18, 8 / 18, 5 / 18)
 """Gauss-Legendre over the exposure"""
+_WATCHED_NM: Final = (300.0, 340.0)
+"""Where existing instruments look for the brightest pixel"""
+_RAYLEIGH_NM: Final = 320.0
+_SKY_POWER: Final = 2.0
+"""Blue sky and the grating's blaze together: brightness goes with 1/wavelength to this"""
+_FILTER_NM: Final = 395.0
+"""Half transmission of the filter that keeps visible light out"""
 _SURFACE_NM: Final = (290.0, 310.0, 330.0, 360.0)
 _MERCURY: Final = (
     (289.445, 0.05), (296.815, 0.3), (302.238, 0.2), (312.659, 0.6), (313.253, 0.8), (334.244, 0.15), (365.120, 1.0),
@@ -92,7 +99,7 @@ class SpotSpectrometer:
         grid = self._spectra.wavelengths_nm
         self._share = self._spectra.diluted(self._distance)
         self._extinction = self._spectra.plume_cm2
-        self._response = (1 + scenario.filters.response_per_10_nm) ** ((np.clip(grid, 290, 400) - 320) / 10)
+        self._response = (_RAYLEIGH_NM / grid) ** _SKY_POWER / (1 + np.exp((grid - _FILTER_NM) / 4))
         self.wavelengths_nm = np.round(np.linspace(model.first_nm, model.last_nm, model.pixels), 5)
         """Of the pixels, as the files state them [nm], shape (pixels,)"""
         self._true_nm = self.wavelengths_nm + model.shift_nm
@@ -113,7 +120,8 @@ class SpotSpectrometer:
         rng = np.random.default_rng([model.pixels, 5])
         self._pattern = model.pattern_counts * rng.standard_normal(model.pixels)
         self._rate = 1.0
-        self._rate = model.level_counts / float(self._light(SpectrumKind.CLEAR, 0.0, 0.0).max())
+        watched = (self.wavelengths_nm >= _WATCHED_NM[0]) & (self.wavelengths_nm <= _WATCHED_NM[1])
+        self._rate = model.level_counts / float(self._light(SpectrumKind.CLEAR, 0.0, 0.0)[watched].max())
 
     def columns(self, time_s: float) -> tuple[FloatArray, FloatArray]:
         """Return slant columns [molecules cm-2] inside the field of view and their weights, shape (n,)."""
