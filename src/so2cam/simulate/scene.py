@@ -82,7 +82,7 @@ class Scene:
 def build_scene(scenario: Scenario, *, seed: int, pairs: int | None = None) -> Scene:
     """Return the scene of ``scenario``; its plume has neither beginning nor end, whatever ``pairs`` there are.
 
-    Raises InputError for values that are out of range, and where the field of view of the spectrometer is not sky.
+    Raises InputError for values that are out of range, and where the spectrometer does not look at sky alone.
     """
     if pairs is not None and not 1 <= pairs <= MAXIMUM_PAIRS:
         raise InputError(f"the number of pairs must be from 1 to {MAXIMUM_PAIRS}", key="pairs", value=pairs)
@@ -113,7 +113,10 @@ def build_scene(scenario: Scenario, *, seed: int, pairs: int | None = None) -> S
 
 
 def place_field_of_view(scenario: Scenario, axis: PlumeAxis, geometry: SceneGeometry) -> FieldOfView:
-    """Return where the spectrometer looks: beside the upstream line, to a hundredth of a pixel."""
+    """Return where the spectrometer looks: beside the upstream line, to a hundredth of a pixel.
+
+    That may be outside the image.
+    """
     model = scenario.spectrometer
     distance = scenario.lines.upstream_distance_m + model.downstream_m
     x, y = (float(value) for value in geometry.to_image(*axis.position(distance)))
@@ -122,12 +125,4 @@ def place_field_of_view(scenario: Scenario, axis: PlumeAxis, geometry: SceneGeom
     up = np.array([-along[1], along[0]])
     up *= -np.sign(up[1])  # y runs downward
     x, y = x + model.across_px * float(up[0]), y + model.across_px * float(up[1])
-    optics = geometry.optics
-    if not (0 <= x < optics.width_px and 0 <= y < optics.height_px):
-        raise InputError(
-            "the field of view of the spectrometer lies outside the image",
-            key="spectrometer",
-            value=(round(x), round(y)),
-            remedy="correct downstream_m and across_px of the scenario's spectrometer",
-        )
     return FieldOfView(round(x, 2), round(y, 2), model.radius_px, model.edge)

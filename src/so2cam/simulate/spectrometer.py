@@ -26,7 +26,7 @@ from so2cam.simulate.terrain import render_terrain
 _STEP_NM: Final = 0.02
 _LINE_SHAPE_REACH: Final = 3.0
 """The line shape is cut this many widths from its centre"""
-_COLUMN_NODES: Final = 48
+_COLUMN_NODES: Final = 96
 _MOMENTS: Final = (-0.3872983346207417, 0.0, 0.3872983346207417)
 _MOMENT_WEIGHTS: Final = (5 / 18, 8 / 18, 5 / 18)
 """Gauss-Legendre over the exposure"""
