@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from so2cam.core.records import Band, FloatArray, FrameInfo, FrameKind, PlumeLine
-from so2cam.science.calibration.cells import curvature_warning, fit_cells, fixed_slope
+from so2cam.science.calibration.cells import curvature_warning, fit_cells
+from so2cam.science.calibration.curve import fixed_slope
 from so2cam.science.emission.baseline import edge_baseline
 from so2cam.science.emission.lines import line_samples, sample_image, sample_positions
 from so2cam.science.emission.rate import correlated_sum_uncertainty, integrate, line_columns

@@ -8,22 +8,23 @@ from so2cam.core.times import parse_utc
 
 
 class SeveralFolders(click.Command):
-    """A command whose ``option`` takes one or more folders: ``--frames A B`` is ``--frames A --frames B``."""
+    """A command whose ``options`` take one or more folders: ``--frames A B`` is ``--frames A --frames B``."""
 
-    option = "--frames"
+    options: tuple[str, ...] = ("--frames",)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Split the names that follow the option."""
         expanded: list[str] = []
         folders: list[str] = []
-        after_frames = taken = False
+        option, taken = "", False
         for argument in args:
             if argument.startswith("-") and argument != "-":
-                after_frames = argument == self.option or argument.startswith(f"{self.option}=")
-                taken = after_frames and argument != self.option
-            elif after_frames:
+                name = argument.partition("=")[0]
+                option = name if name in self.options else ""
+                taken = bool(option) and argument != name
+            elif option:
                 if taken:
-                    expanded.append(self.option)
+                    expanded.append(option)
                 taken = True
                 folders.append(argument)
             expanded.append(argument)
@@ -31,13 +32,14 @@ class SeveralFolders(click.Command):
             return super().parse_args(ctx, expanded)
         except click.MissingParameter as error:
             if isinstance(error.param, click.Argument):
+                first = self.options[0]
                 swallowed = next((name for name in folders if name.lower().endswith(".toml")), None)
                 hint = (
-                    f"write the site file before {self.option}, which takes all names that follow it"
+                    f"write the site file before {first}, which takes all names that follow it"
                     if swallowed is None
-                    else f"{swallowed!r} stands after {self.option}, which takes all names that follow; write it first"
+                    else f"{swallowed!r} stands after {first}, which takes all names that follow; write it first"
                 )
-                example = f"so2cam {self.name} site.toml {self.option} DATA --out RESULTS"
+                example = f"so2cam {self.name} site.toml {first} DATA --out RESULTS"
                 raise click.UsageError(f"the site file (SITE) is missing: {hint}, like: {example}", ctx) from None
             raise
 

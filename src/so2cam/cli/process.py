@@ -38,14 +38,19 @@ def _quantities(ctx: click.Context, parameter: click.Parameter, value: str | Non
     return choose_names(ctx, parameter, value, QUANTITIES)
 
 
+class _FramesAndSpectra(SeveralFolders):
+    options = ("--frames", "--spectra")
+
+
 @click.command(
-    cls=SeveralFolders,
+    cls=_FramesAndSpectra,
     epilog="""\b
 Examples:
   so2cam process site.toml --frames 2018-03-26 --out results
   so2cam process site.toml --frames Seq_1 Cal_1 --out results
   so2cam process site.toml --frames data --start 2018-03-26T14:00Z --end 2018-03-26T15:00Z --out results
   so2cam process site.toml --frames data --methods flow_raw --out results
+  so2cam process site.toml --frames data --spectra spectra --out results
   so2cam process site.toml --frames data --images zarr,video --quantities columns,flow --out results
 
 \b
@@ -65,6 +70,20 @@ Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission 
     help="Folders with the frames, calibration included.",
 )
 @click.option("--out", required=True, type=FolderPath(), metavar="DIR", help="Where products go.")
+@click.option(
+    "--spectra",
+    multiple=True,
+    type=FolderPath(),
+    metavar="DIR [DIR ...]",
+    help="Folders with the spectra, darks included, where the spectrometer calibrates.",
+)
+@click.option(
+    "--columns",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="columns.nc or columns.csv of `so2cam spectra`, in place of --spectra.",
+)
+@click.option("--jobs", default=1, type=click.IntRange(1, 256), show_default=True, help="Processes that fit spectra.")
 @click.option("--start", callback=parse_time, metavar="TIME", help="First plume frame's time, UTC.")
 @click.option("--end", callback=parse_time, metavar="TIME", help="Time of the end, UTC, not included.")
 @click.option("--methods", callback=_methods, metavar="NAMES", help=f"Speed methods: {', '.join(SPEED_METHODS)}.")
@@ -86,6 +105,9 @@ def command(
     site: Path,
     frames: tuple[Path, ...],
     out: Path,
+    spectra: tuple[Path, ...],
+    columns: Path | None,
+    jobs: int,
     start: datetime | None,
     end: datetime | None,
     methods: tuple[str, ...] | None,
@@ -101,9 +123,12 @@ def command(
         loaded = with_methods(loaded, methods)
     if quantities is not None and images is None:
         raise click.UsageError("--quantities goes with --images, which names the formats", ctx)
+    if spectra and columns is not None:
+        raise click.UsageError("--spectra and --columns exclude each other: give the one or the other", ctx)
     request = None if images is None else ImageRequest(images, quantities or ("absorbance", "columns"))
     with (
         when_interrupted("nothing was written, older products are as they were"),
+        progress_bar("Fitting spectra", shown=bool(spectra)) as fitting,
         progress_bar("Processing pairs") as progress,
         progress_bar("Drawing images", shown=request is not None) as drawing,
     ):
@@ -113,10 +138,14 @@ def command(
             out,
             start=start,
             end=end,
+            spectra=spectra,
+            columns=columns,
+            jobs=jobs,
             command=shlex.join(ctx.obj),
             images=request,
             progress=progress,
             drawing=drawing,
+            fitting=fitting,
         )
     print_report(report)
     return 0 if report.valid_values else NOTHING_VALID
@@ -166,9 +195,10 @@ def print_report(report: RunReport) -> None:
     console.print(table)
     for reason, where in _missing(report).items():
         console.print(f"  no value: {', '.join(where)}: {reason}", markup=False)
-    if report.calibration.absorbance.size:
+    if report.calibration is not None:
         cells = ", ".join(f"{cell.column_ppm_m:g} ppm m: {cell.absorbance:.4f}" for cell in report.cells)
-        console.print(f"Calibration: {report.calibration.description} (absorbance of {cells})")
+        absorbances = f" (absorbance of {cells})" if cells else ""
+        console.print(f"Calibration: {report.calibration.description}{absorbances}")
     for note in plan.notes:
         console.print(note[:1].upper() + note[1:], markup=False)
     print_left_out("unpaired frames", [frame.path.name for frame in plan.unpaired])

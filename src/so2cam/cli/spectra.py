@@ -24,7 +24,7 @@ NOTHING_VALID = 3
 
 
 class _SpectraFolders(SeveralFolders):
-    option = "--spectra"
+    options = ("--spectra",)
 
 
 def _require_number(ctx: click.Context, parameter: click.Parameter, value: float) -> float:

@@ -1,7 +1,8 @@
 """The records of results: what the chain hands to the products. NaN is missing, and a status says why."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -64,11 +65,22 @@ class EmissionSeries:
     """(T,)"""
     calibration_offset_uncertainty_molec_cm2: FloatArray
     """(T,)"""
+    calibration_number: IntArray
+    """(T,): which calibration of the run held; -1 is one that the run was given"""
+    extinction_per_m: FloatArray
+    """(T, 2): of the on and the off band between camera and plume, where light dilution is corrected"""
+    extinction_uncertainty_per_m: FloatArray
+    """(T, 2)"""
+    uncertainty_terms_kg_s: FloatArray
+    """(T, L, M, terms): 1 sigma of each term of the budget, in the order of ``Term``; NaN where there is none"""
 
 
 @dataclass(frozen=True, slots=True)
 class CalibrationSummary:
-    """A calibration as a plot needs it: measured cells and a table of the fitted curve."""
+    """A calibration as a plot needs it: measured cells, or points of the spectrometer, and a table of the fitted curve.
+
+    ``points`` says which of the two; ``weights`` (N,) are those of the spectrometer's points, 0 to 1.
+    """
 
     description: str
     absorbance: FloatArray
@@ -79,6 +91,79 @@ class CalibrationSummary:
     curve_column_molec_cm2: FloatArray
     curve_uncertainty_molec_cm2: FloatArray
     warnings: tuple[str, ...] = ()
+    points: Literal["cells", "spectrometer"] = "cells"
+    weights: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPoint:
+    """An image and a column of the spectrometer that belong together.
+
+    ``absorbance`` is the image's mean in the spectrometer's field of view. 1 sigma of both are random parts. ``weight``
+    (0 to 1) is what was left of the point in the fit that saw it first, number ``fit``: outliers count less.
+    """
+
+    time: datetime
+    absorbance: float
+    absorbance_uncertainty: float
+    column_molec_cm2: float
+    column_uncertainty_molec_cm2: float
+    weight: float
+    fit: int
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationFit:
+    """One calibration of a run: when it was made, of how many points, the curve, and how well it fits.
+
+    ``status`` says in a word why there is no curve ("ok" where there is one). ``parameters`` and their 1 sigma are the
+    curve's: offset and scale (or slope) of a band or a line. ``scale_uncertainty`` is relative, of what all columns
+    share.
+    """
+
+    number: int
+    time: datetime
+    status: str
+    points: int
+    model: str
+    parameters: tuple[float, ...]
+    parameter_uncertainties: tuple[float, ...]
+    slope_molec_cm2: float
+    slope_uncertainty_molec_cm2: float
+    scale_uncertainty: float
+    correlation: float
+    reduced_chi2: float
+    maximum_absorbance: float
+
+
+@dataclass(frozen=True, slots=True)
+class ViewRecord:
+    """One search of the spectrometer's field of view. Pixels of the on-band image; NaN where nothing was found."""
+
+    time: datetime
+    status: str
+    x: float
+    y: float
+    radius_px: float
+    x_uncertainty: float
+    y_uncertainty: float
+    radius_uncertainty: float
+    correlation: float
+    images: int
+
+
+@dataclass(slots=True)
+class CalibrationRecord:
+    """What a run learnt of its calibration by the spectrometer, in order of time.
+
+    ``correlation_map`` is that of the newest search, (rows, columns) of blocks of ``block_px`` pixels.
+    """
+
+    points: list[CalibrationPoint] = field(default_factory=list)
+    fits: list[CalibrationFit] = field(default_factory=list)
+    views: list[ViewRecord] = field(default_factory=list)
+    correlation_map: FloatImage | None = None
+    block_px: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,17 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from so2cam.core.records import PlumeLine
+from so2cam.core.site_calibration import (
+    Calibration,
+    CellSearch,
+    FieldOfView,
+    SearchedCell,
+    SpectrometerCalibration,
+)
 from so2cam.core.site_camera import (
     Camera,
     Files,
+    Filters,
     GeoPoint,
     Landmark,
     Optics,
@@ -29,8 +37,6 @@ from so2cam.core.site_processing import (
     SPEED_METHODS,
     Background,
     BackgroundName,
-    Calibration,
-    CellSearch,
     CrossCorrelation,
     Dark,
     Emission,
@@ -40,7 +46,6 @@ from so2cam.core.site_processing import (
     Pairing,
     Processing,
     ProfileShift,
-    SearchedCell,
     Speed,
     SpeedMethod,
 )
@@ -59,7 +64,9 @@ __all__ = [
     "CrossCorrelation",
     "Dark",
     "Emission",
+    "FieldOfView",
     "Files",
+    "Filters",
     "Finite",
     "Flat",
     "GeoPoint",
@@ -81,6 +88,7 @@ __all__ = [
     "SearchedCell",
     "Sensor",
     "Site",
+    "SpectrometerCalibration",
     "Speed",
     "SpeedMethod",
     "Table",
@@ -124,6 +132,7 @@ class Site(Table):
             if "wind" in self.processing.speed.methods:
                 raise ValueError('processing.speed.methods: "wind" needs a [wind] table with the wind')
         self._require_plume_across_view()
+        self._require_dilution_to_fit()
         for name, corners in self.processing.background.areas.items():
             key = f"processing.background.{name}"
             for corner in corners:
@@ -153,6 +162,23 @@ class Site(Table):
                     f"({', '.join(sorted(plumes))}), so nothing that passes one passes the other"
                 )
         return self
+
+    def _require_dilution_to_fit(self) -> None:
+        dilution, background = self.processing.light_dilution, self.processing.background
+        if dilution.mode != "none" and background.mode != "sky-surface":
+            raise ValueError(
+                f'processing.light_dilution.mode: "{dilution.mode}" needs the sky of each band: set '
+                'processing.background.mode = "sky-surface"'
+            )
+        for region in dilution.regions:
+            for number, point in enumerate(region.points):
+                self.require_inside(f"processing.light_dilution.regions.{region.name}.points[{number}]", point)
+        if dilution.mode == "spectrum" and (
+            self.spectrometer is None or self.spectrometer.light_dilution.mode != "fit"
+        ):
+            raise ValueError(
+                'processing.light_dilution.mode: "spectrum" needs a [spectrometer] whose light_dilution.mode is "fit"'
+            )
 
     def _require_plume_across_view(self) -> None:
         if self.plume_plane.azimuth_deg is not None:

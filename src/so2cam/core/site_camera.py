@@ -1,7 +1,7 @@
 """The models of the site file's camera: where it stands and looks, what it sees with, how its files are named."""
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -59,6 +59,9 @@ class Optics(Table):
         default=None, description="full angle, horizontal and vertical"
     )
     focal_length_mm: Positive | None = None
+    relative_uncertainty: float = Field(
+        default=0.005, ge=0, le=0.2, description="1 sigma of the focal length, however it is given"
+    )
 
     @model_validator(mode="after")
     def _lens_agrees(self) -> Self:
@@ -128,12 +131,39 @@ class Sensor(Table):
         return self.saturation_fraction * self.maximum_dn
 
 
+Wavelength = Annotated[float, Field(ge=280, le=400)]
+
+
+class Filters(Table):
+    """The two bands: transmission of filter and sensor together, as super-Gaussians of wavelength.
+
+    They give the calibration curve its shape, and light dilution and aerosol their size in each band.
+    """
+
+    on_band_nm: Wavelength = Field(default=310.0, description="centre of the on band")
+    off_band_nm: Wavelength = Field(default=330.0, description="centre of the off band")
+    on_band_width_nm: float = Field(default=10.0, ge=1, le=40, description="full width at half maximum")
+    off_band_width_nm: float = Field(default=10.0, ge=1, le=40, description="full width at half maximum")
+    exponent: float = Field(default=2.0, ge=1, le=20, description="2 is a Gaussian; larger is more like a box")
+    centre_uncertainty_nm: NotNegative = Field(default=1.0, description="1 sigma, tilt and tolerance of the filter")
+    o3_column_molec_cm2: NotNegative = Field(
+        default=1.6e19, description="ozone on the light's way, which weakens the short end of the on band"
+    )
+
+    @model_validator(mode="after")
+    def _on_below_off(self) -> Self:
+        if self.on_band_nm >= self.off_band_nm:
+            raise ValueError("on_band_nm must be below off_band_nm: SO2 absorbs at the shorter wavelength")
+        return self
+
+
 class Camera(Table):
-    """The camera: place, viewing direction, lens, detector."""
+    """The camera: place, viewing direction, lens, filters, detector."""
 
     position: GeoPoint
     view: View
     optics: Optics
+    filters: Filters = Filters()
     sensor: Sensor = Sensor()
 
 
@@ -187,6 +217,7 @@ class Registration(Table):
         default="similarity", description="what is fitted to control points, or found"
     )
     maximum_shift_px: Positive = Field(default=150.0, description="largest shift that is looked for")
+    uncertainty_px: NotNegative = Field(default=0.3, le=20, description="1 sigma, each way, over the plume")
 
     @model_validator(mode="after")
     def _points_where_needed(self) -> Self:

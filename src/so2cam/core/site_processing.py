@@ -1,11 +1,13 @@
 """The models of the site file's ``[processing]``."""
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import AwareDatetime, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from so2cam.core.site_types import Finite, Name, NotNegative, Point, Positive, Rectangle, Table
+from so2cam.core.site_calibration import Calibration
+from so2cam.core.site_dilution import LightDilution
+from so2cam.core.site_types import NotNegative, Point, Positive, Rectangle, Table
 
 SpeedMethod = Literal["flow_raw", "flow_histogram", "flow_hybrid", "cross_correlation", "nadeau", "wind"]
 SPEED_METHODS: tuple[SpeedMethod, ...] = (
@@ -143,68 +145,6 @@ class Background(Table):
         return found
 
 
-class SearchedCell(Table):
-    """A gas cell that was held before the camera."""
-
-    name: Name
-    column_molec_cm2: Positive
-    uncertainty_molec_cm2: Positive = Field(description="1 sigma")
-
-
-class CellSearch(Table):
-    """Cell and clear-sky frames among frames that are not named as such: found by how much light they let through.
-
-    Within the time given the camera looks at plume-free sky, with and without cells before it.
-    """
-
-    start: AwareDatetime = Field(description="UTC, like 2015-09-16T06:59:00Z")
-    end: AwareDatetime = Field(description="UTC, not included")
-    cells: tuple[SearchedCell, ...] = Field(min_length=1, max_length=20)
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if not 0 < (self.end - self.start).total_seconds() <= 86400:
-            raise ValueError("end must be after start, by a day at most")
-        columns = [cell.column_molec_cm2 for cell in self.cells]
-        if len(set(columns)) < len(columns):
-            raise ValueError("two cells have the same column, and could not be told apart")
-        return self
-
-
-class Calibration(Table):
-    """From absorbance to column density, by gas cells or a known slope."""
-
-    source: Literal["cells", "fixed"] = "cells"
-    model: Literal["line", "quadratic"] = Field(
-        default="line", description="line: with its offset; quadratic: through the origin"
-    )
-    label_uncertainty: float = Field(default=0.10, ge=0, le=1, description="1 sigma of a cell's label, relative")
-    label_weights: bool = Field(
-        default=True, description="weight cells by the uncertainty of their labels; false: all alike"
-    )
-    region: tuple[Finite, Finite, Finite, Finite] | None = Field(
-        default=None, description="(x0, y0, x1, y1) of the image area where a cell is read; all of it if absent"
-    )
-    search: CellSearch | None = None
-    sensitivity_cell_ppm_m: Positive | None = Field(
-        default=None,
-        description="label of the gas cell by which the sensitivity across the image is evened out; none if absent",
-    )
-    slope_molec_cm2: Positive | None = Field(default=None, description="for source = fixed")
-    slope_uncertainty_molec_cm2: NotNegative | None = Field(default=None, description="for source = fixed; 1 sigma")
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        given = (self.slope_molec_cm2, self.slope_uncertainty_molec_cm2)
-        if self.source == "fixed" and None in given:
-            raise ValueError('source = "fixed" needs slope_molec_cm2 and slope_uncertainty_molec_cm2')
-        if self.source == "cells" and given != (None, None):
-            raise ValueError('slope_molec_cm2 is used with source = "fixed" only; remove it or set the source')
-        if self.region is not None and not (self.region[0] < self.region[2] and self.region[1] < self.region[3]):
-            raise ValueError("region must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1")
-        return self
-
-
 class OpticalFlow(Table):
     """Optical flow on scaled absorbance images."""
 
@@ -279,6 +219,11 @@ class Emission(Table):
     maximum_masked_fraction: float = Field(
         default=0.05, ge=0, le=0.5, description="share of a line's samples that may be masked and interpolated"
     )
+    aerosol_exponent_uncertainty: NotNegative = Field(
+        default=1.0,
+        le=4,
+        description="1 sigma of the Angstrom exponent of the plume's aerosol, which is taken to be 0",
+    )
     total_lines: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
@@ -295,5 +240,6 @@ class Processing(Table):
     flat: Flat = Flat()
     background: Background = Background()
     calibration: Calibration = Calibration()
+    light_dilution: LightDilution = LightDilution()
     speed: Speed = Speed()
     emission: Emission = Emission()

@@ -28,6 +28,7 @@ class EmissionStatus(IntEnum):
     NO_WIND = 15
     PLUME_ALONG_VIEW = 16
     SHIFT_UNRELIABLE = 17
+    NO_CALIBRATION = 18
 
 
 STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
@@ -49,6 +50,7 @@ STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.NO_WIND: "the wind is not known at this time",
     EmissionStatus.PLUME_ALONG_VIEW: "the plume drifts along the line of sight, so that its distance is unknown",
     EmissionStatus.SHIFT_UNRELIABLE: "no clear shift of the plume's profile along its axis",
+    EmissionStatus.NO_CALIBRATION: "no calibration: too few columns of the spectrometer beside images, and no other",
 }
 
 
@@ -63,6 +65,15 @@ class QualityFlag(IntFlag):
     INTERPOLATED_SAMPLES = 16
     CALIBRATION_EXTRAPOLATED = 32
     LARGE_PAIR_OFFSET = 64
+    CLOUD_IN_BACKGROUND = 128
+    SUN_IN_VIEW = 256
+    PLUME_LEAVES_IMAGE = 512
+    PLUME_TOWARD_CAMERA = 1024
+    POOR_CORRELATION = 2048
+    CALIBRATION_STALE = 4096
+    CALIBRATION_STORED = 8192
+    DILUTION_UNKNOWN = 16384
+    STALE_FRAME = 32768
 
 
 QUALITY_TEXT: Final[dict[QualityFlag, str]] = {
@@ -71,6 +82,15 @@ QUALITY_TEXT: Final[dict[QualityFlag, str]] = {
     QualityFlag.PLUME_AT_LINE_END: "an end of a line lies in the plume: baseline too high, emission rate too low",
     QualityFlag.FEW_SKY_PIXELS: "less than 15 % of the image is plume-free sky",
     QualityFlag.INTERPOLATED_SAMPLES: "masked samples on a line were interpolated",
-    QualityFlag.CALIBRATION_EXTRAPOLATED: "absorbance on a line above that of the strongest gas cell",
+    QualityFlag.CALIBRATION_EXTRAPOLATED: "absorbance on a line above all that was calibrated",
     QualityFlag.LARGE_PAIR_OFFSET: "on- and off-band frames further apart than half the pairing tolerance",
+    QualityFlag.CLOUD_IN_BACKGROUND: "the sky beside the plume is uneven or changes as clouds make it",
+    QualityFlag.SUN_IN_VIEW: "the sun stands in the image or close to it",
+    QualityFlag.PLUME_LEAVES_IMAGE: "the plume lies on the image's edge beside a line: part of it is not seen",
+    QualityFlag.PLUME_TOWARD_CAMERA: "the plume drifts within 30 degrees of the line of sight: distance little known",
+    QualityFlag.POOR_CORRELATION: "images and spectrometer follow each other poorly: the calibration is doubtful",
+    QualityFlag.CALIBRATION_STALE: "the newest point of the calibration is old",
+    QualityFlag.CALIBRATION_STORED: "calibrated by an earlier calibration, made under the most similar light",
+    QualityFlag.DILUTION_UNKNOWN: "light dilution should be corrected, but is not known yet: rates are too low",
+    QualityFlag.STALE_FRAME: "a frame has the very counts of the one before it: the camera hangs",
 }

@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from so2cam.core.errors import InputError, OutputError
-from so2cam.core.records import Provenance
+from so2cam.core.records import Band, Provenance
 from so2cam.core.results import EmissionSeries
 from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus, QualityFlag
 from so2cam.core.times import format_utc, parse_utc
+from so2cam.core.uncertainty import RANDOM_TERMS, TERM_TEXT, Term
 from so2cam.formats.provenance import from_milliseconds, provenance_attributes, to_milliseconds
 
 TIME_UNITS: Final = "milliseconds since 1970-01-01 00:00:00"
@@ -37,12 +38,15 @@ TOTAL: Final = "total"
 
 _REMEDY: Final = "write the product again with so2cam"
 
-Dimensions = tuple[Literal["time", "line", "speed_method"], ...]
+Dimensions = tuple[Literal["time", "line", "speed_method", "band", "uncertainty_term"], ...]
 
 _T: Final[Dimensions] = ("time",)
 _TL: Final[Dimensions] = ("time", "line")
 _TM: Final[Dimensions] = ("time", "speed_method")
 _TLM: Final[Dimensions] = ("time", "line", "speed_method")
+_TB: Final[Dimensions] = ("time", "band")
+_TLMU: Final[Dimensions] = ("time", "line", "speed_method", "uncertainty_term")
+_BANDS: Final = tuple(band.value for band in Band)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,12 @@ _STATUS_COMMENT: Final = "A value is missing (NaN) exactly where its status is n
 )
 _QUALITY_COMMENT: Final = "Things to know about a pair whose values may still be valid. " + "; ".join(
     f"{str(flag.name).lower()}: {text}" for flag, text in QUALITY_TEXT.items()
+)
+_TERM_COMMENT: Final = (
+    "1 sigma; the root sum of squares of the random terms is the random part, of the others the systematic part. "
+    + "; ".join(
+        f"{term.value} ({'random' if term in RANDOM_TERMS else 'systematic'}): {TERM_TEXT[term]}" for term in Term
+    )
 )
 _RANDOM: Final = "1 sigma; the part that differs from pair to pair"
 _SYSTEMATIC: Final = "1 sigma; the part that all pairs of a run share, which averaging does not reduce"
@@ -251,6 +261,39 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         comment="1 sigma",
     ),
     Variable(
+        "calibration_number",
+        "calibration_number",
+        _T,
+        "number of the calibration that holds, in calibration.csv",
+        data_type="i4",
+        comment="-1: the run was given one, by gas cells or as a known slope",
+    ),
+    Variable(
+        "extinction",
+        "extinction_per_m",
+        _TB,
+        "extinction between camera and plume, by which light dilution is corrected",
+        "m-1",
+        ancillary=("extinction_uncertainty",),
+        comment="missing where light dilution is not corrected",
+    ),
+    Variable(
+        "extinction_uncertainty",
+        "extinction_uncertainty_per_m",
+        _TB,
+        "standard uncertainty of the extinction between camera and plume",
+        "m-1",
+        comment="1 sigma",
+    ),
+    Variable(
+        "emission_rate_uncertainty_term",
+        "uncertainty_terms_kg_s",
+        _TLMU,
+        "term of the budget of the SO2 emission rate's standard uncertainty",
+        "kg s-1",
+        comment=_TERM_COMMENT,
+    ),
+    Variable(
         "pair_time_offset",
         "pair_offset_s",
         _T,
@@ -311,6 +354,8 @@ def write_emission_netcdf(path: Path, series: EmissionSeries, provenance: Proven
             dataset.createDimension("time", None)
             dataset.createDimension("line", len(series.lines))
             dataset.createDimension("speed_method", len(series.speed_methods))
+            dataset.createDimension("band", len(_BANDS))
+            dataset.createDimension("uncertainty_term", len(Term))
             dataset.createDimension("input", len(provenance.input_sha256))
             _write_coordinates(dataset, series)
             for variable in VARIABLES:
@@ -380,7 +425,13 @@ def read_emission_csv(path: Path) -> list[EmissionRow]:
 
 
 def _check_shapes(series: EmissionSeries) -> None:
-    sizes = {"time": len(series.times), "line": len(series.lines), "speed_method": len(series.speed_methods)}
+    sizes = {
+        "time": len(series.times),
+        "line": len(series.lines),
+        "speed_method": len(series.speed_methods),
+        "band": len(_BANDS),
+        "uncertainty_term": len(Term),
+    }
     for variable in VARIABLES:
         expected = tuple(sizes[dimension] for dimension in variable.dimensions)
         found = getattr(series, variable.field).shape
@@ -403,6 +454,9 @@ def _write_coordinates(dataset: Any, series: EmissionSeries) -> None:
         time[:] = np.array([to_milliseconds(moment) for moment in series.times], np.int64)
     _write_strings(dataset, "line", "line", series.lines, "name of the plume cross-section line")
     _write_strings(dataset, "speed_method", "speed_method", series.speed_methods, "name of the plume-speed method")
+    _write_strings(dataset, "band", "band", _BANDS, "spectral band of the camera")
+    terms = tuple(term.value for term in Term)
+    _write_strings(dataset, "uncertainty_term", "uncertainty_term", terms, "source of uncertainty")
 
 
 def _write_inputs(dataset: Any, provenance: Provenance) -> None:

@@ -17,8 +17,13 @@ from so2cam.formats.images import total_rates
 from so2cam.formats.products import write_emission_csv, write_emission_netcdf
 from so2cam.formats.quicklook import write_quicklook
 from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
+from so2cam.pipeline.calibration_products import calibration_products
+from so2cam.pipeline.columns import ColumnPoint, columns_from_product, columns_from_spectra
+from so2cam.pipeline.dilution import build_dilution, terrain_files
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.geometry import WindField, lines_at_plume, resolve_view
+from so2cam.pipeline.image_chain import ImageChain
+from so2cam.pipeline.learning import build_learner, in_order, learn_whole, require_columns, spectrometer_summary
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
 from so2cam.pipeline.plan import RunPlan, plan_run, require_darks
 from so2cam.pipeline.processor import Processor
@@ -39,7 +44,7 @@ class RunReport:
 
     plan: RunPlan
     series: EmissionSeries
-    calibration: CalibrationSummary
+    calibration: CalibrationSummary | None
     cells: tuple[CellReading, ...]
     failures: tuple[FrameFileError, ...]
     lost_pairs: tuple[FramePair, ...]
@@ -84,14 +89,20 @@ def process_folders(
     *,
     start: datetime | None = None,
     end: datetime | None = None,
+    spectra: Sequence[Path] = (),
+    columns: Path | None = None,
+    jobs: int = 1,
     command: str,
     images: ImageRequest | None = None,
     progress: Progress | None = None,
     drawing: Progress | None = None,
+    fitting: Progress | None = None,
 ) -> RunReport:
     """Process all frames in ``folders`` and write emission_rates.nc, emission_rates.csv and quicklook.png to ``out``.
 
-    With ``images``, images too; ``drawing`` is told how many pictures are drawn.
+    Where the spectrometer calibrates, its columns come from ``spectra`` (folders) or ``columns`` (a product of an
+    earlier run), and calibration.csv and calibration.png are written too. With ``images``, images too; ``drawing`` is
+    told how many pictures are drawn, ``fitting`` how many spectra are fitted (by ``jobs`` processes).
     Products replace older ones when all of them are whole; nothing is written if processing fails or is
     interrupted. Raises So2camError subclasses for input that cannot be processed at all; what can be left out is
     left out and counted in the report.
@@ -101,9 +112,9 @@ def process_folders(
     risks = check_site(site)
     wind = WindField(site, loaded.path.parent)
     require_folder_for(out)
-    if any(folder.resolve() == out.resolve() for folder in folders):
+    if any(folder.resolve() == out.resolve() for folder in (*folders, *spectra)):
         raise OutputError(
-            "is a folder of frames: products would lie among the raw data",
+            "is a folder of frames or spectra: products would lie among the raw data",
             file=out,
             remedy="name another folder with --out",
         )
@@ -113,13 +124,30 @@ def process_folders(
     require_darks(plan, darks, site, reader)
     site, notes = resolve_registration(site, plan.pairs, darks, reader)
     references = build_references(site, plan.frames, darks, reader)
+    found = None
+    if columns is not None:
+        found = columns_from_product(columns)
+    elif spectra:
+        period = (plan.pairs[0].time, plan.pairs[-1].time)
+        found = columns_from_spectra(loaded, spectra, start=period[0], end=period[1], jobs=jobs, progress=fitting)
+    known = require_columns(site, found)
+    learner = build_learner(site, loaded.path.parent, references)
+    dilution = build_dilution(site, loaded.path.parent)
     keeper = _ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
+    read = _last_few(reader)
+    whole = learner.spectrometer is not None and site.processing.calibration.spectrometer.policy == "whole"
+    if learner.spectrometer is not None and whole:
+        chain = ImageChain(site, references, darks, build_dilution(site, loaded.path.parent))
+        learn_whole(site, chain, learner.spectrometer, plan.pairs, known.points, read, progress)
     with open_writer(images, out, lines_at_plume(site, require=False)) as writer:
-        observer = observers(site, references, images, writer, keeper)
-        processor = Processor(site, references, darks, wind=wind, observer=observer)
-        run = _process(plan, processor, reader, progress)
-        series = assemble(site, run.records, references.curve.slope_at_zero, references.curve.offset)
+        observer = observers(site, images, writer, keeper)
+        processor = Processor(
+            site, references, darks, wind=wind, observer=observer, calibrator=learner.source, dilution=dilution
+        )
+        run = _process(plan, known.points, processor, reader, read, progress)
+        series = assemble(site, run.records)
         settings = site.model_dump(mode="json")
+        inputs = [path for path in (wind.file, *terrain_files(site, loaded.path.parent)) if path is not None]
         provenance = Provenance(
             software_version=__version__,
             site_name=site.name,
@@ -127,16 +155,17 @@ def process_folders(
             settings_sha256=settings_hash(settings),
             input_sha256=(
                 (as_text(str(loaded.path)), loaded.sha256),
-                *(() if wind.file is None else ((as_text(str(wind.file)), hash_file(wind.file)),)),
-                *sorted((as_text(path), digest) for path, digest in reader.hashes.items()),
+                *((as_text(str(path)), hash_file(path)) for path in inputs),
+                *sorted((as_text(path), digest) for path, digest in (reader.hashes | known.hashes).items()),
             ),
             command=as_text(command),
             created=datetime.now(UTC),
         )
+        summary = spectrometer_summary(site, learner, references)
         example = None if keeper.kept is None else example_image(site, keeper.kept, references)
-        products = (out / "emission_rates.nc", out / "emission_rates.csv", out / "quicklook.png")
         failures = tuple(reader.failures.values())
-        lines = summary_lines(site, plan, series, len(failures), references.calibration.description)
+        described = "no calibration" if summary is None else summary.description
+        lines = summary_lines(site, plan, series, len(failures), described)
 
         def quicklook(path: Path) -> None:
             write_quicklook(
@@ -145,10 +174,18 @@ def process_folders(
                 site_name=site.name,
                 volcano=site.volcano.name,
                 example=example,
-                calibration=references.calibration,
+                calibration=summary,
                 summary=lines,
             )
 
+        wanted: list[tuple[Path, Callable[[Path], None]]] = [
+            (out / "emission_rates.nc", lambda path: write_emission_netcdf(path, series, provenance)),
+            (out / "emission_rates.csv", lambda path: write_emission_csv(path, series)),
+            (out / "quicklook.png", quicklook),
+        ]
+        record = learner.record
+        if record is not None:
+            wanted += calibration_products(out, site, record, summary, provenance)
         made: tuple[Path, ...] = ()
 
         def commit_images() -> None:
@@ -160,28 +197,24 @@ def process_folders(
             writer.complete(provenance, rates=total_rates(series), progress=drawing)
         if out.is_dir():
             remove_stale_temporaries(out)
-        write_together(
-            (
-                (products[0], lambda path: write_emission_netcdf(path, series, provenance)),
-                (products[1], lambda path: write_emission_csv(path, series)),
-                (products[2], quicklook),
-            ),
-            last=commit_images,
-        )
+        write_together(tuple(wanted), last=commit_images)
+        if learner.stored is not None:
+            learner.stored.save()
         image_notes = () if writer is None else writer.notes
     return RunReport(
         plan=plan,
         series=series,
-        calibration=references.calibration,
+        calibration=summary,
         cells=references.cells,
         failures=failures,
         lost_pairs=tuple(run.lost),
-        products=(*products, *made),
+        products=(*(path for path, _ in wanted), *made),
         seconds=(datetime.now(UTC) - began).total_seconds(),
         warnings=(
             *risks,
             *view_notes,
-            *references.calibration.warnings,
+            *(() if summary is None else summary.warnings),
+            *known.notes,
             *notes,
             *negative_rates(series),
             *method_disagreement(series),
@@ -190,19 +223,30 @@ def process_folders(
     )
 
 
-def _process(plan: RunPlan, processor: Processor, reader: FrameReader, progress: Progress | None) -> _Run:
+def _process(
+    plan: RunPlan,
+    columns: Sequence[ColumnPoint],
+    processor: Processor,
+    reader: FrameReader,
+    read: Callable[[FrameInfo], Frame | None],
+    progress: Progress | None,
+) -> _Run:
     """Run all pairs of a plan. Raises InputError where none of them could be read."""
-    read = _last_few(reader)
     run = _Run()
-    for index, pair in enumerate(plan.pairs):
-        on, off = read(pair.on), read(pair.off)
-        later_off = None if pair.later_off is None else read(pair.later_off)
-        if on is None or off is None or (later_off is None and pair.later_off is not None):
-            run.lost.append(pair)
+    done = 0
+    for event in in_order(plan.pairs, columns):
+        if isinstance(event, ColumnPoint):
+            processor.add_column(event)
+            continue
+        on, off = read(event.on), read(event.off)
+        later_off = None if event.later_off is None else read(event.later_off)
+        if on is None or off is None or (later_off is None and event.later_off is not None):
+            run.lost.append(event)
         else:
-            run.records += processor.push(pair, on, off, later_off)
+            run.records += processor.push(event, on, off, later_off)
+        done += 1
         if progress is not None:
-            progress(index + 1, len(plan.pairs))
+            progress(done, len(plan.pairs))
     run.records += processor.finish()
     if not run.records:
         lost = (str(frame.path) for pair in run.lost for frame in (pair.on, pair.off))
@@ -235,7 +279,9 @@ def example_image(site: Site, images: PairImages, references: References) -> Exa
     image = images.image
     profiles = {}
     for samples in images.geometry.lines.values():
-        columns = measure_line(image, samples, references.curve, site, references.covered).columns
+        columns = None
+        if images.calibration is not None:
+            columns = measure_line(image, samples, images.calibration, site, references.covered).columns
         values = np.full(samples.x.size, np.nan)
         if columns is not None:
             values = np.where(columns.interpolated > 0, np.nan, columns.column)

@@ -256,7 +256,8 @@ def lines_at_plume(site: Site, wind: Wind | None = None, *, require: bool = True
             value=[site.volcano.vent.latitude, site.volcano.vent.longitude],
             remedy="check signs and order of latitude and longitude of vent and camera",
         )
-    lines = tuple(line_samples(line, camera, plane, uncertainty) for line in site.plume_lines)
+    optics = site.camera.optics.relative_uncertainty
+    lines = tuple(line_samples(line, camera, plane, uncertainty, optics) for line in site.plume_lines)
     if require:
         for samples in lines:
             _require_usable(samples, site)

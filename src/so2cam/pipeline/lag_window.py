@@ -10,7 +10,6 @@ from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.rates import lag_emission, root_sum
 from so2cam.pipeline.records import NAN, Emission, PairRecord
-from so2cam.science.calibration.cells import ColumnCurve
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.motion.cross_correlation import Lag, find_lag, speed_from_lag
 
@@ -20,9 +19,8 @@ METHOD = "cross_correlation"
 class LagWindow:
     """Gathers the records of a window; when it is over, sets their emission rates by cross-correlation."""
 
-    def __init__(self, site: Site, curve: ColumnCurve) -> None:
+    def __init__(self, site: Site) -> None:
         self._settings = site.processing.speed.cross_correlation
-        self._curve = curve
         pair = self._settings.lines
         self._plume = None if pair is None else next(line.plume for line in site.lines if line.name == pair[0])
         self._records: list[PairRecord] = []
@@ -97,7 +95,7 @@ class LagWindow:
             elif status is not EmissionStatus.OK:
                 emission = Emission(status)
             else:
-                emission = lag_emission(line, measurement, speed, sigma, normal, self._curve)
+                emission = lag_emission(line, measurement, speed, sigma, normal)
             record.emissions[name, METHOD] = emission
 
 

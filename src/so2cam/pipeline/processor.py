@@ -16,9 +16,14 @@ from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
 from so2cam.core.records import Frame, FrameInfo, FramePair
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus, QualityFlag
+from so2cam.pipeline.calibrated import Calibration
+from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration
+from so2cam.pipeline.columns import ColumnPoint
+from so2cam.pipeline.dilution import DilutionSource
 from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions, main_motion
 from so2cam.pipeline.frames import DarkLibrary
 from so2cam.pipeline.geometry import LineGeometry, SiteGeometry, WindField
+from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.lag_window import METHOD as CROSS_CORRELATION
 from so2cam.pipeline.lag_window import LagWindow
 from so2cam.pipeline.profile_shift import METHOD as NADEAU
@@ -26,17 +31,7 @@ from so2cam.pipeline.profile_shift import AxisProfiles
 from so2cam.pipeline.rates import motion_emission, wind_emission
 from so2cam.pipeline.records import NAN, Emission, Observer, PairImages, PairRecord
 from so2cam.pipeline.references import References
-from so2cam.pipeline.steps import (
-    AbsorbanceImage,
-    LineMeasurement,
-    LogImage,
-    absorbance_image,
-    band_log_image,
-    even_sensitivity,
-    interpolated_off_band,
-    measure_line,
-    pair_flags,
-)
+from so2cam.pipeline.steps import AbsorbanceImage, LineMeasurement, measure_line
 from so2cam.science.emission.lines import LineSamples, sample_positions
 from so2cam.science.motion.flow import Flow, Region, flow_region, optical_flow
 
@@ -52,10 +47,13 @@ class Processor:
         *,
         wind: WindField | None = None,
         observer: Observer | None = None,
+        calibrator: CalibrationSource | None = None,
+        dilution: DilutionSource | None = None,
     ) -> None:
         self._site = site
         self._references = references
-        self._darks = darks
+        self._images = ImageChain(site, references, darks, dilution)
+        self._calibrator = GivenCalibration(references.calibration) if calibrator is None else calibrator
         self._observer = observer
         self._geometry = SiteGeometry(site, WindField(site, Path()) if wind is None else wind)
         self._names = tuple(line.name for line in site.lines)
@@ -66,10 +64,10 @@ class Processor:
         self._profiles = {name: AxisProfiles(speed.nadeau) for name in self._names} if NADEAU in self._methods else {}
         self._needs_flow = bool(self._flow_methods) or any(kept.needs_motion for kept in self._profiles.values())
         self._region = self._flow_region()
-        self._previous: tuple[PairRecord, AbsorbanceImage, LineGeometry] | None = None
+        self._previous: tuple[PairRecord, AbsorbanceImage, LineGeometry, Calibration | None] | None = None
         self._last_time: datetime | None = None
         self._pending: deque[PairRecord] = deque()
-        self._window = LagWindow(site, references.curve)
+        self._window = LagWindow(site)
 
     def push(self, pair: FramePair, on: Frame, off: Frame, later_off: Frame | None = None) -> list[PairRecord]:
         """Take one pair, and return the records that are complete with it, in order of time.
@@ -84,22 +82,24 @@ class Processor:
         self._last_time = pair.time
         self._window.close_before(pair.time)
         self._pending.append(record)
-        image = self._image(record, on, off, later_off)
-        if image is not None:
-            record.geometry = geometry = self._geometry.at(pair.time)
-            for name, line in geometry.lines.items():
-                measurement = measure_line(image, line, self._references.curve, self._site, self._references.covered)
-                record.lines[name] = measurement
-                record.flags |= measurement.flags
-            if geometry.status is not EmissionStatus.OK:
-                self._fail(record, geometry.status)
-            self._finish_previous(next_record=record, next_image=image)
-            self._previous = (record, image, geometry)
-            self._settle_unmeasured(record)
-            self._set_wind_emissions(record, geometry)
-            if CROSS_CORRELATION in self._methods and geometry.lines:
-                self._window.add(record)
+        image = self._images.image(record, on, off, later_off)
+        if isinstance(image, EmissionStatus):
+            self._fail(record, image)
+            return self._complete()
+        geometry = self._measure(record, image)
+        self._finish_previous(next_record=record, next_image=image)
+        self._previous = (record, image, geometry, record.calibration)
+        self._settle_unmeasured(record)
+        self._set_wind_emissions(record, geometry)
+        if CROSS_CORRELATION in self._methods and geometry.lines:
+            self._window.add(record)
         return self._complete()
+
+    def add_column(self, point: ColumnPoint) -> None:
+        """Take a column of the spectrometer. Columns and pairs come in the order of the ends of their exposures."""
+        self._calibrator.add_column(point)
+        if self._images.dilution is not None:
+            self._images.dilution.add_column(point)
 
     def finish(self) -> list[PairRecord]:
         """End the run: return what was still waiting for a later pair or for the end of its window."""
@@ -107,36 +107,25 @@ class Processor:
         self._window.close()
         return self._complete()
 
-    # -- images ---------------------------------------------------------------------------------------------
-
-    def _image(self, record: PairRecord, on: Frame, off: Frame, later_off: Frame | None) -> AbsorbanceImage | None:
-        log_on, log_off = self._log_image(on, 0), self._log_image(off, 1)
-        log_later = None if later_off is None else self._log_image(later_off, 1)
-        if log_on is None or log_off is None or (later_off is not None and log_later is None):
-            self._fail(record, EmissionStatus.NO_DARK)
-            return None
-        if later_off is not None and log_later is not None:
-            log_off = interpolated_off_band(log_off, log_later, off.info.time, later_off.info.time, record.time)
-        references = self._references
-        record.flags |= pair_flags(record.pair, log_on, log_off, self._site)
-        image = absorbance_image(log_on, log_off, references.bands, self._site.processing.background)
-        if image is None or not np.isfinite(image.noise):
-            self._fail(record, EmissionStatus.NO_SKY)
-            return None
-        if references.sensitivity is not None:
-            image = even_sensitivity(image, references.sensitivity)
-        record.background_level, record.noise = image.background_level, image.noise
-        if image.sky_share < 0.15:
-            record.flags |= QualityFlag.FEW_SKY_PIXELS
-        return image
-
-    def _log_image(self, frame: Frame, band: int) -> LogImage | None:
-        dark = self._darks.dark_for(frame.info)
-        if dark is None:
-            return None
-        matrix = None if band == 0 else self._references.matrix
-        reference = self._references.bands[band]
-        return band_log_image(frame.counts, dark, reference, frame.info, self._site.camera.sensor, matrix)
+    def _measure(self, record: PairRecord, image: AbsorbanceImage) -> LineGeometry:
+        """Measure the columns on every line of ``record``, and return the lines' geometry."""
+        self._calibrator.observe(record.pair, image)
+        record.geometry = geometry = self._geometry.at(record.time)
+        record.calibration = calibration = self._calibrator.at(record.time)
+        if geometry.status is not EmissionStatus.OK:
+            self._fail(record, geometry.status)
+        elif calibration is None:
+            self._fail(record, EmissionStatus.NO_CALIBRATION)
+        else:
+            for name, line in geometry.lines.items():
+                measurement = measure_line(image, line, calibration, self._site, self._references.covered)
+                record.lines[name] = measurement
+                record.flags |= measurement.flags
+        if calibration is not None:
+            record.flags |= calibration.flags
+            record.slope, record.offset = calibration.curve.slope_at_zero, calibration.curve.offset
+            record.calibration_number = calibration.number
+        return geometry
 
     # -- motion ---------------------------------------------------------------------------------------------
 
@@ -152,7 +141,7 @@ class Processor:
         if self._previous is None:
             return
         # A record that was complete at once has let its geometry go.
-        record, image, geometry = self._previous
+        record, image, geometry, calibration = self._previous
         self._previous = None
         settings = self._site.processing.speed.optical_flow
         flow, interval, resolution, status = None, NAN, NAN, EmissionStatus.NO_NEXT_PAIR
@@ -182,7 +171,7 @@ class Processor:
                 emissions = self._motion_emissions(record, (image, next_image), line, flow, (interval, resolution))
             record.emissions |= {(name, method): emission for method, emission in emissions.items()}
         if self._observer is not None:
-            self._observer(PairImages(record.time, image, geometry, flow, interval))
+            self._observer(PairImages(record.time, image, geometry, calibration, flow, interval))
 
     def _motion_emissions(
         self,
@@ -214,7 +203,7 @@ class Processor:
         return {
             method: Emission(motion)
             if isinstance(motion, EmissionStatus)
-            else motion_emission(line, columns, ica, motion, interval, self._references.curve, settings)
+            else motion_emission(line, columns, ica, motion, interval, settings)
             for method, motion in motions.items()
         }
 
@@ -223,7 +212,7 @@ class Processor:
             return
         for name, line in geometry.lines.items():
             if record.lines[name].status is EmissionStatus.OK:
-                emission = wind_emission(geometry, line, record.lines[name], self._references.curve)
+                emission = wind_emission(geometry, line, record.lines[name])
                 record.emissions[name, "wind"] = emission
 
     # -- bookkeeping ----------------------------------------------------------------------------------------
@@ -249,6 +238,7 @@ class Processor:
             # What was needed to find the rates is let go: a long run keeps numbers, not profiles.
             record.lines = {name: replace(line, columns=None) for name, line in record.lines.items()}
             record.geometry = None
+            record.calibration = None
             done.append(record)
         return done
 

@@ -6,11 +6,11 @@ from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
 from so2cam.core.records import FloatArray
 from so2cam.core.site import OpticalFlow
 from so2cam.core.status import EmissionStatus
+from so2cam.core.uncertainty import Budget, Term
 from so2cam.pipeline.flow_speed import LineMotion
 from so2cam.pipeline.geometry import LineGeometry
 from so2cam.pipeline.records import Emission
 from so2cam.pipeline.steps import LineMeasurement
-from so2cam.science.calibration.cells import ColumnCurve
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.emission.rate import (
     CROSS_CORRELATION_SYSTEMATIC,
@@ -28,7 +28,6 @@ def motion_emission(
     ica: Estimate,
     motion: LineMotion,
     interval: tuple[float, float],
-    curve: ColumnCurve,
     settings: OpticalFlow,
 ) -> Emission:
     """Return the emission rate with the speed that images show. ``interval``: time between them and 1 sigma [s]."""
@@ -38,8 +37,8 @@ def motion_emission(
     rate = integrate(
         columns,
         speed * line.piece_m,
-        curve,
         relative_distance_uncertainty=line.relative_distance_uncertainty,
+        relative_optics_uncertainty=line.relative_optics_uncertainty,
         distance_power=2,
     )
     column_weight = columns.column * line.piece_m
@@ -53,14 +52,21 @@ def motion_emission(
     return Emission(
         status=EmissionStatus.OK,
         rate=rate.value,
-        random=root_sum(rate.random, by_flow, by_time * rate.value),
-        systematic=root_sum(rate.systematic, OPTICAL_FLOW_SYSTEMATIC * rate.value),
+        budget=_with(
+            rate,
+            {
+                Term.SPEED: by_flow,
+                Term.INTERVAL: by_time * rate.value,
+                Term.SPEED_METHOD: OPTICAL_FLOW_SYSTEMATIC * rate.value,
+            },
+        ),
         speed=effective,
         speed_uncertainty=root_sum(
             sigma_speed,
             by_time * effective,
             OPTICAL_FLOW_SYSTEMATIC * effective,
             line.relative_distance_uncertainty * effective,
+            line.relative_optics_uncertainty * effective,
         ),
         direction_deg=_mean_direction_deg(motion.vectors, column_weight),
     )
@@ -72,7 +78,6 @@ def lag_emission(
     speed: float,
     sigma: float,
     normal: tuple[float, float],
-    curve: ColumnCurve,
 ) -> Emission:
     """Return the emission rate with the speed [m s-1] found by cross-correlation along ``normal`` (x, y)."""
     columns, ica = measurement.columns, measurement.ica
@@ -83,8 +88,8 @@ def lag_emission(
     rate = integrate(
         columns,
         across * line.piece_m,
-        curve,
         relative_distance_uncertainty=line.relative_distance_uncertainty,
+        relative_optics_uncertainty=line.relative_optics_uncertainty,
         distance_power=2,
     )
     relative_sigma = abs(sigma / speed)
@@ -92,18 +97,26 @@ def lag_emission(
     return Emission(
         status=EmissionStatus.OK,
         rate=rate.value,
-        random=root_sum(rate.random, rate.value * relative_sigma),
-        systematic=root_sum(rate.systematic, CROSS_CORRELATION_SYSTEMATIC * rate.value),
+        budget=_with(
+            rate,
+            {
+                Term.SPEED: rate.value * relative_sigma,
+                Term.SPEED_METHOD: CROSS_CORRELATION_SYSTEMATIC * rate.value,
+            },
+        ),
         speed=effective,
         speed_uncertainty=abs(effective)
-        * root_sum(relative_sigma, CROSS_CORRELATION_SYSTEMATIC, line.relative_distance_uncertainty),
+        * root_sum(
+            relative_sigma,
+            CROSS_CORRELATION_SYSTEMATIC,
+            line.relative_distance_uncertainty,
+            line.relative_optics_uncertainty,
+        ),
         direction_deg=direction_deg(normal if speed >= 0 else (-normal[0], -normal[1])),
     )
 
 
-def wind_emission(
-    geometry: LineGeometry, line: LineSamples, measurement: LineMeasurement, curve: ColumnCurve
-) -> Emission:
+def wind_emission(geometry: LineGeometry, line: LineSamples, measurement: LineMeasurement) -> Emission:
     """Return the emission rate with the speed of the wind. What is not known of the wind is systematic."""
     columns, ica, wind = measurement.columns, measurement.ica, geometry.wind
     if columns is None or ica is None:
@@ -127,8 +140,8 @@ def wind_emission(
     rate = integrate(
         columns,
         across.speed_m_s * line.piece_m,
-        curve,
         relative_distance_uncertainty=line.relative_distance_uncertainty,
+        relative_optics_uncertainty=line.relative_optics_uncertainty,
         distance_power=1,
     )
     # Speed and direction are off for all of the line at once: each adds up along it, and the two are independent.
@@ -142,12 +155,16 @@ def wind_emission(
     return Emission(
         status=EmissionStatus.OK,
         rate=rate.value,
-        random=rate.random,
-        systematic=root_sum(rate.systematic, by_wind),
+        budget=_with(rate, {Term.WIND: by_wind}),
         speed=effective,
         speed_uncertainty=sigma,
         direction_deg=_mean_direction_deg(across.motion_px_s, weight),
     )
+
+
+def _with(rate: Estimate, terms: Budget) -> Budget:
+    """Return the budget of ``rate`` and ``terms``, each not negative."""
+    return {**rate.budget, **{term: abs(sigma) for term, sigma in terms.items()}}
 
 
 def root_sum(*parts: float) -> float:

@@ -6,6 +6,8 @@ from datetime import datetime
 
 from so2cam.core.records import FramePair
 from so2cam.core.status import EmissionStatus, QualityFlag
+from so2cam.core.uncertainty import Budget, random_part, systematic_part
+from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.geometry import LineGeometry
 from so2cam.pipeline.steps import AbsorbanceImage, LineMeasurement
 from so2cam.science.motion.flow import Flow
@@ -19,22 +21,40 @@ class Emission:
 
     status: EmissionStatus
     rate: float = NAN
-    random: float = NAN
-    systematic: float = NAN
+    budget: Budget = field(default_factory=dict)
+    """1 sigma of each term of the uncertainty [kg s-1]"""
     speed: float = NAN
     speed_uncertainty: float = NAN
     direction_deg: float = NAN
+
+    @property
+    def random(self) -> float:
+        """1 sigma of what differs from pair to pair [kg s-1]."""
+        return random_part(self.budget) if self.budget else NAN
+
+    @property
+    def systematic(self) -> float:
+        """1 sigma of what all pairs share [kg s-1]."""
+        return systematic_part(self.budget) if self.budget else NAN
 
 
 @dataclass(slots=True)
 class PairRecord:
     """All that is known of one pair. ``emissions`` is keyed by (line, speed method).
 
-    ``geometry`` is let go when the record is complete.
+    ``geometry`` and ``calibration`` are let go when the record is complete.
     """
 
     pair: FramePair
     geometry: LineGeometry | None = None
+    calibration: Calibration | None = None
+    slope: tuple[float, float] = (NAN, NAN)
+    """dCD/dAA near zero absorbance and 1 sigma [molecules cm-2]"""
+    offset: tuple[float, float] = (NAN, NAN)
+    """CD at zero absorbance and 1 sigma [molecules cm-2]"""
+    calibration_number: int = -1
+    extinction_per_m: tuple[float, float, float, float] = (NAN, NAN, NAN, NAN)
+    """extinction of the on and the off band, and 1 sigma of each [m-1]; NaN where none is corrected"""
     background_level: float = NAN
     noise: float = NAN
     flags: QualityFlag = QualityFlag.NONE
@@ -54,6 +74,7 @@ class PairImages:
     time: datetime
     image: AbsorbanceImage
     geometry: LineGeometry
+    calibration: Calibration | None
     flow: Flow | None
     interval_s: float
 

@@ -11,17 +11,26 @@ from so2cam.core.errors import InputError
 from so2cam.core.records import Band, BoolImage, FloatArray, FloatImage, FrameInfo, FrameKind
 from so2cam.core.results import CalibrationSummary
 from so2cam.core.site import Site
+from so2cam.pipeline.bands import site_shape
+from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.cell_frames import label_uncertainty_molec_cm2
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.regions import calibration_region
 from so2cam.pipeline.steps import BandReference, LogImage, band_log_image, dark_corrected
-from so2cam.science.calibration.cells import ColumnCurve, curvature_warning, fit_cells, fixed_slope
+from so2cam.science.calibration.cells import curvature_warning, fit_cells
+from so2cam.science.calibration.curve import BandShape, ColumnCurve, fixed_scale, fixed_slope
 from so2cam.science.calibration.sensitivity import SensitivityMask, correct_sensitivity, sensitivity_mask
 from so2cam.science.imaging.absorbance import apparent_absorbance, optical_depth
 from so2cam.science.imaging.background import block_means, blocks_to_pixels
 from so2cam.science.imaging.flat import flat_field
 from so2cam.science.imaging.registration import warp_to_on_band
 
+MODEL_TEXT = {
+    "band": "the bands' own curve",
+    "line": "line with offset",
+    "quadratic": "quadratic through the origin",
+}
+"""What each model of the curve is called in a summary."""
 _BAND_NAMES = {Band.ON: "on-band", Band.OFF: "off-band"}
 
 
@@ -39,15 +48,18 @@ class CellReading:
 class References:
     """Flats and clear sky of the on and the off band, the area that both see, the calibration and its cells.
 
-    ``sensitivity`` is None where the site file asks for none.
+    ``calibration`` is what the run is given: by gas cells or a known slope; None where the spectrometer alone
+    calibrates. ``shape`` is the bands' own curve, None where none is wanted; ``sensitivity`` None where the site file
+    asks for none.
     """
 
     bands: tuple[BandReference, BandReference]
     matrix: FloatArray
     covered: BoolImage
-    curve: ColumnCurve
+    calibration: Calibration | None
     cells: tuple[CellReading, ...]
-    calibration: CalibrationSummary
+    summary: CalibrationSummary | None
+    shape: BandShape | None = None
     sensitivity: SensitivityMask | None = None
 
 
@@ -69,15 +81,23 @@ def build_references(site: Site, frames: Sequence[FrameInfo], darks: DarkLibrary
             remedy="find the matrix from points that both images show; its last column is a shift in pixels",
         )
     settings = site.processing.calibration
-    wanted = settings.source == "cells" or settings.sensitivity_cell_ppm_m is not None
+    by_cells = settings.source in ("cells", "joint")
+    wanted = by_cells or settings.sensitivity_cell_ppm_m is not None
     images, left_out = cell_images(site, frames, (on, off), matrix, darks, reader) if wanted else ((), ())
     mask = find_sensitivity(images, site)
+    shape = site_shape(site) if settings.model == "band" else None
     if settings.source == "fixed":
         slope, sigma = settings.slope_molec_cm2, settings.slope_uncertainty_molec_cm2
         if slope is None or sigma is None:
             raise InputError("a fixed calibration needs its slope and uncertainty", key="processing.calibration")
-        curve = fixed_slope(slope, sigma)
-        return References((on, off), matrix, covered, curve, (), summarise(curve, (), site, "fixed slope", ()), mask)
+        curve, text = fixed_slope(slope, sigma), "fixed slope"
+        if shape is not None:
+            at_zero = float(shape.derivative(np.zeros(1))[0])
+            curve, text = fixed_scale(shape, slope / at_zero, sigma / at_zero), "known slope of the bands' own curve"
+        summary = summarise(curve, (), site, text, ())
+        return References((on, off), matrix, covered, Calibration(curve), (), summary, shape, mask)
+    if not by_cells:
+        return References((on, off), matrix, covered, None, (), None, shape, mask)
     cells = read_cells(images, site, mask)
     if not cells:
         found_cells = [frame for frame in frames if frame.kind is FrameKind.CELL]
@@ -88,11 +108,10 @@ def build_references(site: Site, frames: Sequence[FrameInfo], darks: DarkLibrary
             remedy="add a folder with cell frames (type 304ppmm and so on) to --frames, or give a known slope: "
             '[processing.calibration] source = "fixed"',
         )
-    curve, notes = fit_readings(cells, site)
+    curve, notes = fit_readings(cells, site, shape)
     notes = left_out + notes
-    text = "line with offset" if settings.model == "line" else "quadratic through the origin"
-    summary = summarise(curve, cells, site, f"{len(cells)} gas cells, {text}", notes)
-    return References((on, off), matrix, covered, curve, cells, summary, mask)
+    summary = summarise(curve, cells, site, f"{len(cells)} gas cells, {MODEL_TEXT[settings.model]}", notes)
+    return References((on, off), matrix, covered, Calibration(curve), cells, summary, shape, mask)
 
 
 def band_reference(
@@ -261,7 +280,9 @@ def _level(image: LogImage, region: tuple[slice, slice]) -> float:
     return float(inside.mean()) if inside.size else float("nan")
 
 
-def fit_readings(cells: Sequence[CellReading], site: Site) -> tuple[ColumnCurve, tuple[str, ...]]:
+def fit_readings(
+    cells: Sequence[CellReading], site: Site, shape: BandShape | None = None
+) -> tuple[ColumnCurve, tuple[str, ...]]:
     """Return the calibration curve through ``cells`` as the site file wants it, and warnings about them."""
     settings = site.processing.calibration
     absorbance = np.array([cell.absorbance for cell in cells])
@@ -274,6 +295,7 @@ def fit_readings(cells: Sequence[CellReading], site: Site) -> tuple[ColumnCurve,
             column_uncertainty=label_uncertainties(cells, site),
             model=settings.model,
             weighted=settings.label_weights,
+            shape=shape,
         )
     except ValueError as error:
         raise InputError(

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from so2cam.core.site import Site
 from so2cam.formats.images import ImageRecord, ImageWriter
 from so2cam.pipeline.records import Observer, PairImages
-from so2cam.pipeline.references import References
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.motion.flow import REDUCTION, Flow
 
@@ -35,29 +34,29 @@ def open_writer(
     return ImageWriter(out, formats=request.formats, quantities=request.quantities, metres_per_pixel=size)
 
 
-def observers(
-    site: Site, references: References, request: ImageRequest | None, writer: ImageWriter | None, first: Observer
-) -> Observer:
+def observers(site: Site, request: ImageRequest | None, writer: ImageWriter | None, first: Observer) -> Observer:
     """Return an observer that hands every pair's images to ``first`` and, where there is one, to the writer."""
     if writer is None or request is None:
         return first
 
     def observe(images: PairImages) -> None:
         first(images)
-        writer.add(image_record(site, images, references, request))
+        writer.add(image_record(site, images, request))
 
     return observe
 
 
-def image_record(site: Site, images: PairImages, references: References, request: ImageRequest) -> ImageRecord:
+def image_record(site: Site, images: PairImages, request: ImageRequest) -> ImageRecord:
     """Return a pair's images with everything masked that is not sky or not valid."""
     image = images.image
     absorbance = np.where(image.valid & image.in_sky, image.absorbance, np.float32(np.nan))
     columns = flow = None
     if "columns" in request.quantities:
-        # Plume-free air holds no SO2: the curve's offset is left out, as on the lines.
-        curve = references.curve
-        columns = (curve.column(absorbance) - curve.column(np.zeros(1))).astype(np.float32)
+        columns = np.full(absorbance.shape, np.nan, np.float32)
+        if images.calibration is not None:
+            # Plume-free air holds no SO2: the curve's offset is left out, as on the lines.
+            curve = images.calibration.curve
+            columns = (curve.column(absorbance) - curve.column(np.zeros(1))).astype(np.float32)
     if "flow" in request.quantities and images.flow is not None:
         flow = full_flow_px_s(images.flow, image.valid.shape, images.interval_s)
     return ImageRecord(images.time, absorbance, columns, flow, site.plume_lines)

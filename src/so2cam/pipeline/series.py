@@ -9,13 +9,12 @@ from so2cam.core.results import EmissionSeries
 from so2cam.core.site import Site
 from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus, QualityFlag
 from so2cam.core.times import format_utc
+from so2cam.core.uncertainty import Term
 from so2cam.pipeline.plan import RunPlan
 from so2cam.pipeline.records import Emission, PairRecord
 
 
-def assemble(
-    site: Site, records: Sequence[PairRecord], slope: tuple[float, float], offset: tuple[float, float]
-) -> EmissionSeries:
+def assemble(site: Site, records: Sequence[PairRecord]) -> EmissionSeries:
     """Return records as arrays over time, line and speed method, with totals."""
     lines = tuple(line.name for line in site.lines)
     methods = tuple(site.processing.speed.methods)
@@ -38,7 +37,10 @@ def assemble(
     part_status = status[:, parts, :]
     missing = np.any(part_status != EmissionStatus.OK, axis=1)
     only = part_status[:, 0, :] if len(parts) == 1 else np.full(missing.shape, int(EmissionStatus.PART_MISSING))
-    times = len(records)
+    terms = [[[_terms(r.emissions[line, m]) for m in methods] for line in lines] for r in records]
+    extinction = np.array([record.extinction_per_m for record in records], np.float64).reshape(-1, 4)
+    slope = np.array([record.slope for record in records], np.float64).reshape(-1, 2)
+    offset = np.array([record.offset for record in records], np.float64).reshape(-1, 2)
     return EmissionSeries(
         times=tuple(record.time for record in records),
         lines=lines,
@@ -61,11 +63,22 @@ def assemble(
         background_noise=np.array([record.noise for record in records]),
         quality_flags=np.array([int(record.flags) for record in records], np.int64),
         pair_offset_s=np.array([record.pair.offset_s for record in records]),
-        calibration_slope_molec_cm2=np.full(times, slope[0]),
-        calibration_slope_uncertainty_molec_cm2=np.full(times, slope[1]),
-        calibration_offset_molec_cm2=np.full(times, offset[0]),
-        calibration_offset_uncertainty_molec_cm2=np.full(times, offset[1]),
+        calibration_slope_molec_cm2=slope[:, 0],
+        calibration_slope_uncertainty_molec_cm2=slope[:, 1],
+        calibration_offset_molec_cm2=offset[:, 0],
+        calibration_offset_uncertainty_molec_cm2=offset[:, 1],
+        calibration_number=np.array([record.calibration_number for record in records], np.int64),
+        extinction_per_m=extinction[:, :2],
+        extinction_uncertainty_per_m=extinction[:, 2:],
+        uncertainty_terms_kg_s=np.array(terms, np.float64).reshape(*shape, len(Term)),
     )
+
+
+def _terms(emission: Emission) -> list[float]:
+    """Return 1 sigma of every term of the budget [kg s-1]; 0 for a term that has no part in it, NaN without a value."""
+    if not emission.budget:
+        return [np.nan] * len(Term)
+    return [emission.budget.get(term, 0.0) for term in Term]
 
 
 def negative_rates(series: EmissionSeries) -> tuple[str, ...]:
@@ -113,14 +126,16 @@ def summary_lines(
     site: Site, plan: RunPlan, series: EmissionSeries, failures: int, calibration: str
 ) -> list[tuple[str, str]]:
     """Return what a reader of the run wants to know first, as label and text."""
-    slope = series.calibration_slope_molec_cm2[0]
-    slope_sigma = series.calibration_slope_uncertainty_molec_cm2[0]
+    known = np.flatnonzero(np.isfinite(series.calibration_slope_molec_cm2))
+    middle = known[known.size // 2] if known.size else 0
+    slope = series.calibration_slope_molec_cm2[middle]
+    slope_sigma = series.calibration_slope_uncertainty_molec_cm2[middle]
     lines = [
         ("pairs", f"{len(series.times)} of {len(plan.pairs)}; {len(plan.unpaired)} frames unpaired"),
         ("left out", f"{failures} unreadable, {len(plan.skipped)} skipped, {plan.test_frames} test frames"),
         ("period", f"{format_utc(series.times[0])} to {format_utc(series.times[-1])}"),
         ("total of", ", ".join(site.total_lines)),
-        ("calibration", f"{slope:.3g} ± {slope_sigma:.1g} molec cm-2 ({calibration})"),
+        ("calibration", f"{slope:.3g} ± {slope_sigma:.1g} molec cm-2 ({calibration})" if known.size else calibration),
         ("background", site.processing.background.mode),
     ]
     for index, method in enumerate(series.speed_methods):

@@ -5,7 +5,7 @@ of them is only quicker.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ NAN = float("nan")
 CLEAR_AVERAGING_S = 600.0
 """Clear-sky spectra this close to the nearest one are averaged with it."""
 _KEPT_MEANS = 64
+LIGHT_NM = (302.0, 335.0)
+"""Wavelengths over which the shape of a spectrum tells under what light it was taken."""
 Sources = tuple[tuple[Path, ...] | None, tuple[Path, ...]]
 """Files of the darks, and of the clear-sky spectra, that a spectrum is fitted with."""
 
@@ -42,6 +44,8 @@ class ColumnRecord:
     light_dilution: tuple[float, float] = (NAN, NAN)
     residual_rms: float = NAN
     chi2: float = NAN
+    light: FloatArray | None = None
+    """shape of the spectrum in bins of 1 nm over ``LIGHT_NM``, mean 1; None where it does not reach so far"""
 
 
 class SpectrumReader:
@@ -147,7 +151,8 @@ class SpectrumProcessor:
             model = self.models.model(wavelengths, self._settings.fit.window_nm)
             dilution, result, _ = self._fit(model, chosen, wavelengths)
         for row, index in enumerate(usable):
-            records[index] = _record(infos[index], result, row, dilution)
+            shape = light_shape(wavelengths, chosen.counts[row])
+            records[index] = replace(_record(infos[index], result, row, dilution), light=shape)
         return records
 
     def _fit(
@@ -321,6 +326,22 @@ class SpectrumProcessor:
         if len(self._means) >= _KEPT_MEANS:
             self._means.pop(next(iter(self._means)))
         self._means[paths] = counts
+
+
+def light_shape(wavelengths_nm: FloatArray, counts: FloatArray) -> FloatArray | None:
+    """Return the means of ``counts`` in bins of 1 nm over ``LIGHT_NM``, over their own mean; None without all of them.
+
+    SO2 changes it by little, sun and ozone by much: the steep end below 310 nm is what they move.
+    """
+    edges = np.arange(LIGHT_NM[0], LIGHT_NM[1] + 0.5)
+    index = np.digitize(wavelengths_nm, edges) - 1
+    inside = (index >= 0) & (index < edges.size - 1) & np.isfinite(counts)
+    number = np.bincount(index[inside], minlength=edges.size - 1)
+    if (number == 0).any():
+        return None
+    means = np.bincount(index[inside], counts[inside], minlength=edges.size - 1) / number
+    total = float(means.mean())
+    return None if total <= 0 else np.asarray(means / total, np.float64)
 
 
 def _replaced(result: FitResult, rows: npt.NDArray[np.intp], better: FitResult) -> FitResult:

@@ -10,13 +10,17 @@ import numpy.typing as npt
 from so2cam.core.records import BoolImage, FloatArray, FloatImage, FrameInfo, FramePair
 from so2cam.core.site import Background, Sensor, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
-from so2cam.science.calibration.cells import ColumnCurve
+from so2cam.core.uncertainty import Term
+from so2cam.pipeline.calibrated import Calibration
+from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.science.calibration.sensitivity import SensitivityMask, correct_sensitivity
 from so2cam.science.emission.baseline import edge_baseline
 from so2cam.science.emission.lines import LineSamples, sample_image
-from so2cam.science.emission.rate import Estimate, LineColumns, integrate, line_columns
+from so2cam.science.emission.rate import Estimate, LineColumns, SharedError, integrate, line_columns
 from so2cam.science.imaging.absorbance import log_intensity
 from so2cam.science.imaging.background import (
+    Blocks,
+    SkySurface,
     block_means,
     blocks_to_pixels,
     evaluate_surface,
@@ -24,6 +28,7 @@ from so2cam.science.imaging.background import (
     fit_sky_surface,
     pixel_noise,
     pixels_above,
+    surface_at,
 )
 from so2cam.science.imaging.background_modes import (
     BackgroundMode,
@@ -38,6 +43,7 @@ from so2cam.science.imaging.dark import saturated, subtract_dark
 from so2cam.science.imaging.flat import FlatField
 from so2cam.science.imaging.hot_pixels import repair_hot_pixels
 from so2cam.science.imaging.interpolation import interpolate_log
+from so2cam.science.imaging.light_dilution import correct_absorbance_with_off
 from so2cam.science.imaging.registration import warp_to_on_band
 
 MeanFrame = npt.NDArray[np.float32]
@@ -88,7 +94,9 @@ class AbsorbanceImage:
 
     ``absorbance`` is NaN where not ``valid``; ``in_sky`` marks what lies above the skyline.
     ``background_level`` is the mean on- minus off-band optical depth of the sky fitted, relative to the clear-sky
-    frames; ``noise`` 1 sigma of one pixel; ``structure`` the sky's unevenness that no surface follows.
+    frames; ``noise`` 1 sigma of one pixel; ``structure`` the sky's unevenness that no surface follows. ``log_off`` is
+    the off band's log intensity and ``surface`` the sky fitted to both bands. Where light dilution was corrected,
+    ``dilution`` says by how much, and ``diluted`` is the absorbance before it.
     """
 
     absorbance: FloatImage
@@ -98,6 +106,10 @@ class AbsorbanceImage:
     noise: float
     structure: float
     sky_share: float
+    log_off: FloatImage
+    surface: SkySurface
+    dilution: PlumeDilution | None = None
+    diluted: FloatImage | None = None
 
 
 def dark_corrected(counts: npt.NDArray[np.uint16], dark: DarkFrame, sensor: Sensor) -> tuple[FloatImage, BoolImage]:
@@ -150,28 +162,50 @@ def even_sensitivity(image: AbsorbanceImage, mask: SensitivityMask) -> Absorbanc
     return replace(image, absorbance=absorbance, valid=valid)
 
 
+@dataclass(frozen=True, slots=True)
+class Sky:
+    """Where a pair shows sky, as blocks and as pixels, and the surface through what of it is free of plume.
+
+    ``surface`` is None where there is too little of that.
+    """
+
+    blocks: Blocks
+    above_blocks: BoolImage
+    above: BoolImage
+    surface: SkySurface | None
+
+
+def sky_of(on: LogImage, off: LogImage, valid: BoolImage, settings: Background) -> Sky:
+    """Return the sky of a pair; ``valid`` is where both bands are."""
+    shape = (valid.shape[0], valid.shape[1])
+    blocks = block_means(on.values, off.values, valid)
+    skyline = None if settings.skyline is None else np.asarray(settings.skyline, np.float64)
+    above = find_sky(blocks, shape, skyline)
+    surface = fit_sky_surface(blocks, above, shape, order=settings.order)
+    pixels = blocks_to_pixels(above, shape) if settings.skyline is None else pixels_above(settings.skyline, shape)
+    return Sky(blocks, above, pixels, surface)
+
+
 def absorbance_image(
-    on: LogImage, off: LogImage, references: tuple[BandReference, BandReference], settings: Background
+    on: LogImage,
+    off: LogImage,
+    references: tuple[BandReference, BandReference],
+    settings: Background,
+    dilution: PlumeDilution | None = None,
 ) -> AbsorbanceImage | None:
     """Return the absorbance image of a pair, or None where there is too little plume-free sky for its background.
 
     ``references`` are those of the on and the off band. Mode ``sky-surface``: a surface per band through
     plume-free sky. Mode ``clear-sky``: the clear-sky frames as they are. The others are those of existing
     software, in the areas given or found; one that cannot be applied is no background, never another mode's.
+    ``dilution`` is corrected where it is given; that needs the sky of each band, as ``sky-surface`` has it.
     """
     shape = on.values.shape
     valid = on.valid & off.valid
     difference = np.subtract(off.values, on.values, dtype=np.float32)
-    blocks = block_means(on.values, off.values, valid)
-    skyline = None if settings.skyline is None else np.asarray(settings.skyline, np.float64)
-    sky_blocks = find_sky(blocks, shape, skyline)
+    sky = sky_of(on, off, valid, settings)
+    surface, in_sky, blocks = sky.surface, sky.above, sky.blocks
     clear_difference = references[0].log_clear - references[1].log_clear
-    surface = fit_sky_surface(blocks, sky_blocks, shape, order=settings.order)
-    in_sky = (
-        blocks_to_pixels(sky_blocks, shape)
-        if settings.skyline is None
-        else pixels_above(settings.skyline, (shape[0], shape[1]))
-    )
     if surface is None:
         # Without plume-free sky nothing tells how well any background fits.
         return None
@@ -183,7 +217,7 @@ def absorbance_image(
         absorbance = evaluate_surface(surface.on - surface.off, surface.order, shape)
         absorbance += difference
     else:
-        found = find_sky_areas(on.values, off.values, valid, sky_blocks, order=settings.order)
+        found = find_sky_areas(on.values, off.values, valid, sky.above_blocks, order=settings.order)
         areas = _with_given_areas(SkyAreas() if found is None else found, settings)
         mode = BackgroundMode(settings.mode)
         # In the logarithm the bands' difference gives the absorbance at once; mode rectangle then takes a mean of
@@ -192,6 +226,13 @@ def absorbance_image(
         if result.status is not BackgroundStatus.OK:
             return None
         absorbance = result.optical_depth.copy()
+    diluted, structure = None, surface.structure
+    if dilution is not None:
+        diluted = absorbance
+        off_depth = evaluate_surface(surface.off, surface.order, shape) - off.values
+        absorbance, known = correct_absorbance_with_off(diluted, off_depth, dilution.on, dilution.off)
+        valid = valid & (known | ~in_sky)
+        structure *= dilution.amplification
     if not valid.all():
         np.copyto(absorbance, np.float32(np.nan), where=~valid)
     quiet = blocks_to_pixels(surface.plume_free, shape)
@@ -201,8 +242,12 @@ def absorbance_image(
         in_sky=in_sky,
         background_level=level,
         noise=pixel_noise(absorbance, quiet & valid),
-        structure=surface.structure,
+        structure=structure,
         sky_share=surface.sky_share,
+        log_off=off.values,
+        surface=surface,
+        dilution=dilution,
+        diluted=diluted,
     )
 
 
@@ -233,7 +278,7 @@ class LineMeasurement:
 
 
 def measure_line(
-    image: AbsorbanceImage, line: LineSamples, curve: ColumnCurve, site: Site, covered: BoolImage
+    image: AbsorbanceImage, line: LineSamples, calibration: Calibration, site: Site, covered: BoolImage
 ) -> LineMeasurement:
     """Return columns above the plume-free baseline on a line, and their integral.
 
@@ -264,17 +309,52 @@ def measure_line(
     surface = site.processing.background.mode != "clear-sky"
     if surface and baseline.excess > max(3 * float(np.hypot(image.structure, np.max(baseline.noise))), 0.2 * peak):
         flags |= QualityFlag.PLUME_AT_LINE_END
-    if peak > 1.05 * curve.maximum_absorbance:
+    if peak > 1.05 * calibration.curve.maximum_absorbance:
         flags |= QualityFlag.CALIBRATION_EXTRAPOLATED
-    columns = line_columns(profile, baseline, curve, pixel_noise=image.noise)
+    columns = line_columns(
+        profile,
+        baseline,
+        calibration.curve,
+        pixel_noise=image.noise,
+        scale_uncertainty=calibration.scale_uncertainty,
+        shared=shared_errors(image, line, site),
+    )
     ica = integrate(
         columns,
         line.piece_m,
-        curve,
         relative_distance_uncertainty=line.relative_distance_uncertainty,
+        relative_optics_uncertainty=line.relative_optics_uncertainty,
         distance_power=1,
     )
     return LineMeasurement(EmissionStatus.OK, flags, columns, ica)
+
+
+def shared_errors(image: AbsorbanceImage, line: LineSamples, site: Site) -> tuple[SharedError, ...]:
+    """Return the errors in absorbance that all of a line shares, 1 sigma each, NaN where they are not known.
+
+    Registration: the off band's log intensity a pixel further in x and in y. Aerosol: the off band's optical depth,
+    which in the on band is larger by the wavelengths' ratio to the Angstrom exponent. Light dilution: what the
+    uncertainty of each band's extinction, and of the brightness of the air in between, does to the correction.
+    """
+    everywhere = np.isfinite(image.log_off)
+    shift = site.registration.uncertainty_px
+
+    def off(dx: float, dy: float) -> FloatArray:
+        return sample_image(image.log_off, everywhere, line.x + dx, line.y + dy)
+
+    filters, aerosol = site.camera.filters, site.processing.emission.aerosol_exponent_uncertainty
+    ratio = (filters.off_band_nm / filters.on_band_nm) ** aerosol - 1
+    depth = surface_at(image.surface.off, image.surface.order, image.log_off.shape, line.x, line.y) - off(0, 0)
+    errors = [
+        SharedError(Term.REGISTRATION, shift / 2 * (off(1, 0) - off(-1, 0))),
+        SharedError(Term.REGISTRATION, shift / 2 * (off(0, 1) - off(0, -1))),
+        SharedError(Term.AEROSOL, ratio * depth),
+    ]
+    if image.dilution is not None and image.diluted is not None:
+        on_depth = depth + sample_image(image.diluted, image.valid, line.x, line.y)
+        by_dilution = image.dilution.errors(on_depth, depth, line.distance_m)
+        errors += [SharedError(Term.LIGHT_DILUTION, error) for error in by_dilution]
+    return tuple(errors)
 
 
 def pair_flags(pair: FramePair, on: LogImage, off: LogImage, site: Site) -> QualityFlag:

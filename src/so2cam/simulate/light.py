@@ -30,7 +30,6 @@ _BAND_REACH: Final = 2.2
 _NODES: Final = 2048
 _TABLE_TOP: Final = 6e18
 """The smallest table of columns ends here [molecules cm-2]; others are twice, four times... as long"""
-SO2_TABLE: Final = "so2-vandaele2009-298k"
 FIRST_TABLE_NM: Final = 270.0
 """No sunlight arrives below: ozone"""
 
@@ -81,7 +80,7 @@ def build_spectra(air: Air, plume: PlumeShape, first_nm: float, last_nm: float, 
         -_on_grid("o3-serdyuchenko2014-223k", *place) * air.o3_slant_molec_cm2
     )
     source = source * (1 - air.ring + air.ring * np.exp(-_on_grid("ring", *place)))
-    so2 = _on_grid(SO2_TABLE, *place)
+    so2 = _on_grid(air.so2_table, *place)
     aerosol = plume.aerosol_optical_depth * _PER_1E18 * (AEROSOL_NM / grid) ** plume.aerosol_angstrom
     return Spectra(grid, source, so2, so2 + aerosol, extinction_per_m(air, grid))
 

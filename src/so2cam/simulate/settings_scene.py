@@ -32,6 +32,9 @@ class Air(Table):
     """The air above and between."""
 
     o3_slant_molec_cm2: NotNegative = Field(default=1.6e19, description="ozone on the sunlight's way")
+    so2_table: Literal["so2-bogumil2003-293k", "so2-vandaele2009-298k"] = Field(
+        default="so2-bogumil2003-293k", description="cross section that SO2 truly has"
+    )
     ring: float = Field(default=0.03, ge=0, le=0.2, description="share of the sky's light that is Raman scattered")
     extinction_310_per_m: float = Field(
         default=0.0, ge=0, le=1e-3, description="scattering of the air between camera and plume, at 310 nm"

@@ -7,7 +7,6 @@ from pydantic import ValidationError
 from so2cam.core.errors import InputError
 from so2cam.core.site import GeoPoint, Line, Site
 from so2cam.simulate.geometry import Matrix
-from so2cam.simulate.light import SO2_TABLE
 from so2cam.simulate.scenario import Scenario
 from so2cam.simulate.scene import Scene
 
@@ -145,7 +144,7 @@ width_nm = {model.width_nm}
 exponent = {model.exponent}
 
 [spectrometer.references]
-so2 = {{ table = "{SO2_TABLE}", relative_uncertainty = 0.03 }}  # the one that this volcano is made of
+so2 = {{ table = "{scenario.air.so2_table}", relative_uncertainty = 0.06 }}  # what this volcano is made of
 """
 
 

@@ -23,7 +23,7 @@ from so2cam.simulate.scenario import Scenario
 from so2cam.simulate.sky import CloudLayer, SkySurface, drift_hours
 from so2cam.simulate.terrain import render_terrain
 
-_STEP_NM: Final = 0.02
+_STEP_NM: Final = 0.01
 _LINE_SHAPE_REACH: Final = 3.0
 """The line shape is cut this many widths from its centre"""
 _COLUMN_NODES: Final = 96

@@ -285,7 +285,35 @@ def test_terrain_lines_are_not_plume_lines(folder: Path) -> None:
         (folder / f"lines/{name}.txt").rename(folder / f"lines/terrain_{name}.txt")
     result = import_legacy(folder)
     assert [line.name for line in result.site.lines] == ["placeholder"]
-    assert outcome(result, "lines/terrain_near.txt", "x") is Outcome.NOT_YET
+    assert outcome(result, "lines/terrain_near.txt", "x") is Outcome.CARRIED
+    dilution = result.site.processing.light_dilution
+    assert dilution.mode == "none"
+    assert [region.name for region in dilution.regions] == ["terrain_far", "terrain_near"]
+    assert dilution.regions[0].distance_m is None
+    assert "add distance_m" in result.text
+
+
+def test_lines_for_dilution_that_the_settings_name(folder: Path) -> None:
+    (folder / "lines/flank.txt").write_text("x=206,222\ny=306,386\norientation=right\n")
+    (folder / "lines/terrain_broken.txt").write_text("x=206,9999\ny=306,386\norientation=right\n")
+    write(folder / YML, SETTINGS + "dil_lines: [lines/flank.txt]\nuse_light_dilution: 1\ndil_recal_time: 45\n")
+    result = import_legacy(folder)
+    dilution = result.site.processing.light_dilution
+    assert [(region.name, region.points) for region in dilution.regions] == [("flank", ((206, 306), (222, 386)))]
+    assert dilution.recalculation_min == 45
+    assert outcome(result, "lines/flank.txt", "y") is Outcome.CARRIED
+    assert outcome(result, YML, "dil_lines") is Outcome.CARRIED
+    assert outcome(result, YML, "dil_recal_time") is Outcome.CARRIED
+    assert outcome(result, YML, "use_light_dilution") is Outcome.LOOK
+    assert noticed(result, "switched off", "distance_m")
+    assert {line.name for line in result.site.lines} == {"near", "far"}
+
+
+def test_a_line_for_dilution_outside_of_the_image_is_named(folder: Path) -> None:
+    (folder / "lines/terrain_broken.txt").write_text("x=206,9999\ny=306,386\norientation=right\n")
+    result = import_legacy(folder)
+    assert result.site.processing.light_dilution.regions == ()
+    assert outcome(result, "lines/terrain_broken.txt", "x") is Outcome.LOOK
 
 
 def test_lines_that_the_settings_do_not_name_are_taken_with_a_warning(folder: Path) -> None:
@@ -444,7 +472,7 @@ def test_other_arrays_are_data(folder: Path) -> None:
     np.save(folder / "three.npy", np.eye(3))
     result = import_legacy(folder)
     assert result.others == {".npy": 2}
-    assert account(result, "table.npy").outcome is Outcome.NOT_YET
+    assert account(result, "table.npy").outcome is Outcome.OWN_WAY
     assert account(result, "three.npy").outcome is Outcome.LOOK
 
 

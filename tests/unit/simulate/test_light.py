@@ -40,7 +40,7 @@ def test_small_columns_are_absorbed_with_the_effective_cross_section(band: Band,
     grid = np.linspace(290, 352, 62001)
     width = 10 / (2 * np.sqrt(2 * np.log(2)))
     weights = sunlight(scenario.air, grid) * np.exp(-0.5 * ((grid - centre) / width) ** 2) * 1.25 ** (grid / 10)
-    expected = np.trapezoid(weights * table("so2-vandaele2009-298k", grid), grid) / np.trapezoid(weights, grid)
+    expected = np.trapezoid(weights * table("so2-bogumil2003-293k", grid), grid) / np.trapezoid(weights, grid)
     assert light.cross_section_cm2 == pytest.approx(expected, rel=2e-3)
     column = np.array([1e15])
     assert -np.log(light.transmission(column, 5000.0))[0] / 1e15 == pytest.approx(light.cross_section_cm2, rel=1e-3)
@@ -126,7 +126,7 @@ def test_the_spectrum_of_an_even_plume_is_the_direct_formula(
     ratio = 310 / grid
     share = 1 - np.exp(-6.75e-5 * (0.9 * ratio**4 + 0.1 * ratio**1.3) * distance)
     aerosol = 0.03 * (320 / grid) * column / 1e18
-    through = np.exp(-table("so2-vandaele2009-298k", grid) * column - aerosol)
+    through = np.exp(-table("so2-bogumil2003-293k", grid) * column - aerosol)
     pixels = device.wavelengths_nm[used]
     expected = blur(source * ((1 - share) * through + share), grid, pixels, model) / blur(source, grid, pixels, model)
     np.testing.assert_allclose(plume[used] / clear[used], expected, rtol=1e-3)

@@ -81,7 +81,7 @@ def test_the_site_file_is_valid_and_says_what_was_simulated(result: SimulationRe
     assert max(len(line) for line in text.splitlines()) <= 120
     assert site.spectrometer is not None
     assert site.spectrometer.line_shape.width_nm == scenario.spectrometer.width_nm
-    assert site.spectrometer.references.so2.table == "so2-vandaele2009-298k"
+    assert site.spectrometer.references.so2.table == "so2-bogumil2003-293k"
 
 
 def test_the_truth_file_holds_the_truth(result: SimulationResult) -> None:
@@ -97,14 +97,14 @@ def test_the_truth_file_holds_the_truth(result: SimulationResult) -> None:
             line.speed_m_s * line.integrated_column_amount_kg_m, line.emission_rate_kg_s, rtol=1e-12
         )
         assert result.truth.line(line.name) is line
-    assert document["calibration_slope_molec_cm2"] == pytest.approx(6.5e18, rel=0.02)
+    assert document["calibration_slope_molec_cm2"] == pytest.approx(6.24e18, rel=0.01)
     assert document["cells"][2]["column_molec_cm2"] == pytest.approx(3.004e18, rel=1e-3)
     assert document["field_of_view"] == {"x": 245.41, "y": 274.47, "radius_px": 11.6, "edge_exponent": 10.0}
     assert document["light_dilution"]["at_310_nm_at_plume"] == 0
     curve = document["band_curve"]
     assert curve["absorbance"][0] == pytest.approx(0, abs=1e-12)
     ten = curve["column_molec_cm2"].index(pytest.approx(1000 * 2.50348e15, rel=1e-4))
-    assert 0.9 < curve["absorbance"][ten] / (curve["column_molec_cm2"][ten] / 6.5e18) < 1
+    assert 0.9 < curve["absorbance"][ten] / (curve["column_molec_cm2"][ten] / 6.24e18) < 1
     assert document["spectra"]["times"][0] == "2026-01-15T14:00:00.800Z"
     np.testing.assert_array_equal(document["spectra"]["column_molec_cm2"], result.truth.spectra.column_molec_cm2)
 

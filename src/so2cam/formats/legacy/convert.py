@@ -16,6 +16,7 @@ from so2cam.formats.legacy.choose import (
     choose_settings,
     text_of,
 )
+from so2cam.formats.legacy.dilution import convert_dilution
 from so2cam.formats.legacy.files import FoundFile, search
 from so2cam.formats.legacy.lines import PLACEHOLDER, LegacyLine, correlation_pair, placeholder, read_lines
 from so2cam.formats.legacy.listing import list_file, list_found
@@ -76,6 +77,8 @@ def import_legacy(folder: Path, wishes: Wishes | None = None, *, report_name: st
     _settle_lines(settings, lines, account)
     matrix = _convert_registration(registration_file, settings, account)
     pair = correlation_pair(lines)
+    processing = convert_processing(settings, lines, pair, account)
+    dilution = convert_dilution(found, settings, {file.name for file in line_files}, camera.optics, account)
     site = make_table(
         Site,
         geometry,
@@ -87,7 +90,7 @@ def import_legacy(folder: Path, wishes: Wishes | None = None, *, report_name: st
         registration=matrix,
         plume_plane=plane,
         lines=tuple(line.line for line in lines) or (placeholder(camera.optics),),
-        processing=convert_processing(settings, lines, pair, account),
+        processing=processing.model_copy(update={"light_dilution": dilution}),
     )
     sources = Sources(
         folder=plain(folder.resolve().name),

@@ -7,7 +7,8 @@ from so2cam.formats.legacy.account import Outcome
 Fate = tuple[Outcome, str]
 
 SPECTROMETER: Final[Fate] = (Outcome.NOT_YET, "needs the spectrometer")
-DILUTION: Final[Fate] = (Outcome.NOT_YET, "needs the correction of light dilution")
+DILUTION: Final[Fate] = (Outcome.OWN_WAY, "light dilution has settings of its own, `processing.light_dilution`")
+DILUTION_TABLE: Final[Fate] = (Outcome.OWN_WAY, "so2cam finds light dilution in spectra by a fit, without a table")
 INSTRUMENT: Final[Fate] = (Outcome.NOT_YET, "needs the control of the instrument")
 SCHEDULE: Final[Fate] = (Outcome.NOT_YET, "needs the schedule of the instrument")
 LINK: Final[Fate] = (Outcome.NOT_YET, "needs the link to the instrument")
@@ -22,8 +23,8 @@ _FRAMES: Final[Fate] = (Outcome.OWN_WAY, "folders of frames are named by `so2cam
 _CLEAR: Final[Fate] = (Outcome.OWN_WAY, "clear-sky frames are found by their names in the folders of `--frames`")
 _SKY: Final[Fate] = (Outcome.OWN_WAY, "plume-free sky is found anew in every pair; no box or threshold is needed")
 _BOX: Final[Fate] = (
-    Outcome.NOT_YET,
-    "needs the correction of light dilution; for the background so2cam finds plume-free sky by itself",
+    Outcome.OWN_WAY,
+    "plume-free sky is found anew in every pair, and is the airlight of light dilution too",
 )
 _SKY_CHECK: Final[Fate] = (Outcome.OWN_WAY, "too little plume-free sky is a status of every value")
 _FLOW: Final[Fate] = (Outcome.OWN_WAY, "so2cam has a fixed value for its flow on scaled images")
@@ -42,11 +43,8 @@ _SETTINGS: Final[dict[Fate, str]] = {
     ): "min_cd",
     _SCREEN: "plot_iter auto_bg_cmap",
     _BUFFER: "img_buff_size save_opt_flow",
-    DILUTION: (
-        "dil_lines ld_lookup_1 ld_lookup_2 use_light_dilution I0_MIN tau_thresh dil_recal_time "
-        "use_light_dilution_spec grid_max_ppmm grid_increment_ppmm LDF spec_recal_time "
-        "start_fit_wave_ld end_fit_wave_ld"
-    ),
+    DILUTION: "dil_lines use_light_dilution I0_MIN tau_thresh dil_recal_time",
+    DILUTION_TABLE: "ld_lookup_1 ld_lookup_2 grid_max_ppmm grid_increment_ppmm",
     IMAGES: (
         "save_img_aa type_img_aa save_img_cal type_img_cal save_img_so2 type_img_so2 png_compression save_fig_so2 "
         "type_fig_so2"
@@ -56,7 +54,7 @@ _SETTINGS: Final[dict[Fate, str]] = {
     _SKY_CHECK: "ref_check_lower ref_check_upper ref_check_mode",
     SPECTROMETER: (
         "spec_dir dark_spec_dir doas_method ILS_path include_ils_fit start_stray_wave end_stray_wave start_fit_wave "
-        "end_fit_wave shift"
+        "end_fit_wave shift use_light_dilution_spec LDF spec_recal_time start_fit_wave_ld end_fit_wave_ld"
     ),
     CAMERA_DOAS: (
         "cal_series_path save_doas_cal maxrad_doas remove_doas_mins doas_recal doas_fov_recal_mins doas_fov_recal "

@@ -36,10 +36,10 @@ def read_lines(files: list[FoundFile], optics: Optics, account: Account, *, is_w
     """
     lines: list[LegacyLine] = []
     for file in files:
-        name = _name(file.path.stem, {known.line.name for known in lines})
+        name = line_name(file.path.stem, {known.line.name for known in lines})
         try:
             line = parse_pycam_line(text_of(file), name=name, file=file.path)
-            line, note = _inside(line, optics, file)
+            line, note = inside_image(line, optics, file)
         except SiteFileError as error:
             if is_wish:
                 raise
@@ -88,8 +88,11 @@ def correlation_pair(lines: list[LegacyLine]) -> tuple[LegacyLine, LegacyLine] |
     return None
 
 
-def _inside(line: Line, optics: Optics, file: FoundFile) -> tuple[Line, str]:
-    """Return the line with ends up to 1 px outside the image moved onto its edge, and a note of it."""
+def inside_image(line: Line, optics: Optics, file: FoundFile) -> tuple[Line, str]:
+    """Return the line with ends up to 1 px outside the image moved onto its edge, and a note of it.
+
+    Raises SiteFileError where an end lies further outside.
+    """
     right, bottom = optics.width_px - 1, optics.height_px - 1
     moved, is_moved = {}, False
     for end in ("start", "end"):
@@ -109,7 +112,7 @@ def _inside(line: Line, optics: Optics, file: FoundFile) -> tuple[Line, str]:
     return line.model_copy(update=moved), "an end 1 px outside the image was moved onto its edge"
 
 
-def _name(stem: str, taken: set[str]) -> str:
+def line_name(stem: str, taken: set[str]) -> str:
     """Return the name of a line after its file: allowed in a site file, and used only once."""
     letters = "".join(c if c.isascii() and (c.isalnum() or c in " _.-") else "-" for c in stem)[:50]
     base = letters.lstrip(" _.-") or "line"

@@ -10,6 +10,7 @@ from so2cam.formats.legacy.fates import (
     CAMERA_FATES,
     CONFIG_FATES,
     DILUTION,
+    DILUTION_TABLE,
     SCHEDULE,
     SPECTROMETER,
     UNKNOWN,
@@ -45,7 +46,7 @@ def list_file(file: FoundFile, is_used: bool, account: Account) -> None:
     elif file.kind in (FileKind.CRONTAB, FileKind.POWER_SCHEDULE):
         _list_schedule(file, account)
     elif file.kind is FileKind.DILUTION_TABLE:
-        account.add_file(file.name, file.kind.value, *DILUTION)
+        account.add_file(file.name, file.kind.value, *DILUTION_TABLE)
     elif file.kind is FileKind.SPECTRUM_TABLE:
         account.add_file(file.name, file.kind.value, *SPECTROMETER)
     elif file.kind is FileKind.POINTER:

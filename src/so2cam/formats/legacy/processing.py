@@ -41,8 +41,6 @@ def convert_processing(
         return Processing(speed=Speed(methods=methods, cross_correlation=CrossCorrelation(lines=names)))
     _settle_time_zone(settings, file, account)
     _settle_calibration(settings, file, account)
-    if settings.flag("use_light_dilution") or settings.flag("use_light_dilution_spec"):
-        account.notice("The old program corrects light dilution; so2cam does not yet, so its values will be lower.")
     return Processing(
         background=_convert_background(settings, file, account),
         speed=_convert_speed(settings, file, lines, pair, account),

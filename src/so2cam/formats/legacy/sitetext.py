@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from so2cam.core.errors import SiteFileError
 from so2cam.core.site import GeoPoint, Line, Registration, Site
+from so2cam.core.site_dilution import LightDilution
 from so2cam.formats.legacy.lines import PLACEHOLDER
 
 _RULE = "# " + "-" * 100
@@ -30,6 +31,10 @@ _PLACEHOLDER_LINE = """\
 #   end = [379, 66]
 #   normal = "left"
 """
+_REGIONS = """\
+# Lines over dark ground. Their distances are not in the old files: add distance_m = [.., ..] to each, one for each
+# point, along the line of sight; or name a terrain model that tells them: terrain_model = "dem.tif". Then set
+# mode = "terrain"."""
 _IDENTITY = """\
 # PLACEHOLDER - register the two cameras: no registration was found, so the cameras are taken as perfectly aligned,
 # which two cameras never are. Find the matrix from points that both images show."""
@@ -218,5 +223,27 @@ def _processing(site: Site, sources: Sources) -> list[str]:
             "[processing.speed.cross_correlation]",
             f"lines = [{', '.join(quoted(name) for name in correlation.lines)}]  # upstream, downstream",
             f"window_s = {correlation.window_s!r}",
+        ]
+    return [*rows, "", *_light_dilution(processing.light_dilution)]
+
+
+def _light_dilution(dilution: LightDilution) -> list[str]:
+    """Return the table for light dilution; nothing where all of it is the default."""
+    if dilution == LightDilution():
+        return []
+    rows = [
+        "[processing.light_dilution]",
+        f"mode = {quoted(dilution.mode)}",
+        f"recalculation_min = {dilution.recalculation_min!r}",
+    ]
+    if dilution.regions:
+        rows.append(_REGIONS)
+    for region in dilution.regions:
+        points = ", ".join(f"[{_pixels(x)}, {_pixels(y)}]" for x, y in region.points)
+        rows += [
+            "",
+            "[[processing.light_dilution.regions]]",
+            f"name = {quoted(region.name)}",
+            f"points = [{points}]",
         ]
     return [*rows, ""]

@@ -48,7 +48,10 @@ def draw_calibration(axes: "Axes", calibration: CalibrationSummary | None) -> No
         axes.fill_between(x, curve - sigma, curve + sigma, color=colour, alpha=0.18, linewidth=0)
         axes.plot(x, curve, color=colour, linewidth=1.6)
         handles.append(handle("fit", colour))
-    if calibration.absorbance.size:
+    if calibration.absorbance.size and calibration.points == "spectrometer":
+        _draw_points(axes, calibration, factor)
+        handles.append(Line2D([], [], color=INK, marker=".", linestyle="none", label="spectrometer"))
+    elif calibration.absorbance.size:
         axes.errorbar(
             calibration.absorbance,
             calibration.column_molec_cm2 / factor,
@@ -64,6 +67,26 @@ def draw_calibration(axes: "Axes", calibration: CalibrationSummary | None) -> No
         handles.append(Line2D([], [], color=INK, marker="o", linestyle="none", markersize=5, label="gas cells"))
     add_legend(axes, handles, "right")
     set_labels(axes, x="apparent absorbance", y=f"column density [{exponent} molecules cm⁻²]")
+
+
+def _draw_points(axes: "Axes", calibration: CalibrationSummary, factor: float) -> None:
+    """Draw the spectrometer's points; those that count for little, as open circles."""
+    weights = np.ones(calibration.absorbance.size) if calibration.weights is None else calibration.weights
+    x, y = calibration.absorbance, calibration.column_molec_cm2 / factor
+    axes.errorbar(
+        x,
+        y,
+        xerr=calibration.absorbance_uncertainty,
+        yerr=calibration.column_uncertainty_molec_cm2 / factor,
+        fmt="none",
+        ecolor=MUTED,
+        elinewidth=0.5,
+        alpha=0.5,
+        zorder=3,
+    )
+    counts = weights >= 0.3
+    axes.plot(x[counts], y[counts], ".", color=INK, markersize=4, zorder=4)
+    axes.plot(x[~counts], y[~counts], "o", markersize=4, markerfacecolor="none", markeredgecolor=ALERT, zorder=4)
 
 
 def write_calibration(canvas: "FigureCanvasAgg", axes: "Axes", calibration: CalibrationSummary | None) -> None:

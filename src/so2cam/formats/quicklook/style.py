@@ -46,6 +46,7 @@ STATUS_COLOURS: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.NO_WIND: "#AA7744",
     EmissionStatus.PLUME_ALONG_VIEW: "#774411",
     EmissionStatus.SHIFT_UNRELIABLE: "#771155",
+    EmissionStatus.NO_CALIBRATION: "#114477",
 }
 VALID: Final = "#d9e3e8"
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.records import Band, FloatArray, FrameInfo, FrameKind
-from so2cam.core.site_processing import CellSearch, SearchedCell
+from so2cam.core.site_calibration import CellSearch, SearchedCell
 from so2cam.core.times import format_utc, to_unix_s
 
 MINIMUM_STEP: Final = 0.025

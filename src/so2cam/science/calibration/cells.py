@@ -1,14 +1,14 @@
 """Gas-cell calibration: from the absorbance of quartz cells of known column density to a curve."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.records import FloatArray
+from so2cam.science.calibration.curve import BandShape, ColumnCurve, slope_terms
 
-CurveModel = Literal["line", "quadratic"]
+CellModel = Literal["line", "quadratic", "band"]
 
 EXPECTED_CURVATURE_PER_MOLEC_CM2 = 0.07 / ((1257 - 304) * MOLEC_CM2_PER_PPM_M)
 """Relative rise of column per absorbance with column density that a 10 nm band at 310 nm has by saturation:
@@ -18,70 +18,15 @@ CURVATURE_TOLERANCE = 2.0
 """Multiple of the expected curvature above which the labels are doubted rather than the light."""
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnCurve:
-    """Column density [molecules cm-2] as a function of apparent absorbance.
-
-    ``line``: ``CD = p0 + p1 AA``; ``quadratic``: ``CD = p0 AA + p1 AA^2``. ``covariance`` (2 x 2) is that of the
-    parameters; ``maximum_absorbance`` the largest that was calibrated.
-    """
-
-    model: CurveModel
-    parameters: FloatArray
-    covariance: FloatArray
-    maximum_absorbance: float
-
-    def terms(self, absorbance: FloatArray) -> FloatArray:
-        """Return dCD/dp, shape (..., 2)."""
-        absorbance = np.asarray(absorbance, np.float64)
-        if self.model == "line":
-            return np.stack([np.ones_like(absorbance), absorbance], axis=-1)
-        return np.stack([absorbance, absorbance**2], axis=-1)
-
-    def column(self, absorbance: FloatArray) -> FloatArray:
-        """Return the column density [molecules cm-2]; the offset of a line is kept. NaN stays NaN."""
-        return np.asarray(self.terms(absorbance) @ self.parameters)
-
-    def column_uncertainty(self, absorbance: FloatArray) -> FloatArray:
-        """Return 1 sigma of the column density [molecules cm-2] from the fit."""
-        terms = self.terms(absorbance)
-        return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", terms, self.covariance, terms)))
-
-    def slope(self, absorbance: FloatArray) -> FloatArray:
-        """Return dCD/dAA [molecules cm-2]."""
-        absorbance = np.asarray(absorbance, np.float64)
-        if self.model == "line":
-            return np.full_like(absorbance, self.parameters[1])
-        return np.asarray(self.parameters[0] + 2 * self.parameters[1] * absorbance)
-
-    @property
-    def slope_at_zero(self) -> tuple[float, float]:
-        """dCD/dAA at zero absorbance and its 1 sigma [molecules cm-2]."""
-        index = 1 if self.model == "line" else 0
-        return float(self.parameters[index]), float(np.sqrt(self.covariance[index, index]))
-
-    @property
-    def offset(self) -> tuple[float, float]:
-        """CD at zero absorbance and its 1 sigma [molecules cm-2]."""
-        if self.model == "line":
-            return float(self.parameters[0]), float(np.sqrt(self.covariance[0, 0]))
-        return 0.0, 0.0
-
-
-def fixed_slope(slope: float, uncertainty: float) -> ColumnCurve:
-    """Return the curve of a known slope dCD/dAA [molecules cm-2] through zero."""
-    covariance = np.array([[0.0, 0.0], [0.0, uncertainty**2]])
-    return ColumnCurve("line", np.array([0.0, slope]), covariance, float("inf"))
-
-
 def fit_cells(
     absorbance: FloatArray,
     column: FloatArray,
     *,
     absorbance_uncertainty: FloatArray,
     column_uncertainty: FloatArray,
-    model: CurveModel,
+    model: CellModel,
     weighted: bool = True,
+    shape: BandShape | None = None,
 ) -> ColumnCurve:
     """Fit column density against absorbance through all cells, the empty one included.
 
@@ -89,24 +34,29 @@ def fit_cells(
     ``sigma^2 = sigma_CD^2 + (dCD/dAA sigma_AA)^2``. Where the cells scatter more than that, the covariance is
     scaled up by chi-squared per degree of freedom; it is never scaled down. ``weighted=False`` counts every
     cell alike and takes the covariance from the residuals. A line keeps its offset; a quadratic goes through
-    the origin. Raises ValueError for too few cells, or a curve whose column does not rise with absorbance.
+    the origin, and so does a band, whose ``shape`` is given and whose scale alone is fitted. Raises ValueError for too
+    few cells, or a curve whose column does not rise with absorbance.
     """
     absorbance, column = np.asarray(absorbance, np.float64), np.asarray(column, np.float64)
+    free = slice(1, 2) if model == "band" else slice(0, 2)
     distinct = np.unique(column)
-    needed = 2 if model == "line" else 2 + int(0.0 in distinct)
+    needed = (1 if model == "band" else 2) + int(model != "line" and 0.0 in distinct)
     if distinct.size < needed:
         raise ValueError(
             f"a {model} needs {needed} cells of different column density, the empty one included; "
             f"there are {distinct.size}"
         )
-    if np.ptp(absorbance) <= 1e-6 * float(np.abs(absorbance).max()):
+    if model == "band":
+        if not float(np.abs(absorbance).max()) > 0:
+            raise ValueError("no cell absorbs: they were not in the light")
+    elif np.ptp(absorbance) <= 1e-6 * float(np.abs(absorbance).max()):
         raise ValueError("all cells have the same absorbance: they were not in the light, or are one and the same")
-    start = ColumnCurve(model, np.zeros(2), np.zeros((2, 2)), float(absorbance.max()))
-    terms = start.terms(absorbance)
+    start = ColumnCurve(model, np.zeros(2), np.zeros((2, 2)), float(absorbance.max()), shape=shape)
+    terms = start.terms(absorbance)[:, free]
     parameters = _solve(terms, column)
     if weighted:
         for _ in range(20):
-            slope = ColumnCurve(model, parameters, start.covariance, 0.0).slope(absorbance)
+            slope = slope_terms(model, absorbance, shape)[:, free] @ parameters
             sigma = np.sqrt(np.asarray(column_uncertainty) ** 2 + (slope * absorbance_uncertainty) ** 2)
             sigma = np.maximum(sigma, 1e-4 * float(np.abs(column).max()))
             before = parameters
@@ -119,13 +69,16 @@ def fit_cells(
     covariance: FloatArray = np.asarray(np.linalg.inv(scaled.T @ scaled), np.float64)
     # An empty cell says nothing about a curve that goes through the origin anyway.
     telling = column.size if model == "line" else int(np.count_nonzero(column))
-    freedom = telling - 2
+    freedom = telling - parameters.size
     if freedom > 0:
         reduced = float(np.sum(((column - terms @ parameters) / sigma) ** 2)) / freedom
         covariance = covariance * (max(1.0, reduced) if weighted else reduced)
     elif not weighted:
         raise ValueError("cells without weights need one cell more than the curve has parameters")
-    curve = ColumnCurve(model, parameters, covariance, float(absorbance.max()))
+    if model == "band":
+        parameters = np.array([0.0, parameters[0]])
+        covariance = np.array([[0.0, 0.0], [0.0, covariance[0, 0]]])
+    curve = ColumnCurve(model, parameters, covariance, float(absorbance.max()), float(absorbance.min()), shape)
     if not np.all(curve.slope(np.linspace(0.0, curve.maximum_absorbance, 5)) > 0):
         raise ValueError("column density does not rise with absorbance: cells or labels are mixed up")
     return curve

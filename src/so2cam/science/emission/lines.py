@@ -22,7 +22,8 @@ class LineSamples:
     the plume, ``normal_step_m`` [m px-1] what one pixel of motion along the normal is worth for the flow through
     the line (the area a pixel sees over the step along the line), both perpendicular to the line of sight.
     ``normal`` (N, 2) are unit vectors (x, y) across the line, along which the plume counts as positive.
-    ``relative_distance_uncertainty`` is 1 sigma of the mean distance over the mean distance: common to the line.
+    ``relative_distance_uncertainty`` is 1 sigma of the mean distance over the mean distance, and
+    ``relative_optics_uncertainty`` that of the focal length: both are common to the line.
     """
 
     line: PlumeLine
@@ -35,6 +36,7 @@ class LineSamples:
     normal_step_m: FloatArray
     normal: FloatArray
     relative_distance_uncertainty: float
+    relative_optics_uncertainty: float = 0.0
 
 
 def sample_positions(line: PlumeLine) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, float]:
@@ -57,7 +59,11 @@ def sample_positions(line: PlumeLine) -> tuple[FloatArray, FloatArray, FloatArra
 
 
 def line_samples(
-    line: PlumeLine, camera: CameraModel, plane: PlumePlane, uncertainty: DistanceUncertainty
+    line: PlumeLine,
+    camera: CameraModel,
+    plane: PlumePlane,
+    uncertainty: DistanceUncertainty,
+    relative_optics_uncertainty: float = 0.0,
 ) -> LineSamples:
     """Return ``line`` with its size at the plume. Distances are NaN where a ray does not meet the plume's plane."""
     x, y, position, direction, spacing = sample_positions(line)
@@ -74,6 +80,7 @@ def line_samples(
         normal_step_m=pixel_area_m2(camera, x, y, distance) / step_along,
         normal=line.side * np.stack([-direction[:, 1], direction[:, 0]], axis=-1),
         relative_distance_uncertainty=float(np.mean(sigma) / np.mean(distance)),
+        relative_optics_uncertainty=relative_optics_uncertainty,
     )
 
 

@@ -229,6 +229,17 @@ def evaluate_surface(coefficients: FloatArray, order: int, shape: tuple[int, int
     return np.asarray(in_y.astype(np.float32) @ in_x.astype(np.float32))
 
 
+def surface_at(
+    coefficients: FloatArray, order: int, shape: tuple[int, ...], x: FloatArray, y: FloatArray
+) -> FloatArray:
+    """Return the surface of ``coefficients``, fitted to an image of ``shape``, at pixels (x, y), any common shape."""
+    across, down = _scaled(np.asarray(x, np.float64), shape[1]), _scaled(np.asarray(y, np.float64), shape[0])
+    total = np.zeros(np.broadcast(across, down).shape)
+    for coefficient, (px, py) in zip(coefficients, _powers(order), strict=True):
+        total += coefficient * across**px * down**py
+    return total
+
+
 def blocks_to_pixels(blocks: BoolImage, shape: tuple[int, int]) -> BoolImage:
     """Return a mask of blocks as a mask of pixels; the strip that no block covers takes its neighbour's value."""
     rows, columns = (max(size, count * BLOCK) for size, count in zip(shape, blocks.shape, strict=True))

@@ -7,7 +7,8 @@ import pytest
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.records import FloatArray
-from so2cam.science.calibration.cells import ColumnCurve, CurveModel, curvature_warning, fit_cells, fixed_slope
+from so2cam.science.calibration.cells import CellModel, curvature_warning, fit_cells
+from so2cam.science.calibration.curve import ColumnCurve, fixed_slope
 
 K = 1.0e19
 THREE = np.array([0.0, 304.0, 1257.0]) * MOLEC_CM2_PER_PPM_M
@@ -15,7 +16,7 @@ SIX = np.array([0.0, 200.0, 500.0, 900.0, 1300.0, 1800.0]) * MOLEC_CM2_PER_PPM_M
 
 
 def fit(
-    absorbance: FloatArray, column: FloatArray, *, model: CurveModel = "line", sigma: float = 0.002, **options: Any
+    absorbance: FloatArray, column: FloatArray, *, model: CellModel = "line", sigma: float = 0.002, **options: Any
 ) -> ColumnCurve:
     return fit_cells(
         absorbance,
@@ -106,7 +107,7 @@ def test_cells_that_scatter_more_than_their_labels_widen_the_uncertainty_and_nev
 
 
 @pytest.mark.parametrize(("model", "at"), [("line", 0.3), ("quadratic", 0.3), ("line", 0.1)])
-def test_stated_uncertainty_covers_errors_of_the_labels(model: CurveModel, at: float) -> None:
+def test_stated_uncertainty_covers_errors_of_the_labels(model: CellModel, at: float) -> None:
     rng = np.random.default_rng(11)
     trials, inside, inside_two = 1200, 0, 0
     for _ in range(trials):
@@ -142,7 +143,7 @@ def test_the_empty_cell_takes_part() -> None:
     ("model", "column"),
     [("line", [0.0]), ("line", [5e17, 5e17]), ("quadratic", [0.0, 5e17]), ("quadratic", [5e17, 5e17, 5e17])],
 )
-def test_too_few_different_cells_are_refused(model: CurveModel, column: list[float]) -> None:
+def test_too_few_different_cells_are_refused(model: CellModel, column: list[float]) -> None:
     columns = np.array(column)
     with pytest.raises(ValueError, match="different column density"):
         fit(columns / K, columns, model=model)
@@ -161,7 +162,7 @@ def test_without_weights_the_empty_cell_says_nothing_about_a_curve_through_the_o
 
 @pytest.mark.parametrize("weighted", [True, False])
 @pytest.mark.parametrize("model", ["line", "quadratic"])
-def test_labels_that_fall_with_absorbance_are_refused(model: CurveModel, weighted: bool) -> None:
+def test_labels_that_fall_with_absorbance_are_refused(model: CellModel, weighted: bool) -> None:
     with pytest.raises(ValueError, match="does not rise"):
         fit(np.array([0.5, 0.3, 0.05]), np.array([5e17, 3e18, 5e18]), model=model, weighted=weighted)
 

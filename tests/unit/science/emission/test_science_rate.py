@@ -7,7 +7,7 @@ import pytest
 
 from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
 from so2cam.core.records import FloatArray
-from so2cam.science.calibration.cells import ColumnCurve, fixed_slope
+from so2cam.science.calibration.curve import ColumnCurve, fixed_slope
 from so2cam.science.emission.baseline import Baseline, edge_baseline
 from so2cam.science.emission.rate import (
     CROSS_CORRELATION_SYSTEMATIC,

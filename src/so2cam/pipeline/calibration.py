@@ -1,0 +1,264 @@
+"""Calibration during a run: the curve that holds at a time, given in advance or learnt from the spectrometer.
+
+A ``CalibrationSource`` sees columns and absorbance images pass in order of time and says which curve holds. What it
+says at a time follows from what had passed by then alone, so that live and batch agree.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from so2cam.core.records import BoolImage, FloatArray, FloatImage, FramePair
+from so2cam.core.results import CalibrationPoint, CalibrationRecord
+from so2cam.core.site import Site
+from so2cam.core.status import QualityFlag
+from so2cam.pipeline.calibrated import Calibration
+from so2cam.pipeline.calibration_fit import CellPoints, fit_calibration
+from so2cam.pipeline.calibration_store import StoredCalibrations
+from so2cam.pipeline.columns import ColumnPoint
+from so2cam.pipeline.spectrometer_view import SpectrometerView, find_view, given_view
+from so2cam.pipeline.steps import AbsorbanceImage
+from so2cam.science.calibration.curve import BandShape
+from so2cam.science.calibration.matching import interpolate_columns
+
+
+class CalibrationSource(Protocol):
+    """Says which calibration holds."""
+
+    def add_column(self, point: ColumnPoint) -> None:
+        """Take a column of the spectrometer."""
+
+    def observe(self, pair: FramePair, image: AbsorbanceImage) -> None:
+        """See the absorbance image of a pair."""
+
+    def at(self, time: datetime) -> Calibration | None:
+        """Return the calibration that holds at ``time``, that of the last pair seen; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenCalibration:
+    """One calibration for all times."""
+
+    calibration: Calibration | None
+
+    def add_column(self, point: ColumnPoint) -> None:
+        """A column changes nothing."""
+
+    def observe(self, pair: FramePair, image: AbsorbanceImage) -> None:
+        """An image changes nothing."""
+
+    def at(self, time: datetime) -> Calibration | None:
+        """Return the calibration."""
+        return self.calibration
+
+
+@dataclass(frozen=True, slots=True)
+class SmallImage:
+    """An absorbance image as means over blocks, for the search of the field of view."""
+
+    time: datetime
+    exposure_s: float
+    absorbance: FloatImage
+    valid: BoolImage
+    noise: float
+    """1 sigma of a block"""
+
+
+def small_image(pair: FramePair, image: AbsorbanceImage, reduction: int) -> SmallImage:
+    """Return ``image`` as means over blocks of ``reduction`` pixels; a block needs three quarters valid pixels."""
+    rows, columns = (size // reduction for size in image.valid.shape)
+    crop = (slice(0, rows * reduction), slice(0, columns * reduction))
+    seen = np.asarray(image.valid[crop] & image.in_sky[crop])
+    share = cv2.resize(seen.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    kept = np.where(seen, image.absorbance[crop], np.float32(0))
+    total = cv2.resize(kept, (columns, rows), interpolation=cv2.INTER_AREA)
+    valid = share >= 0.75
+    mean = np.divide(total, share, out=np.full(total.shape, np.nan, np.float32), where=valid)
+    return SmallImage(pair.time, pair.on.exposure_s, mean, np.asarray(valid), image.noise / reduction)
+
+
+@dataclass(slots=True)
+class _Matched:
+    image: SmallImage
+    column: float
+    sigma: float
+
+
+@dataclass(slots=True)
+class SpectrometerCalibrator:
+    """Calibration by the spectrometer, learnt as columns and images pass: the policy ``rolling``.
+
+    With ``settings.policy`` ``whole`` the same is fed with images of all of a run first (``learn``), and then frozen.
+    """
+
+    site: Site
+    shape: BandShape | None
+    cells: CellPoints | None = None
+    stored: StoredCalibrations | None = None
+    record: CalibrationRecord = field(default_factory=CalibrationRecord)
+    _columns: deque[ColumnPoint] = field(default_factory=deque)
+    _waiting: deque[SmallImage] = field(default_factory=deque)
+    _matched: deque[_Matched] = field(default_factory=deque)
+    _view: SpectrometerView | None = None
+    _searched: datetime | None = None
+    _fitted: datetime | None = None
+    _calibration: Calibration | None = None
+    _last_image: datetime | None = None
+    _frozen: bool = False
+
+    # -- what passes ----------------------------------------------------------------------------------------
+
+    def add_column(self, point: ColumnPoint) -> None:
+        """Take a column, and match the images that it lies beside."""
+        if self._frozen or not (np.isfinite(point.column_molec_cm2) and point.sigma_molec_cm2 > 0):
+            return
+        self._columns.append(point)
+        self._match(point.time)
+
+    def observe(self, pair: FramePair, image: AbsorbanceImage) -> None:
+        """See an image; of quick series only as many are kept as the search wants to see within the window."""
+        if self._frozen:
+            return
+        settings = self.site.processing.calibration.spectrometer
+        apart = settings.window_s / settings.field_of_view.images if settings.policy == "rolling" else 0.0
+        if self._last_image is not None and (pair.time - self._last_image).total_seconds() < apart:
+            return
+        self._last_image = pair.time
+        self._waiting.append(small_image(pair, image, settings.field_of_view.reduction))
+
+    def at(self, time: datetime) -> Calibration | None:
+        """Return the calibration at ``time``: renewed where it is due, flagged where it is old or not the run's own."""
+        if self._frozen:
+            return self._calibration
+        settings = self.site.processing.calibration.spectrometer
+        due = self._fitted is None or (time - self._fitted).total_seconds() >= settings.refit_s
+        if due and self._matched:
+            self._forget(time)
+            self._learn(time)
+        if self._calibration is None:
+            return self._earlier(time)
+        newest = self._matched[-1].image.time if self._matched else None
+        if newest is None or (time - newest).total_seconds() > settings.stale_s:
+            old = self._calibration
+            return Calibration(old.curve, old.scale_uncertainty, old.flags | QualityFlag.CALIBRATION_STALE, old.number)
+        return self._calibration
+
+    @property
+    def newest(self) -> Calibration | None:
+        """The calibration that was found last."""
+        return self._calibration
+
+    def freeze(self, time: datetime) -> Calibration | None:
+        """Learn from all that has passed, for good, and return the calibration: the policy ``whole``."""
+        self._learn(time)
+        if self._calibration is None:
+            self._calibration = self._earlier(time)
+        self._frozen = True
+        return self._calibration
+
+    # -- matching -------------------------------------------------------------------------------------------
+
+    def _match(self, known_until: datetime) -> None:
+        """Give the images that lie before the newest column theirs; those without one near enough are let go."""
+        settings = self.site.processing.calibration.spectrometer
+        ready = []
+        while self._waiting and self._waiting[0].time <= known_until:
+            ready.append(self._waiting.popleft())
+        if not ready:
+            return
+        start = ready[0].time
+        found = interpolate_columns(
+            _seconds([image.time for image in ready], start),
+            np.array([image.exposure_s for image in ready]),
+            _seconds([point.time for point in self._columns], start),
+            np.array([point.exposure_s for point in self._columns]),
+            np.array([point.column_molec_cm2 for point in self._columns]),
+            np.array([point.sigma_molec_cm2 for point in self._columns]),
+            maximum_gap_s=settings.maximum_gap_s,
+        )
+        for image, column, sigma in zip(ready, found.column, found.sigma, strict=True):
+            if np.isfinite(column):
+                self._matched.append(_Matched(image, float(column), float(sigma)))
+
+    def _forget(self, time: datetime) -> None:
+        settings = self.site.processing.calibration.spectrometer
+        while self._matched and (time - self._matched[0].image.time).total_seconds() > settings.window_s:
+            self._matched.popleft()
+        while len(self._columns) > 2 and (time - self._columns[0].time).total_seconds() > settings.window_s:
+            self._columns.popleft()
+
+    # -- learning -------------------------------------------------------------------------------------------
+
+    def _learn(self, time: datetime) -> None:
+        settings = self.site.processing.calibration.spectrometer
+        view = settings.field_of_view
+        self._fitted = time
+        if len(self._matched) < max(settings.minimum_points, view.minimum_images):
+            return
+        old = self._searched is None or (time - self._searched).total_seconds() >= view.interval_s
+        if view.source == "given":
+            self._view = given_view(self.site)
+        elif old:
+            self._searched = time
+            found = find_view(
+                self.site,
+                [match.image.absorbance for match in self._matched],
+                [match.image.valid for match in self._matched],
+                self._array("column"),
+                self._array("sigma"),
+            )
+            self.record.views.append(found.described(time))
+            self.record.correlation_map, self.record.block_px = found.correlation_map, view.reduction
+            if found.view is not None:
+                self._view = found.view
+        if self._view is None:
+            return
+        means = [self._view.mean(match.image.absorbance, match.image.valid) for match in self._matched]
+        absorbance = np.array(means)
+        noise = np.array([match.image.noise for match in self._matched]) / np.sqrt(self._view.blocks)
+        fit = fit_calibration(
+            self.site,
+            self.shape,
+            absorbance,
+            noise,
+            self._array("column"),
+            self._array("sigma"),
+            self.cells,
+        )
+        number = len(self.record.fits)
+        self.record.fits.append(fit.described(number, time))
+        self._record_points(number, absorbance, noise, fit.weights)
+        if fit.calibration is None:
+            return
+        self._calibration = Calibration(
+            fit.calibration.curve, fit.calibration.scale_uncertainty, fit.calibration.flags, number
+        )
+        if self.stored is not None:
+            self.stored.add(time, self._calibration, self._light())
+
+    def _array(self, name: str) -> FloatArray:
+        return np.array([getattr(match, name) for match in self._matched], np.float64)
+
+    def _record_points(self, number: int, absorbance: FloatArray, noise: FloatArray, weights: FloatArray) -> None:
+        """Keep the points that no fit has seen before: each once, however often it is fitted again."""
+        known = self.record.points
+        for match, *values in zip(self._matched, absorbance, noise, weights, strict=True):
+            if not known or match.image.time > known[-1].time:
+                a, n, w = (float(value) for value in values)
+                known.append(CalibrationPoint(match.image.time, a, n, match.column, match.sigma, w, number))
+
+    def _light(self) -> FloatArray | None:
+        known = [point.light for point in self._columns if point.light is not None]
+        return None if not known else np.asarray(np.median(known, axis=0), np.float64)
+
+    def _earlier(self, time: datetime) -> Calibration | None:
+        return None if self.stored is None else self.stored.nearest(time, self._light())
+
+
+def _seconds(times: Sequence[datetime], start: datetime) -> FloatArray:
+    return np.array([(time - start).total_seconds() for time in times], np.float64)

@@ -1,0 +1,130 @@
+"""The fit of a calibration curve to points of images and spectrometer, with gas cells where the site wants both."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from so2cam.core.records import FloatArray
+from so2cam.core.results import CalibrationFit
+from so2cam.core.site import Site
+from so2cam.core.status import QualityFlag
+from so2cam.pipeline.bands import site_shape_uncertainty
+from so2cam.pipeline.calibrated import Calibration
+from so2cam.science.calibration.curve import BandShape
+from so2cam.science.calibration.regression import POINT_FIT_TEXT, JointFit, PointFit, fit_jointly, fit_points
+
+VIEW_MEAN_SYSTEMATIC = 0.015
+"""Relative 1 sigma by which the column of the spectrometer's spot differs from the mean column in it: where the plume
+varies inside it, its light comes from the thin parts."""
+_POOR_CORRELATION = 0.8
+_UNKNOWN_CROSS_SECTION = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class CellPoints:
+    """Gas cells (M,) as the fit takes them: absorbance and column [molecules cm-2] with 1 sigma each."""
+
+    absorbance: FloatArray
+    absorbance_sigma: FloatArray
+    column: FloatArray
+    column_sigma: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class FittedCalibration:
+    """What a fit gives. ``calibration`` is None where there is no curve; ``weights`` (N,) are those of the points."""
+
+    calibration: Calibration | None
+    fit: PointFit
+    joint: JointFit | None
+
+    @property
+    def weights(self) -> FloatArray:
+        """Weights of the points, 0 to 1."""
+        return self.fit.weights
+
+    def described(self, number: int, time: datetime) -> CalibrationFit:
+        """Return the fit as products hold it."""
+        fit, calibration = self.fit, self.calibration
+        nan = float("nan")
+        if calibration is None:
+            return CalibrationFit(
+                number, time, POINT_FIT_TEXT[fit.status], fit.points, "", (), (), nan, nan, nan, nan, nan, nan
+            )
+        curve = calibration.curve
+        return CalibrationFit(
+            number=number,
+            time=time,
+            status="ok",
+            points=fit.points,
+            model=curve.model,
+            parameters=tuple(float(value) for value in curve.parameters),
+            parameter_uncertainties=tuple(float(value) for value in np.sqrt(np.diag(curve.covariance))),
+            slope_molec_cm2=curve.slope_at_zero[0],
+            slope_uncertainty_molec_cm2=curve.slope_at_zero[1],
+            scale_uncertainty=calibration.scale_uncertainty,
+            correlation=fit.correlation,
+            reduced_chi2=fit.reduced_chi_squared,
+            maximum_absorbance=curve.maximum_absorbance,
+        )
+
+
+def column_scale_uncertainty(site: Site) -> float:
+    """Return 1 sigma, relative, of what all columns of the site's spectrometer share."""
+    relative = _UNKNOWN_CROSS_SECTION
+    if site.spectrometer is not None:
+        relative = site.spectrometer.references.so2.relative_uncertainty
+    return float(np.hypot(relative, VIEW_MEAN_SYSTEMATIC))
+
+
+def fit_calibration(
+    site: Site,
+    shape: BandShape | None,
+    absorbance: FloatArray,
+    absorbance_sigma: FloatArray,
+    column: FloatArray,
+    column_sigma: FloatArray,
+    cells: CellPoints | None,
+) -> FittedCalibration:
+    """Fit the site's curve to points (N,), in order of time: absorbance, and column [molecules cm-2], 1 sigma each."""
+    settings = site.processing.calibration
+    points = (absorbance, column, absorbance_sigma, column_sigma)
+    joint = None
+    common = column_scale_uncertainty(site)
+    if settings.source == "joint" and cells is not None and settings.model != "quadratic":
+        joint = fit_jointly(
+            *points,
+            cell_absorbance=cells.absorbance,
+            cell_column=cells.column,
+            cell_absorbance_sigma=cells.absorbance_sigma,
+            # The points' own common error is in the weights too, so that neither counts for more than it is worth.
+            cell_column_sigma=cells.column_sigma,
+            model=settings.model,
+            shape=shape,
+        )
+        fit = joint.fit
+    else:
+        fit = fit_points(
+            *points,
+            settings.model,
+            shape=shape,
+            with_offset=settings.spectrometer.offset,
+            minimum_points=settings.spectrometer.minimum_points,
+        )
+    if fit.curve is None:
+        return FittedCalibration(None, fit, joint)
+    flags = QualityFlag.POOR_CORRELATION if fit.correlation < _POOR_CORRELATION else QualityFlag.NONE
+    scale = float(np.hypot(common, _shape_part(site, fit)))
+    return FittedCalibration(Calibration(fit.curve, scale, flags), fit, joint)
+
+
+def _shape_part(site: Site, fit: PointFit) -> float:
+    """Return 1 sigma, relative, of columns at three quarters of the calibrated range by a curve right at its middle."""
+    curve = fit.curve
+    if curve is None or curve.shape is None:
+        return 0.0
+    top = float(curve.shape.at(np.array([curve.maximum_absorbance]))[0])
+    if not top > 0:
+        return 0.0
+    return float(site_shape_uncertainty(site, 0.75 * top, 0.5 * top).total[0])

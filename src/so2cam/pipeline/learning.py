@@ -1,0 +1,190 @@
+"""What a run learns beside its pairs: the calibration by the spectrometer, by either policy, and light dilution."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
+from so2cam.core.errors import InputError
+from so2cam.core.records import Frame, FrameInfo, FramePair
+from so2cam.core.results import CalibrationRecord, CalibrationSummary
+from so2cam.core.site import Site
+from so2cam.core.status import EmissionStatus
+from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration, SpectrometerCalibrator
+from so2cam.pipeline.calibration_fit import CellPoints
+from so2cam.pipeline.calibration_store import StoredCalibrations, load_stored
+from so2cam.pipeline.columns import ColumnPoint, ColumnSet
+from so2cam.pipeline.image_chain import ImageChain
+from so2cam.pipeline.records import PairRecord
+from so2cam.pipeline.references import MODEL_TEXT, References, label_uncertainties, summarise
+
+Read = Callable[[FrameInfo], Frame | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """The calibration of a run, and its stored ones where the site keeps them.
+
+    ``spectrometer`` is None where the run is given its calibration.
+    """
+
+    source: CalibrationSource
+    spectrometer: SpectrometerCalibrator | None = None
+    stored: StoredCalibrations | None = None
+
+    @property
+    def record(self) -> CalibrationRecord | None:
+        """What was learnt, None where nothing was to learn."""
+        return None if self.spectrometer is None else self.spectrometer.record
+
+
+def build_learner(site: Site, folder: Path, references: References) -> Learner:
+    """Return what calibrates a run of ``site``, whose file lies in ``folder``."""
+    settings = site.processing.calibration
+    if not settings.by_spectrometer:
+        return Learner(GivenCalibration(references.calibration))
+    cells = None
+    if settings.source == "joint":
+        cells = CellPoints(
+            np.array([cell.absorbance for cell in references.cells]),
+            np.array([cell.uncertainty for cell in references.cells]),
+            np.array([cell.column_ppm_m for cell in references.cells]) * MOLEC_CM2_PER_PPM_M,
+            label_uncertainties(references.cells, site),
+        )
+    name = settings.spectrometer.stored
+    stored = None if name is None else load_stored(folder / name, references.shape)
+    calibrator = SpectrometerCalibrator(site, references.shape, cells, stored)
+    return Learner(calibrator, calibrator, stored)
+
+
+def learn_whole(
+    site: Site,
+    chain: ImageChain,
+    calibrator: SpectrometerCalibrator,
+    pairs: Sequence[FramePair],
+    columns: Sequence[ColumnPoint],
+    read: Read,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Let ``calibrator`` learn from images over all of a run, and freeze it: the policy ``whole``.
+
+    Of many pairs those are taken, evenly in time, that the search of the field of view wants to see, among the pairs
+    with a column near.
+    """
+    chosen = _evenly(_with_columns(pairs, columns, site), site.processing.calibration.spectrometer.field_of_view.images)
+    for done, event in enumerate(in_order(chosen, columns)):
+        if isinstance(event, ColumnPoint):
+            calibrator.add_column(event)
+            if chain.dilution is not None:
+                chain.dilution.add_column(event)
+        else:
+            frames = [read(event.on), read(event.off), None if event.later_off is None else read(event.later_off)]
+            on, off, later = frames
+            if on is not None and off is not None and (later is not None or event.later_off is None):
+                image = chain.image(PairRecord(event), on, off, later)
+                if not isinstance(image, EmissionStatus):
+                    calibrator.observe(event, image)
+        if progress is not None:
+            progress(done + 1, len(chosen) + len(columns))
+    calibrator.freeze(pairs[-1].time)
+
+
+def in_order(pairs: Sequence[FramePair], columns: Sequence[ColumnPoint]) -> list[FramePair | ColumnPoint]:
+    """Return pairs and columns in the order in which they become known: by the ends of their exposures.
+
+    A column that ends with a pair comes first. Live runners hold back what comes early, so as to keep this order.
+    """
+    events = [(known_at(pair), 1, index) for index, pair in enumerate(pairs)]
+    events += [(column.end, 0, index) for index, column in enumerate(columns)]
+    return [columns[index] if kind == 0 else pairs[index] for _, kind, index in sorted(events)]
+
+
+def known_at(pair: FramePair) -> datetime:
+    """Return when the last exposure of a pair ends, UTC."""
+    frames = [pair.on, pair.off] if pair.later_off is None else [pair.on, pair.off, pair.later_off]
+    return max(frame.time + timedelta(seconds=frame.exposure_s / 2) for frame in frames)
+
+
+def require_columns(site: Site, columns: ColumnSet | None) -> ColumnSet:
+    """Return ``columns``, empty where the site needs none. Raises InputError where it needs them and there are none."""
+    if columns is not None:
+        return columns
+    by_dilution = site.processing.light_dilution.mode == "spectrum"
+    if site.processing.calibration.by_spectrometer or by_dilution:
+        key = "processing.light_dilution.mode" if by_dilution else "processing.calibration.source"
+        raise InputError(
+            "needs the spectrometer's columns, and none are given",
+            key=key,
+            value="spectrum" if by_dilution else site.processing.calibration.source,
+            remedy="add --spectra DIR, or --columns FILE with columns.nc of an earlier run",
+        )
+    return ColumnSet((), {})
+
+
+def spectrometer_summary(site: Site, learner: Learner, references: References) -> CalibrationSummary | None:
+    """Return the newest calibration by the spectrometer as a plot needs it: its curve, and the points of the run."""
+    record, calibrator = learner.record, learner.spectrometer
+    if record is None or calibrator is None:
+        return references.summary
+    calibration = calibrator.newest
+    if calibration is None:
+        return None
+    used = [fit for fit in record.fits if fit.status == "ok"]
+    points = [point for point in record.points if np.isfinite(point.absorbance)]
+    cells = references.cells
+    source = f"{len(points)} points of the spectrometer" + (f" and {len(cells)} gas cells" if cells else "")
+    text = f"{source}, {MODEL_TEXT[site.processing.calibration.model]}"
+    if used:
+        text += f", r = {used[-1].correlation:.2f}"
+    if not points:
+        text = "a stored calibration of an earlier time"
+    summary = summarise(calibration.curve, (), site, text, ())
+    absorbance = np.array([point.absorbance for point in points])
+    top = 1.1 * max([0.05, *absorbance.tolist(), *(cell.absorbance for cell in cells)])
+    grid = np.linspace(min(0.0, float(absorbance.min(initial=0.0))), top, 60)
+    column = calibration.curve.column(grid)
+    own = calibration.curve.column_uncertainty(grid)
+    return CalibrationSummary(
+        description=text,
+        absorbance=absorbance,
+        absorbance_uncertainty=np.array([point.absorbance_uncertainty for point in points]),
+        column_molec_cm2=np.array([point.column_molec_cm2 for point in points]),
+        column_uncertainty_molec_cm2=np.array([point.column_uncertainty_molec_cm2 for point in points]),
+        curve_absorbance=grid,
+        curve_column_molec_cm2=column,
+        curve_uncertainty_molec_cm2=np.hypot(own, calibration.scale_uncertainty * column),
+        warnings=(*summary.warnings, *_warnings(record)),
+        points="spectrometer",
+        weights=np.array([point.weight for point in points]),
+    )
+
+
+def _warnings(record: CalibrationRecord) -> tuple[str, ...]:
+    found = []
+    if record.views and record.views[-1].status != "ok":
+        found.append(f"field of view not found: {record.views[-1].status}")
+    if record.fits and record.fits[-1].status != "ok":
+        found.append(f"no calibration by the spectrometer: {record.fits[-1].status}")
+    return tuple(found)
+
+
+def _with_columns(pairs: Sequence[FramePair], columns: Sequence[ColumnPoint], site: Site) -> list[FramePair]:
+    gap = site.processing.calibration.spectrometer.maximum_gap_s
+    times = sorted(column.time for column in columns)
+    near = []
+    for pair in pairs:
+        index = bisect_left(times, pair.time)
+        around = times[max(index - 1, 0) : index + 1]
+        if any(abs((time - pair.time).total_seconds()) <= gap for time in around):
+            near.append(pair)
+    return near
+
+
+def _evenly(pairs: Sequence[FramePair], count: int) -> list[FramePair]:
+    if len(pairs) <= count:
+        return list(pairs)
+    return [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, count).round().astype(int))]

@@ -1,0 +1,109 @@
+"""The spectrometer's field of view in a run's images: given by the site file, or searched in reduced images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from so2cam.core.records import BoolImage, FloatArray, FloatImage
+from so2cam.core.results import ViewRecord
+from so2cam.core.site import Site
+from so2cam.pipeline.bands import view_ratio
+from so2cam.science.calibration.field_of_view import VIEW_TEXT, ViewStatus, search_by_correlation
+from so2cam.science.calibration.view_mean import mean_as_seen
+from so2cam.science.calibration.view_weights import disc_weights
+
+_NAN = float("nan")
+_LEAST_SEEN = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrometerView:
+    """A field of view as weights of a reduced image's blocks; ``blocks`` is how many of them its mean rests on.
+
+    ``ratio`` is that of ``science.calibration.view_mean``: how the spectrometer averages.
+    """
+
+    weights: FloatImage
+    rows: slice
+    columns: slice
+    blocks: float
+    ratio: float
+
+    def mean(self, absorbance: FloatImage, valid: BoolImage) -> float:
+        """Return the mean absorbance of a reduced image (rows, columns) as the spectrometer averages it.
+
+        NaN where less than half of the view is valid.
+        """
+        part = (self.rows, self.columns)
+        good = valid[part] & np.isfinite(absorbance[part])
+        weights = np.where(good, self.weights, 0.0)
+        if weights.sum() < _LEAST_SEEN * self.weights.sum():
+            return _NAN
+        return float(mean_as_seen(np.where(good, absorbance[part], 0.0).ravel(), weights.ravel(), self.ratio))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundView:
+    """What a search found: the view, None where there is none, and all that is to be said of it."""
+
+    view: SpectrometerView | None
+    status: str
+    place: tuple[float, float, float]
+    sigma: tuple[float, float, float]
+    correlation: float
+    images: int
+    correlation_map: FloatImage | None
+
+    def described(self, time: datetime) -> ViewRecord:
+        """Return the search as products hold it."""
+        return ViewRecord(time, self.status, *self.place, *self.sigma, self.correlation, self.images)
+
+
+def given_view(site: Site) -> SpectrometerView:
+    """Return the view that the site file gives."""
+    settings = site.processing.calibration.spectrometer.field_of_view
+    return _view(site, (settings.x or 0.0, settings.y or 0.0, settings.radius_px or 1.0))
+
+
+def find_view(
+    site: Site,
+    absorbance: Sequence[FloatImage],
+    valid: Sequence[BoolImage],
+    column: FloatArray,
+    column_sigma: FloatArray,
+) -> FoundView:
+    """Search the view in reduced images (T) with a column (T,) [molecules cm-2] each."""
+    settings = site.processing.calibration.spectrometer.field_of_view
+    found = search_by_correlation(
+        np.stack(absorbance), np.stack(valid), column, column_sigma, minimum_times=settings.minimum_images
+    )
+    block = settings.reduction
+    # The middle of block i lies at (i + 0.5) * block - 0.5 of the image's pixels.
+    place = ((found.x + 0.5) * block - 0.5, (found.y + 0.5) * block - 0.5, found.radius * block)
+    sigma = (found.sigma[0] * block, found.sigma[1] * block, found.sigma[2] * block)
+    status = "ok" if found.status is ViewStatus.OK else VIEW_TEXT[found.status]
+    if found.status is ViewStatus.OK and found.correlation < settings.minimum_correlation:
+        status = f"the best place correlates by {found.correlation:.2f} only, less than minimum_correlation"
+    view = _view(site, place) if status == "ok" else None
+    if not np.isfinite(place).all():
+        place = (_NAN, _NAN, _NAN)
+    return FoundView(view, status, place, sigma, found.correlation, len(absorbance), found.correlation_map)
+
+
+def _view(site: Site, place: tuple[float, float, float]) -> SpectrometerView:
+    """Return the view about (x, y) with a radius, all in pixels of the image, on reduced images."""
+    block = site.processing.calibration.spectrometer.field_of_view.reduction
+    optics = site.camera.optics
+    shape = (optics.height_px // block, optics.width_px // block)
+    x, y, radius = ((place[0] + 0.5) / block - 0.5, (place[1] + 0.5) / block - 0.5, place[2] / block)
+    weights = disc_weights(shape, x, y, radius)
+    there = np.nonzero(weights)
+    if there[0].size == 0:
+        nothing = slice(0, 1)
+        return SpectrometerView(weights[nothing, nothing], nothing, nothing, 1.0, 1.0)
+    rows = slice(int(there[0].min()), int(there[0].max()) + 1)
+    columns = slice(int(there[1].min()), int(there[1].max()) + 1)
+    kept = weights[rows, columns]
+    return SpectrometerView(kept, rows, columns, float(1 / np.sum(kept**2)), view_ratio(site))
