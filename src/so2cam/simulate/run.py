@@ -19,10 +19,11 @@ from so2cam.formats.png import write_png
 from so2cam.simulate.camera import BandCamera
 from so2cam.simulate.detector import Counts
 from so2cam.simulate.exposure import ExposureControl
+from so2cam.simulate.ground import format_terrain_model
 from so2cam.simulate.lines import map_line
 from so2cam.simulate.scenario import Scenario
 from so2cam.simulate.scene import MAXIMUM_PAIRS, Scene, build_scene
-from so2cam.simulate.sitefile import format_site
+from so2cam.simulate.sitefile import TERRAIN_MODEL, format_site
 from so2cam.simulate.truth import Truth, format_truth, measure_truth, repeat_truth
 from so2cam.store.atomic import atomic_write_bytes
 
@@ -165,6 +166,8 @@ def simulate(
     _take_calibration(run, calibration)
     _record_spectra(run, spectra, distinct_spectra)
     site_path, truth_path = out / "site.toml", out / "truth.json"
+    if scenario.air.extinction_310_per_m > 0:
+        atomic_write_bytes(out / TERRAIN_MODEL, format_terrain_model(scene.geometry, scenario.terrain).encode())
     atomic_write_bytes(truth_path, format_truth(truth).encode())
     atomic_write_bytes(site_path, text.encode())
     spectrum_count = 2 * _CALIBRATION_FRAMES + spectra
