@@ -160,10 +160,10 @@ def _clear(out: Path) -> None:
             )
     try:
         # What a demo made, and nothing else: the folder itself may be a link, or the current one.
-        for made in ("frames", "results"):
+        for made in ("frames", "spectra", "results"):
             if (out / made).is_dir():
                 shutil.rmtree(out / made)
-        for made in ("site.toml", "truth.json"):
+        for made in ("site.toml", "terrain.asc", "truth.json"):
             (out / made).unlink(missing_ok=True)
         out.mkdir(parents=True, exist_ok=True)
         (out / _MARK).touch()
