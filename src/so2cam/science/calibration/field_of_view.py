@@ -1,0 +1,449 @@
+"""Where in the camera's image a spectrometer looks: the disc whose mean absorbance follows its column densities best.
+
+Every pixel's series is correlated with the columns (Luebcke 2013), the best places are refined to a part of a pixel
+together with the radius, and the shape of the likelihood about the best disc gives the uncertainty.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import product
+from typing import Final
+
+import numpy as np
+
+from so2cam.core.records import BoolImage, FloatArray, FloatImage
+from so2cam.science.calibration.correlation_map import (
+    BoolStack,
+    Deviations,
+    Stack,
+    block_deviations,
+    correlation_map,
+    deviations,
+    smoothed_maps,
+)
+from so2cam.science.calibration.view_weights import discs
+
+RADIUS_LIMITS: Final = (0.005, 0.15)
+"""Smallest and largest radius that is searched, over the shorter side of the image."""
+
+MINIMUM_TIMES: Final = 12
+MINIMUM_COUNT_SHARE: Final = 0.5
+"""Share of the times at which a pixel must be valid to take part."""
+
+MAXIMUM_FALSE_ALARM: Final = 0.05
+"""Probability that some place of the image correlates as well by chance, above which nothing was found."""
+
+_SMALLEST_RADIUS_PX = 0.5
+_COARSE_SIDE = 64
+_STARTS = 3
+_NEIGHBOURHOOD = 0.08
+"""Least distance of two starts, over the shorter side of the image."""
+_ROUNDS = 25
+_FINEST = 0.1
+"""Step at which a refinement ends, over that of its start."""
+_ROUGH = 0.4
+"""The same where it only decides which start to go on with."""
+_MINIMUM_SHARE = 0.5
+_TUKEY_TUNING = 4.685
+_STRUCTURE = 0.05
+"""Radius of a plume's smallest structures that persist, over the shorter side of the image."""
+_PARAMETERS = 5
+"""x, y, radius, and the line of columns on means"""
+_FLOOR = 0.1
+"""1 sigma of a column is not believed below this share of the columns' own scatter."""
+
+_PATTERN = np.array([each for each in product((-1.0, 0.0, 1.0), repeat=3) if np.count_nonzero(each) != 2])
+"""A central composite design: the middle, a step along each axis, and the corners."""
+_MIDDLE = int(np.flatnonzero(~_PATTERN.any(axis=1))[0])
+_TERMS = np.column_stack(
+    [
+        np.ones(len(_PATTERN)),
+        _PATTERN,
+        0.5 * _PATTERN**2,
+        _PATTERN[:, 0] * _PATTERN[:, 1],
+        _PATTERN[:, 0] * _PATTERN[:, 2],
+        _PATTERN[:, 1] * _PATTERN[:, 2],
+    ]
+)
+_TO_PARABOLOID = np.linalg.pinv(_TERMS)
+
+
+class ViewStatus(IntEnum):
+    """Whether a field of view was found, or why not."""
+
+    OK = 0
+    TOO_FEW_TIMES = 1
+    NO_USABLE_PIXELS = 2
+    NOT_SIGNIFICANT = 3
+    AMBIGUOUS = 4
+    NOT_DETERMINED = 5
+
+
+VIEW_TEXT: Final[dict[ViewStatus, str]] = {
+    ViewStatus.OK: "valid",
+    ViewStatus.TOO_FEW_TIMES: "too few times with both an image and a column density that varies",
+    ViewStatus.NO_USABLE_PIXELS: "no pixels that are valid often enough",
+    ViewStatus.NOT_SIGNIFICANT: "no place correlates with the spectrometer beyond chance",
+    ViewStatus.AMBIGUOUS: "two distant places correlate about equally well",
+    ViewStatus.NOT_DETERMINED: "the correlation has no peak: the plume is the same all around",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ViewSearch:
+    """A field of view and how sure it is. Pixels; (0, 0) is the centre of the top-left one.
+
+    ``radius_determined`` is False where the radius has no peak of its own within the limits: it then is the best one,
+    and its 1 sigma how far others may be from it. ``x``, ``y``, ``radius`` with their ``covariance`` (3, 3) are NaN where the status is TOO_FEW_TIMES,
+    NO_USABLE_PIXELS or NOT_SIGNIFICANT; otherwise the best disc, which other statuses doubt. ``correlation`` is that
+    of its mean with the columns, ``correlation_map`` (rows, columns) of each single pixel, ``rival`` (x, y,
+    correlation) the best disc elsewhere, NaN without one. ``effective_times`` is how many independent times there
+    are, ``false_alarm`` the probability to find such a correlation somewhere by chance, ``weights`` (T,) how much
+    each time counted.
+    """
+
+    status: ViewStatus
+    x: float
+    y: float
+    radius: float
+    covariance: FloatArray
+    radius_determined: bool
+    correlation: float
+    correlation_map: FloatImage
+    rival: tuple[float, float, float]
+    effective_times: float
+    false_alarm: float
+    weights: FloatArray
+
+    @property
+    def sigma(self) -> tuple[float, float, float]:
+        """1 sigma of x, y and radius [px]."""
+        x, y, radius = np.sqrt(np.diag(self.covariance))
+        return float(x), float(y), float(radius)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Disc:
+    """A place on the way to the best: x, y, ln radius, the logarithm of 1 - r^2 there, and its curvature (3, 3)."""
+
+    place: FloatArray
+    misfit: float
+    curvature: FloatArray
+
+
+def search_by_correlation(
+    absorbance: Stack,
+    valid: BoolStack,
+    column: FloatArray,
+    column_sigma: FloatArray,
+    *,
+    radius_limits: tuple[float, float] = RADIUS_LIMITS,
+    minimum_times: int = MINIMUM_TIMES,
+) -> ViewSearch:
+    """Find the disc whose mean of ``absorbance`` (T, rows, columns) correlates best with ``column`` (T,).
+
+    ``valid`` as ``absorbance``: pixels may be masked anywhere, at any time. Where absorbance is curved in column
+    density, columns by the band's curve may stand for absorbances. Times without a column, or whose ``column_sigma``
+    is not finite, are left out; the others count by their sigma, which is not believed below a tenth of the columns'
+    scatter. ``radius_limits`` are relative to the image's shorter side, so that the same view is found at every
+    resolution (but never below half a pixel).
+
+    With Gaussian residuals about the line of columns on means, the logarithm of the likelihood is
+    ``-n/2 ln(1 - r^2)``; its curvature about the best disc, with n the number of independent residuals, gives the
+    covariance. Outliers in time are down-weighted (Tukey's biweight) in the last refinement.
+    """
+    _check(absorbance, valid, column, column_sigma)
+    shape = (absorbance.shape[1], absorbance.shape[2])
+    weights = _time_weights(column, column_sigma)
+    times = int(np.count_nonzero(weights))
+    empty = np.full(shape, np.nan, np.float32)
+    if times < minimum_times or not np.ptp(column[weights > 0]) > 0:
+        return _nothing(ViewStatus.TOO_FEW_TIMES, empty, weights)
+    stack = deviations(absorbance, valid, weights, max(int(MINIMUM_COUNT_SHARE * times), 3))
+    if not stack.usable.any():
+        return _nothing(ViewStatus.NO_USABLE_PIXELS, empty, weights)
+    pixels = correlation_map(stack, column, weights)
+    side = min(shape)
+    limits = (max(radius_limits[0] * side, _SMALLEST_RADIUS_PX), max(radius_limits[1] * side, 2 * _SMALLEST_RADIUS_PX))
+    starts = _starts(stack, column, weights, limits)
+    if not starts:
+        return _nothing(ViewStatus.NOT_SIGNIFICANT, pixels, weights)
+    rough = (_refined(stack, column, weights, start, limits, finest=_ROUGH) for start in starts)
+    found = sorted(rough, key=lambda disc: disc.misfit)
+    robust = _without_outliers(stack, column, weights, found[0].place)
+    best = _refined(stack, column, robust, found[0].place, limits)
+    series, there = _series(stack, best.place[None])
+    means = np.where(there[:, 0] >= _MINIMUM_SHARE, series[:, 0], np.nan)
+    correlation = float(np.sqrt(max(-np.expm1(best.misfit), 0.0)))
+    effective = _independent_residuals(means, column, robust)
+    false_alarm = _false_alarm(correlation, effective, shape, float(np.exp(best.place[2])))
+    if not false_alarm <= MAXIMUM_FALSE_ALARM:
+        return _nothing(ViewStatus.NOT_SIGNIFICANT, pixels, weights, false_alarm)
+    residuals = max(effective - _PARAMETERS, 1.0)
+    covariance, determined, sized = _covariance(best, residuals, stack, column, robust, limits)
+    rival, ambiguous = _rival(found, stack, column, robust, best, residuals, side)
+    status = ViewStatus.OK if determined else ViewStatus.NOT_DETERMINED
+    return ViewSearch(
+        status=ViewStatus.AMBIGUOUS if ambiguous else status,
+        x=float(best.place[0]),
+        y=float(best.place[1]),
+        radius=float(np.exp(best.place[2])),
+        covariance=covariance,
+        radius_determined=sized,
+        correlation=correlation,
+        correlation_map=pixels,
+        rival=rival,
+        effective_times=effective,
+        false_alarm=false_alarm,
+        weights=robust,
+    )
+
+
+def _check(absorbance: Stack, valid: BoolStack, column: FloatArray, column_sigma: FloatArray) -> None:
+    if absorbance.ndim != 3 or absorbance.shape != valid.shape:
+        raise ValueError("images and their masks must have the same shape (times, rows, columns)")
+    if column.shape != (absorbance.shape[0],) or column_sigma.shape != column.shape:
+        raise ValueError("there must be one column density with its uncertainty per image")
+
+
+def _nothing(
+    status: ViewStatus, pixels: FloatImage, weights: FloatArray, false_alarm: float = float("nan")
+) -> ViewSearch:
+    nan = float("nan")
+    return ViewSearch(
+        status, nan, nan, nan, np.full((3, 3), nan), False, nan, pixels, (nan, nan, nan), nan, false_alarm, weights
+    )
+
+
+def _time_weights(column: FloatArray, column_sigma: FloatArray) -> FloatArray:
+    """Return the weights of the times (T,), at most 1; 0 where there is no column."""
+    used = np.isfinite(column) & np.isfinite(column_sigma) & (column_sigma >= 0)
+    if not used.any():
+        return np.zeros(column.shape)
+    floor = _FLOOR * 1.4826 * float(np.median(np.abs(column[used] - np.median(column[used]))))
+    variance = np.where(used, column_sigma, 1.0) ** 2 + floor**2
+    smallest = float(variance[used].min())
+    if smallest == 0:
+        return used.astype(np.float64)
+    return np.where(used, smallest / variance, 0.0)
+
+
+def _starts(
+    stack: Deviations, column: FloatArray, weights: FloatArray, limits: tuple[float, float]
+) -> list[FloatArray]:
+    """Return places (x, y, ln radius) from which to refine: peaks of the correlation with squares of several sizes."""
+    factor = max(min(stack.usable.shape) // _COARSE_SIDE, 1)
+    blocks = block_deviations(stack, factor)
+    largest = limits[1] / factor
+    halves = [0]
+    while (2 * halves[-1] + 1) / np.sqrt(np.pi) * 2 < largest:
+        halves.append(2 * halves[-1] + 1)
+    maps = smoothed_maps(blocks, column, weights, halves, _MINIMUM_SHARE)
+    best, size = maps.max(axis=0), maps.argmax(axis=0)
+    apart = max(_NEIGHBOURHOOD * min(best.shape), 2.0)
+    y, x = np.indices(best.shape)
+    starts: list[FloatArray] = []
+    for _ in range(_STARTS):
+        row, column_ = np.unravel_index(int(np.argmax(best)), best.shape)
+        if best[row, column_] <= 0:
+            break
+        radius = np.clip((2 * halves[size[row, column_]] + 1) / np.sqrt(np.pi) * factor, *limits)
+        centre = (np.array([column_, row]) + 0.5) * factor - 0.5
+        starts.append(np.array([centre[0], centre[1], np.log(radius)]))
+        best = np.where((y - row) ** 2 + (x - column_) ** 2 < apart**2, -1.0, best)
+    return starts
+
+
+def _series(stack: Deviations, places: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the mean deviation in discs (K, 3: x, y, ln radius) at every time (T, K), and the valid share of each."""
+    circles = np.column_stack([places[:, :2], np.exp(places[:, 2])])
+    rows_limit, columns_limit = stack.usable.shape
+    low = np.floor((circles[:, :2] - circles[:, 2:]).min(axis=0)).astype(int) - 1
+    high = np.ceil((circles[:, :2] + circles[:, 2:]).max(axis=0)).astype(int) + 2
+    columns = slice(min(max(low[0], 0), columns_limit - 1), max(min(high[0], columns_limit), 1))
+    rows = slice(min(max(low[1], 0), rows_limit - 1), max(min(high[1], rows_limit), 1))
+    areas = discs(rows, columns, circles) * stack.usable[rows, columns].reshape(-1, 1)
+    values = stack.values[:, rows, columns].reshape(stack.values.shape[0], -1).astype(np.float64) @ areas
+    full = np.pi * circles[:, 2] ** 2
+    if stack.valid is None:
+        there = np.broadcast_to(areas.sum(axis=0), values.shape)
+    else:
+        there = stack.valid[:, rows, columns].reshape(stack.values.shape[0], -1).astype(np.float64) @ areas
+    return values / np.maximum(there, 1e-9), there / full
+
+
+def _misfits(stack: Deviations, column: FloatArray, weights: FloatArray, places: FloatArray) -> FloatArray:
+    """Return ``ln(1 - r^2)`` for discs (K, 3); 0 where r is negative or a disc is mostly outside or masked."""
+    series, there = _series(stack, places)
+    w = weights[:, None] * (there >= _MINIMUM_SHARE)
+    total = w.sum(axis=0)
+    y = np.where(weights > 0, column, 0.0)
+    y = ((y - y[weights > 0].mean()) / y[weights > 0].std())[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dx, dy = series - (w * series).sum(axis=0) / total, y - (w * y).sum(axis=0) / total
+        r = (w * dx * dy).sum(axis=0) / np.sqrt((w * dx**2).sum(axis=0) * (w * dy**2).sum(axis=0))
+        enough = (total > 0.5 * weights.sum()) & np.isfinite(r) & (r > 0)
+        return np.where(enough, np.log1p(-(np.minimum(r, 1 - 1e-12) ** 2)), 0.0)
+
+
+def _refined(
+    stack: Deviations,
+    column: FloatArray,
+    weights: FloatArray,
+    start: FloatArray,
+    limits: tuple[float, float],
+    *,
+    finest: float = _FINEST,
+) -> _Disc:
+    """Return the best disc near ``start``: paraboloids through the misfit of 15 discs, ever closer together."""
+    low, high = np.log(limits[0]), np.log(limits[1])
+    best = _Disc(start, 0.0, np.zeros((3, 3)))
+    place, spread = start.copy(), 1.0
+    for _ in range(_ROUNDS):
+        place[2] = np.clip(place[2], low, high)
+        step = spread * np.array([1.0, 1.0, 0.0]) * max(0.4 * float(np.exp(place[2])), 0.5)
+        step[2] = 0.3 * spread
+        values = _misfits(stack, column, weights, place + step * _PATTERN)
+        paraboloid = _TO_PARABOLOID @ values
+        curvature = _curvature(paraboloid)
+        if values[_MIDDLE] <= best.misfit:
+            best = _Disc(place.copy(), float(values[_MIDDLE]), curvature / np.outer(step, step))
+        lowest = int(np.argmin(values))
+        eigenvalues = np.linalg.eigvalsh(curvature)
+        move = _PATTERN[lowest]
+        if lowest == _MIDDLE and eigenvalues[0] > 1e-3 * eigenvalues[-1] > 0:
+            move = -np.linalg.solve(curvature, paraboloid[1:4])
+            move = move / max(float(np.max(np.abs(move))), 1.0)
+        target = place + step * move
+        target[2] = np.clip(target[2], low, high)
+        if float(np.max(np.abs(target - place) / step)) < 0.9:
+            spread /= 2
+            if spread < finest:
+                break
+        place = target
+    return best
+
+
+def _curvature(paraboloid: FloatArray) -> FloatArray:
+    a = paraboloid
+    return np.array([[a[4], a[7], a[8]], [a[7], a[5], a[9]], [a[8], a[9], a[6]]])
+
+
+def _line_residuals(means: FloatArray, column: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the residuals (N,) of columns about their line on the means, at the times that count."""
+    used = (weights > 0) & np.isfinite(means)
+    x, y, w = means[used], column[used], weights[used]
+    dx, dy = x - (w @ x) / w.sum(), y - (w @ y) / w.sum()
+    return np.asarray(dy - (w @ (dx * dy)) / (w @ dx**2) * dx)
+
+
+def _without_outliers(stack: Deviations, column: FloatArray, weights: FloatArray, place: FloatArray) -> FloatArray:
+    series, there = _series(stack, place[None])
+    means = np.where(there[:, 0] >= _MINIMUM_SHARE, series[:, 0], np.nan)
+    used = (weights > 0) & np.isfinite(means)
+    out = weights.copy()
+    for _ in range(10):
+        residual = np.zeros_like(column)
+        kept = (out > 0) & used
+        if np.count_nonzero(kept) < 5:
+            return weights
+        w, x, y = out[kept], means[kept], column[kept]
+        dx, dy = x - (w @ x) / w.sum(), y - (w @ y) / w.sum()
+        slope = (w @ (dx * dy)) / (w @ dx**2)
+        offset = (w @ y) / w.sum() - slope * (w @ x) / w.sum()
+        residual[used] = (column[used] - offset - slope * means[used]) * np.sqrt(weights[used])
+        sigma = 1.4826 * float(np.median(np.abs(residual[used])))
+        if sigma == 0:
+            return weights
+        factor = (1 - np.minimum((residual / (_TUKEY_TUNING * sigma)) ** 2, 1.0)) ** 2
+        out = np.where(used, weights * factor, weights * 0)
+    return out
+
+
+def _lag_one(values: FloatArray) -> float:
+    """Return the correlation of successive values, freed of its bias (Kendall 1954), between 0 and 0.95."""
+    centred = values - values.mean()
+    total = float(centred @ centred)
+    if values.size < 6 or total == 0:
+        return 0.0
+    found = float(centred[1:] @ centred[:-1]) / total
+    return float(np.clip((found * values.size + 1) / (values.size - 3), 0.0, 0.95))
+
+
+def _independent_residuals(means: FloatArray, column: FloatArray, weights: FloatArray) -> float:
+    """Return the number of independent residuals of columns about their line on the means."""
+    persistence = _lag_one(_line_residuals(means, column, weights))
+    return float(weights.sum() / weights.max()) * (1 - persistence) / (1 + persistence)
+
+
+def _false_alarm(correlation: float, independent: float, shape: tuple[int, int], radius: float) -> float:
+    """Return the probability of such a correlation somewhere by chance.
+
+    By Fisher's transform, for as many places as there are such discs in the image, or structures of a plume.
+    """
+    if independent <= 4:
+        return 1.0
+    deviation = float(np.arctanh(min(correlation, 1 - 1e-12))) * np.sqrt(independent - 3)
+    places = max(shape[0] * shape[1] / (np.pi * max(radius, _STRUCTURE * min(shape)) ** 2), 1.0)
+    single = 0.5 * math.erfc(deviation / math.sqrt(2))
+    return float(-np.expm1(places * np.log1p(-single)))
+
+
+def _covariance(
+    best: _Disc,
+    residuals: float,
+    stack: Deviations,
+    column: FloatArray,
+    weights: FloatArray,
+    limits: tuple[float, float],
+) -> tuple[FloatArray, bool, bool]:
+    """Return the covariance (3, 3) of x, y, radius, whether x and y are determined, and whether the radius is.
+
+    A radius at its limit, or without a peak of its own, leaves x and y those at that radius; its 1 sigma is then how
+    far it may grow or shrink until the data speak against it.
+    """
+    nothing = np.full((3, 3), np.nan)
+    information = 0.5 * residuals * best.curvature
+    radius = float(np.exp(best.place[2]))
+    to_pixels = np.array([1.0, 1.0, radius])
+    inside = limits[0] * 1.02 < radius < limits[1] / 1.02
+    if inside and _positive(information):
+        return np.linalg.inv(information) * np.outer(to_pixels, to_pixels), True, True
+    if not _positive(information[:2, :2]):
+        return nothing, False, False
+    covariance = np.zeros((3, 3))
+    covariance[:2, :2] = np.linalg.inv(information[:2, :2])
+    radii = np.geomspace(*limits, 40)
+    places = np.column_stack([np.full(40, best.place[0]), np.full(40, best.place[1]), np.log(radii)])
+    against = residuals * (_misfits(stack, column, weights, places) - best.misfit)
+    possible = radii[against < 1.0]
+    reach = float(np.max(np.abs(possible - radius))) if possible.size else 0.0
+    covariance[2, 2] = max(reach, 0.1 * radius) ** 2
+    return covariance, True, False
+
+
+def _positive(matrix: FloatArray) -> bool:
+    values = np.linalg.eigvalsh(matrix)
+    return bool(values[0] > 1e-6 * values[-1] > 0)
+
+
+def _rival(
+    found: list[_Disc],
+    stack: Deviations,
+    column: FloatArray,
+    weights: FloatArray,
+    best: _Disc,
+    residuals: float,
+    side: int,
+) -> tuple[tuple[float, float, float], bool]:
+    """Return the best disc away from the best, and whether the data prefer the best to it by less than 1 sigma."""
+    nan = float("nan")
+    for other in found[1:]:
+        apart = float(np.hypot(*(other.place[:2] - best.place[:2])))
+        if apart > max(_NEIGHBOURHOOD * side, float(np.exp(best.place[2]))):
+            misfit = float(_misfits(stack, column, weights, other.place[None])[0])
+            correlation = float(np.sqrt(max(-np.expm1(misfit), 0.0)))
+            preferred = residuals * (misfit - best.misfit)
+            return (float(other.place[0]), float(other.place[1]), correlation), preferred < 1.0
+    return (nan, nan, nan), False
