@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from so2cam.core.records import BoolImage, FloatArray, FloatImage
+from so2cam.core.records import FloatArray, FloatImage
 from so2cam.science.calibration.correlation_map import (
     BoolStack,
     Deviations,
@@ -40,11 +40,16 @@ _STARTS = 3
 _NEIGHBOURHOOD = 0.08
 """Least distance of two starts, over the shorter side of the image."""
 _ROUNDS = 25
-_FINEST = 0.1
+_FINEST = 0.2
 """Step at which a refinement ends, over that of its start."""
 _ROUGH = 0.4
 """The same where it only decides which start to go on with."""
 _MINIMUM_SHARE = 0.5
+_PIXEL_MOMENT = 1 / 3
+"""A pixel is a mean over its own width: a disc of radius r then spreads as one of ``r^2 + 1/3`` does (px^2)."""
+_PIXELATION_PX = (0.03, 0.03, 0.1)
+"""1 sigma of x, y, radius from structures smaller than a pixel."""
+_LARGEST_SHIFT = math.log(1.5)
 _TUKEY_TUNING = 4.685
 _STRUCTURE = 0.05
 """Radius of a plume's smallest structures that persist, over the shorter side of the image."""
@@ -125,11 +130,10 @@ class ViewSearch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Disc:
-    """A place on the way to the best: x, y, ln radius, the logarithm of 1 - r^2 there, and its curvature (3, 3)."""
+    """A place on the way to the best: x, y, ln radius, and the misfit 1 - r^2 there."""
 
     place: FloatArray
     misfit: float
-    curvature: FloatArray
 
 
 def search_by_correlation(
@@ -149,9 +153,8 @@ def search_by_correlation(
     scatter. ``radius_limits`` are relative to the image's shorter side, so that the same view is found at every
     resolution (but never below half a pixel).
 
-    With Gaussian residuals about the line of columns on means, the logarithm of the likelihood is
-    ``-n/2 ln(1 - r^2)``; its curvature about the best disc, with n the number of independent residuals, gives the
-    covariance. Outliers in time are down-weighted (Tukey's biweight) in the last refinement.
+    The misfit is ``1 - r^2``, the residual variance about the line of columns on means. Over the residual variance found, and times the number of independent residuals, it is
+    twice the negative logarithm of the likelihood; its curvature about the best disc gives the covariance. Outliers in time are down-weighted (Tukey's biweight) in the last refinement.
     """
     _check(absorbance, valid, column, column_sigma)
     shape = (absorbance.shape[1], absorbance.shape[2])
@@ -173,23 +176,23 @@ def search_by_correlation(
     found = sorted(rough, key=lambda disc: disc.misfit)
     robust = _without_outliers(stack, column, weights, found[0].place)
     best = _refined(stack, column, robust, found[0].place, limits)
-    series, there = _series(stack, best.place[None])
-    means = np.where(there[:, 0] >= _MINIMUM_SHARE, series[:, 0], np.nan)
-    correlation = float(np.sqrt(max(-np.expm1(best.misfit), 0.0)))
+    means = _means(stack, best.place)
+    correlation = float(_correlations(stack, column, robust, best.place[None])[0][0])
     effective = _independent_residuals(means, column, robust)
     false_alarm = _false_alarm(correlation, effective, shape, float(np.exp(best.place[2])))
     if not false_alarm <= MAXIMUM_FALSE_ALARM:
         return _nothing(ViewStatus.NOT_SIGNIFICANT, pixels, weights, false_alarm)
-    residuals = max(effective - _PARAMETERS, 1.0)
-    covariance, determined, sized = _covariance(best, residuals, stack, column, robust, limits)
-    rival, ambiguous = _rival(found, stack, column, robust, best, residuals, side)
+    # Twice the logarithm of the likelihood falls by this times what the misfit rises.
+    certainty = max(effective - _PARAMETERS, 1.0) / max(1 - correlation**2, 1e-9)
+    place, covariance, determined, sized = _covariance(best, certainty, stack, column, robust, limits)
+    rival, ambiguous = _rival(found, stack, column, robust, best, certainty, side)
     status = ViewStatus.OK if determined else ViewStatus.NOT_DETERMINED
     return ViewSearch(
         status=ViewStatus.AMBIGUOUS if ambiguous else status,
-        x=float(best.place[0]),
-        y=float(best.place[1]),
-        radius=float(np.exp(best.place[2])),
-        covariance=covariance,
+        x=float(place[0]),
+        y=float(place[1]),
+        radius=math.sqrt(math.exp(2 * place[2]) + _PIXEL_MOMENT),
+        covariance=covariance + np.diag(np.square(_PIXELATION_PX)),
         radius_determined=sized,
         correlation=correlation,
         correlation_map=pixels,
@@ -255,8 +258,11 @@ def _starts(
     return starts
 
 
-def _series(stack: Deviations, places: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the mean deviation in discs (K, 3: x, y, ln radius) at every time (T, K), and the valid share of each."""
+def _series(stack: Deviations, places: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the mean deviation in discs (K, 3: x, y, ln radius) at every time, with its valid share and noise.
+
+    Mean and share have the shape (T, K); the noise (K,) is the variance of a mean by that of single pixels.
+    """
     circles = np.column_stack([places[:, :2], np.exp(places[:, 2])])
     rows_limit, columns_limit = stack.usable.shape
     low = np.floor((circles[:, :2] - circles[:, 2:]).min(axis=0)).astype(int) - 1
@@ -270,21 +276,40 @@ def _series(stack: Deviations, places: FloatArray) -> tuple[FloatArray, FloatArr
         there = np.broadcast_to(areas.sum(axis=0), values.shape)
     else:
         there = stack.valid[:, rows, columns].reshape(stack.values.shape[0], -1).astype(np.float64) @ areas
-    return values / np.maximum(there, 1e-9), there / full
+    noise = stack.noise**2 * (areas**2).sum(axis=0) / np.maximum(areas.sum(axis=0), 1e-9) ** 2
+    if stack.valid is not None:
+        noise = noise * areas.sum(axis=0) / np.maximum(there.mean(axis=0), 1e-9)
+    return values / np.maximum(there, 1e-9), there / full, noise
+
+
+def _means(stack: Deviations, place: FloatArray) -> FloatArray:
+    """Return the mean deviation (T,) in a disc (3,); NaN where too little of it is valid."""
+    series, there, _ = _series(stack, place[None])
+    return np.where(there[:, 0] >= _MINIMUM_SHARE, series[:, 0], np.nan)
 
 
 def _misfits(stack: Deviations, column: FloatArray, weights: FloatArray, places: FloatArray) -> FloatArray:
-    """Return ``ln(1 - r^2)`` for discs (K, 3); 0 where r is negative or a disc is mostly outside or masked."""
-    series, there = _series(stack, places)
+    """Return ``1 - r^2`` for discs (K, 3)."""
+    return np.asarray(1 - _correlations(stack, column, weights, places)[0] ** 2)
+
+
+def _correlations(
+    stack: Deviations, column: FloatArray, weights: FloatArray, places: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the correlation r of columns with the means in discs (K, 3), and the share of noise in a mean's variance.
+
+    r is 0 where it is negative, and where a disc lies mostly outside the image or is masked.
+    """
+    series, there, noise = _series(stack, places)
     w = weights[:, None] * (there >= _MINIMUM_SHARE)
-    total = w.sum(axis=0)
-    y = np.where(weights > 0, column, 0.0)
-    y = ((y - y[weights > 0].mean()) / y[weights > 0].std())[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        dx, dy = series - (w * series).sum(axis=0) / total, y - (w * y).sum(axis=0) / total
-        r = (w * dx * dy).sum(axis=0) / np.sqrt((w * dx**2).sum(axis=0) * (w * dy**2).sum(axis=0))
-        enough = (total > 0.5 * weights.sum()) & np.isfinite(r) & (r > 0)
-        return np.where(enough, np.log1p(-(np.minimum(r, 1 - 1e-12) ** 2)), 0.0)
+    total = np.maximum(w.sum(axis=0), 1e-30)
+    y = np.where(weights > 0, column, 0.0)[:, None]
+    dx, dy = series - (w * series).sum(axis=0) / total, y - (w * y).sum(axis=0) / total
+    variance = (w * dx**2).sum(axis=0) / total
+    product = variance * (w * dy**2).sum(axis=0) / total
+    enough = (total > 0.5 * weights.sum()) & (product > 0)
+    r = np.where(enough, (w * dx * dy).sum(axis=0) / total / np.sqrt(np.where(enough, product, 1.0)), 0.0)
+    return np.clip(r, 0.0, 1.0), np.where(enough, noise / np.where(enough, variance, 1.0), 0.0)
 
 
 def _refined(
@@ -298,7 +323,7 @@ def _refined(
 ) -> _Disc:
     """Return the best disc near ``start``: paraboloids through the misfit of 15 discs, ever closer together."""
     low, high = np.log(limits[0]), np.log(limits[1])
-    best = _Disc(start, 0.0, np.zeros((3, 3)))
+    best = _Disc(start, 1.0)
     place, spread = start.copy(), 1.0
     for _ in range(_ROUNDS):
         place[2] = np.clip(place[2], low, high)
@@ -308,7 +333,7 @@ def _refined(
         paraboloid = _TO_PARABOLOID @ values
         curvature = _curvature(paraboloid)
         if values[_MIDDLE] <= best.misfit:
-            best = _Disc(place.copy(), float(values[_MIDDLE]), curvature / np.outer(step, step))
+            best = _Disc(place.copy(), float(values[_MIDDLE]))
         lowest = int(np.argmin(values))
         eigenvalues = np.linalg.eigvalsh(curvature)
         move = _PATTERN[lowest]
@@ -339,8 +364,7 @@ def _line_residuals(means: FloatArray, column: FloatArray, weights: FloatArray) 
 
 
 def _without_outliers(stack: Deviations, column: FloatArray, weights: FloatArray, place: FloatArray) -> FloatArray:
-    series, there = _series(stack, place[None])
-    means = np.where(there[:, 0] >= _MINIMUM_SHARE, series[:, 0], np.nan)
+    means = _means(stack, place)
     used = (weights > 0) & np.isfinite(means)
     out = weights.copy()
     for _ in range(10):
@@ -392,35 +416,72 @@ def _false_alarm(correlation: float, independent: float, shape: tuple[int, int],
 
 def _covariance(
     best: _Disc,
-    residuals: float,
+    certainty: float,
     stack: Deviations,
     column: FloatArray,
     weights: FloatArray,
     limits: tuple[float, float],
-) -> tuple[FloatArray, bool, bool]:
-    """Return the covariance (3, 3) of x, y, radius, whether x and y are determined, and whether the radius is.
+) -> tuple[FloatArray, FloatArray, bool, bool]:
+    """Return x, y, ln radius, the covariance (3, 3) of x, y, radius, and whether place and size are determined.
 
     A radius at its limit, or without a peak of its own, leaves x and y those at that radius; its 1 sigma is then how
     far it may grow or shrink until the data speak against it.
     """
     nothing = np.full((3, 3), np.nan)
-    information = 0.5 * residuals * best.curvature
     radius = float(np.exp(best.place[2]))
-    to_pixels = np.array([1.0, 1.0, radius])
+    smallest = np.array([0.1 * max(radius, 1.0), 0.1 * max(radius, 1.0), 0.05])
+    step = 3 * smallest
+    place = best.place.copy()
+    information = np.zeros((3, 3))
+    for _ in range(4):  # the curvature over the range that the uncertainty spans, and its vertex
+        paraboloid = _TO_PARABOLOID @ _misfits(stack, column, weights, place + step * _PATTERN)
+        curvature = _curvature(paraboloid)
+        information = 0.5 * certainty * curvature / np.outer(step, step)
+        if not _positive(information):
+            step = 1.5 * step
+            continue
+        place = place + step * np.clip(-np.linalg.solve(curvature, paraboloid[1:4]), -0.7, 0.7)
+        place[2] = np.clip(place[2], *np.log(limits))
+        step = np.clip(np.sqrt(np.diag(np.linalg.inv(information))), smallest, 6 * smallest)
+    radius = float(np.exp(place[2]))
     inside = limits[0] * 1.02 < radius < limits[1] / 1.02
+    to_pixels = np.array([1.0, 1.0, radius])
     if inside and _positive(information):
-        return np.linalg.inv(information) * np.outer(to_pixels, to_pixels), True, True
+        covariance = np.linalg.inv(information)
+        shift = _noise_shift(stack, column, weights, place, certainty, covariance)
+        place = place + shift
+        covariance = (covariance + np.diag([0.0, 0.0, (0.5 * shift[2]) ** 2])) * np.outer(to_pixels, to_pixels)
+        return place, covariance, True, True
     if not _positive(information[:2, :2]):
-        return nothing, False, False
+        return best.place, nothing, False, False
     covariance = np.zeros((3, 3))
     covariance[:2, :2] = np.linalg.inv(information[:2, :2])
     radii = np.geomspace(*limits, 40)
     places = np.column_stack([np.full(40, best.place[0]), np.full(40, best.place[1]), np.log(radii)])
-    against = residuals * (_misfits(stack, column, weights, places) - best.misfit)
+    against = certainty * (_misfits(stack, column, weights, places) - best.misfit)
     possible = radii[against < 1.0]
     reach = float(np.max(np.abs(possible - radius))) if possible.size else 0.0
     covariance[2, 2] = max(reach, 0.1 * radius) ** 2
-    return covariance, True, False
+    return best.place, covariance, True, False
+
+
+def _noise_shift(
+    stack: Deviations,
+    column: FloatArray,
+    weights: FloatArray,
+    place: FloatArray,
+    certainty: float,
+    covariance: FloatArray,
+) -> FloatArray:
+    """Return what to add to x, y, ln radius (3,), as the noise of single pixels favours discs that are too large.
+
+    It adds ``r^2 noise / variance`` to the misfit, which falls as the disc's area grows: the minimum without it lies
+    one Newton step away. At most a factor of 1.5 in radius; half of it is added to its uncertainty.
+    """
+    r, share = _correlations(stack, column, weights, place[None])
+    slope = np.array([0.0, 0.0, 2 * float(r[0]) ** 2 * float(share[0])])
+    shift = -0.5 * certainty * covariance @ slope
+    return shift * min(1.0, _LARGEST_SHIFT / max(float(np.abs(shift[2])), 1e-30))
 
 
 def _positive(matrix: FloatArray) -> bool:
@@ -434,7 +495,7 @@ def _rival(
     column: FloatArray,
     weights: FloatArray,
     best: _Disc,
-    residuals: float,
+    certainty: float,
     side: int,
 ) -> tuple[tuple[float, float, float], bool]:
     """Return the best disc away from the best, and whether the data prefer the best to it by less than 1 sigma."""
@@ -443,7 +504,7 @@ def _rival(
         apart = float(np.hypot(*(other.place[:2] - best.place[:2])))
         if apart > max(_NEIGHBOURHOOD * side, float(np.exp(best.place[2]))):
             misfit = float(_misfits(stack, column, weights, other.place[None])[0])
-            correlation = float(np.sqrt(max(-np.expm1(misfit), 0.0)))
-            preferred = residuals * (misfit - best.misfit)
+            correlation = float(np.sqrt(1 - misfit))
+            preferred = certainty * (misfit - best.misfit)
             return (float(other.place[0]), float(other.place[1]), correlation), preferred < 1.0
     return (nan, nan, nan), False
