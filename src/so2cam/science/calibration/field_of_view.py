@@ -31,8 +31,11 @@ MINIMUM_TIMES: Final = 12
 MINIMUM_COUNT_SHARE: Final = 0.5
 """Share of the times at which a pixel must be valid to take part."""
 
-MAXIMUM_FALSE_ALARM: Final = 0.05
+MAXIMUM_FALSE_ALARM: Final = 0.01
 """Probability that some place of the image correlates as well by chance, above which nothing was found."""
+
+MINIMUM_CORRELATION: Final = 0.7
+"""Correlation below which a place is doubted: less than half of the columns' variance is explained."""
 
 _SMALLEST_RADIUS_PX = 0.5
 _COARSE_SIDE = 64
@@ -51,8 +54,6 @@ _PIXELATION_PX = (0.03, 0.03, 0.1)
 """1 sigma of x, y, radius from structures smaller than a pixel."""
 _LARGEST_SHIFT = math.log(1.5)
 _TUKEY_TUNING = 4.685
-_STRUCTURE = 0.05
-"""Radius of a plume's smallest structures that persist, over the shorter side of the image."""
 _PARAMETERS = 5
 """x, y, radius, and the line of columns on means"""
 _FLOOR = 0.1
@@ -83,6 +84,7 @@ class ViewStatus(IntEnum):
     NOT_SIGNIFICANT = 3
     AMBIGUOUS = 4
     NOT_DETERMINED = 5
+    POOR_CORRELATION = 6
 
 
 VIEW_TEXT: Final[dict[ViewStatus, str]] = {
@@ -92,6 +94,7 @@ VIEW_TEXT: Final[dict[ViewStatus, str]] = {
     ViewStatus.NOT_SIGNIFICANT: "no place correlates with the spectrometer beyond chance",
     ViewStatus.AMBIGUOUS: "two distant places correlate about equally well",
     ViewStatus.NOT_DETERMINED: "the correlation has no peak: the plume is the same all around",
+    ViewStatus.POOR_CORRELATION: "the best place explains less than half of the columns' variance",
 }
 
 
@@ -99,9 +102,10 @@ VIEW_TEXT: Final[dict[ViewStatus, str]] = {
 class ViewSearch:
     """A field of view and how sure it is. Pixels; (0, 0) is the centre of the top-left one.
 
+    ``x``, ``y``, ``radius`` with their ``covariance`` (3, 3) are NaN where the status is TOO_FEW_TIMES,
+    NO_USABLE_PIXELS or NOT_SIGNIFICANT; otherwise they are the best disc, which other statuses doubt.
     ``radius_determined`` is False where the radius has no peak of its own within the limits: it then is the best one,
-    and its 1 sigma how far others may be from it. ``x``, ``y``, ``radius`` with their ``covariance`` (3, 3) are NaN where the status is TOO_FEW_TIMES,
-    NO_USABLE_PIXELS or NOT_SIGNIFICANT; otherwise the best disc, which other statuses doubt. ``correlation`` is that
+    and its 1 sigma how far others may be from it. ``correlation`` is that
     of its mean with the columns, ``correlation_map`` (rows, columns) of each single pixel, ``rival`` (x, y,
     correlation) the best disc elsewhere, NaN without one. ``effective_times`` is how many independent times there
     are, ``false_alarm`` the probability to find such a correlation somewhere by chance, ``weights`` (T,) how much
@@ -144,6 +148,7 @@ def search_by_correlation(
     *,
     radius_limits: tuple[float, float] = RADIUS_LIMITS,
     minimum_times: int = MINIMUM_TIMES,
+    minimum_correlation: float = MINIMUM_CORRELATION,
 ) -> ViewSearch:
     """Find the disc whose mean of ``absorbance`` (T, rows, columns) correlates best with ``column`` (T,).
 
@@ -153,8 +158,10 @@ def search_by_correlation(
     scatter. ``radius_limits`` are relative to the image's shorter side, so that the same view is found at every
     resolution (but never below half a pixel).
 
-    The misfit is ``1 - r^2``, the residual variance about the line of columns on means. Over the residual variance found, and times the number of independent residuals, it is
-    twice the negative logarithm of the likelihood; its curvature about the best disc gives the covariance. Outliers in time are down-weighted (Tukey's biweight) in the last refinement.
+    The misfit is ``1 - r^2``, the residual variance about the line of columns on means. Over the residual variance
+    found, and times the number of independent residuals, it is twice the negative logarithm of the likelihood; its
+    curvature about the best disc gives the covariance. Outliers in time are down-weighted (Tukey's biweight) in the
+    last refinement. Raises ValueError for arrays that do not fit together.
     """
     _check(absorbance, valid, column, column_sigma)
     shape = (absorbance.shape[1], absorbance.shape[2])
@@ -179,16 +186,23 @@ def search_by_correlation(
     means = _means(stack, best.place)
     correlation = float(_correlations(stack, column, robust, best.place[None])[0][0])
     effective = _independent_residuals(means, column, robust)
-    false_alarm = _false_alarm(correlation, effective, shape, float(np.exp(best.place[2])))
-    if not false_alarm <= MAXIMUM_FALSE_ALARM:
+    # Chance is judged with all times at their stated weights: without its outliers any series correlates better.
+    plain = float(_correlations(stack, column, weights, best.place[None])[0][0])
+    independent = _independent_residuals(means, column, weights)
+    false_alarm = _false_alarm(plain, independent, pixels)
+    if not (false_alarm <= MAXIMUM_FALSE_ALARM and _surroundings(pixels, best.place) > 2 / math.sqrt(independent)):
         return _nothing(ViewStatus.NOT_SIGNIFICANT, pixels, weights, false_alarm)
     # Twice the logarithm of the likelihood falls by this times what the misfit rises.
     certainty = max(effective - _PARAMETERS, 1.0) / max(1 - correlation**2, 1e-9)
     place, covariance, determined, sized = _covariance(best, certainty, stack, column, robust, limits)
     rival, ambiguous = _rival(found, stack, column, robust, best, certainty, side)
     status = ViewStatus.OK if determined else ViewStatus.NOT_DETERMINED
+    if ambiguous:
+        status = ViewStatus.AMBIGUOUS
+    if correlation < minimum_correlation:
+        status = ViewStatus.POOR_CORRELATION
     return ViewSearch(
-        status=ViewStatus.AMBIGUOUS if ambiguous else status,
+        status=status,
         x=float(place[0]),
         y=float(place[1]),
         radius=math.sqrt(math.exp(2 * place[2]) + _PIXEL_MOMENT),
@@ -401,17 +415,32 @@ def _independent_residuals(means: FloatArray, column: FloatArray, weights: Float
     return float(weights.sum() / weights.max()) * (1 - persistence) / (1 + persistence)
 
 
-def _false_alarm(correlation: float, independent: float, shape: tuple[int, int], radius: float) -> float:
+def _false_alarm(correlation: float, independent: float, pixels: FloatImage) -> float:
     """Return the probability of such a correlation somewhere by chance.
 
-    By Fisher's transform, for as many places as there are such discs in the image, or structures of a plume.
+    By Fisher's transform, for as many places as the map of correlations has that differ from their neighbours.
     """
     if independent <= 4:
         return 1.0
-    deviation = float(np.arctanh(min(correlation, 1 - 1e-12))) * np.sqrt(independent - 3)
-    places = max(shape[0] * shape[1] / (np.pi * max(radius, _STRUCTURE * min(shape)) ** 2), 1.0)
+    # Place and radius were chosen to please: three parameters gain three units of chi-squared by chance.
+    square = math.atanh(min(correlation, 1 - 1e-12)) ** 2 * (independent - 3) - 3
+    deviation = math.sqrt(max(square, 0.0))
+    places = float(np.isfinite(pixels).sum())
+    for ahead, behind in ((pixels[1:], pixels[:-1]), (pixels[:, 1:], pixels[:, :-1])):
+        both = np.isfinite(ahead) & np.isfinite(behind)
+        if both.sum() > 2 and ahead[both].std() > 0 and behind[both].std() > 0:
+            alike = float(np.clip(np.corrcoef(ahead[both], behind[both])[0, 1], 0.0, 0.99))
+            places *= 1 - alike
     single = 0.5 * math.erfc(deviation / math.sqrt(2))
-    return float(-np.expm1(places * np.log1p(-single)))
+    return float(-np.expm1(max(places, 1.0) * np.log1p(-single)))
+
+
+def _surroundings(pixels: FloatImage, place: FloatArray) -> float:
+    """Return the median correlation of single pixels at and about a disc: a plume's never stands alone, noise does."""
+    y, x = np.indices(pixels.shape)
+    reach = max(float(np.exp(place[2])), 1.5) + 0.5
+    near = ((x - place[0]) ** 2 + (y - place[1]) ** 2 <= reach**2) & np.isfinite(pixels)
+    return float(np.median(pixels[near])) if near.any() else 0.0
 
 
 def _covariance(
@@ -447,22 +476,22 @@ def _covariance(
     inside = limits[0] * 1.02 < radius < limits[1] / 1.02
     to_pixels = np.array([1.0, 1.0, radius])
     if inside and _positive(information):
-        covariance = np.linalg.inv(information)
+        covariance: FloatArray = np.asarray(np.linalg.inv(information), np.float64)
         shift = _noise_shift(stack, column, weights, place, certainty, covariance)
         place = place + shift
         covariance = (covariance + np.diag([0.0, 0.0, (0.5 * shift[2]) ** 2])) * np.outer(to_pixels, to_pixels)
         return place, covariance, True, True
     if not _positive(information[:2, :2]):
         return best.place, nothing, False, False
-    covariance = np.zeros((3, 3))
-    covariance[:2, :2] = np.linalg.inv(information[:2, :2])
+    fixed = np.zeros((3, 3))
+    fixed[:2, :2] = np.linalg.inv(information[:2, :2])
     radii = np.geomspace(*limits, 40)
     places = np.column_stack([np.full(40, best.place[0]), np.full(40, best.place[1]), np.log(radii)])
     against = certainty * (_misfits(stack, column, weights, places) - best.misfit)
     possible = radii[against < 1.0]
     reach = float(np.max(np.abs(possible - radius))) if possible.size else 0.0
-    covariance[2, 2] = max(reach, 0.1 * radius) ** 2
-    return best.place, covariance, True, False
+    fixed[2, 2] = max(reach, 0.1 * radius) ** 2
+    return best.place, fixed, True, False
 
 
 def _noise_shift(
@@ -481,7 +510,7 @@ def _noise_shift(
     r, share = _correlations(stack, column, weights, place[None])
     slope = np.array([0.0, 0.0, 2 * float(r[0]) ** 2 * float(share[0])])
     shift = -0.5 * certainty * covariance @ slope
-    return shift * min(1.0, _LARGEST_SHIFT / max(float(np.abs(shift[2])), 1e-30))
+    return np.asarray(shift * min(1.0, _LARGEST_SHIFT / max(float(np.abs(shift[2])), 1e-30)))
 
 
 def _positive(matrix: FloatArray) -> bool:

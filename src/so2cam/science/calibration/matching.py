@@ -8,7 +8,7 @@ import numpy.typing as npt
 from so2cam.core.records import FloatArray
 
 _INSTANTS = 5
-"""Instants of an exposure at which the column is interpolated, so that one that lasts over a spectrum's bend is right."""
+"""Instants of an exposure at which the column is interpolated, as it may last over the middle of a spectrum."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,16 +127,14 @@ def _interpolated(
     weights: FloatArray, time: float, length: float, s: FloatArray, duration: FloatArray, maximum_gap_s: float
 ) -> None:
     instants = time + length * ((np.arange(_INSTANTS) + 0.5) / _INSTANTS - 0.5)
-    after = np.searchsorted(s, time)
+    after = int(np.searchsorted(s, time))
     near = [index for index in (after - 1, after) if 0 <= index < s.size and abs(s[index] - time) <= maximum_gap_s]
     if len(near) == 2:
-        first, second = near
         for instant in instants:
             later = int(np.clip(np.searchsorted(s, instant), 1, s.size - 1))
+            if max(abs(s[later - 1] - time), abs(s[later] - time)) > maximum_gap_s:
+                later = near[1]  # the exposure reaches past the two, and what lies there is too far away
             run = s[later] - s[later - 1]
-            if later - 1 < first or later > second or run <= 0:
-                # The exposure reaches past the two: what lies there is beyond the gap, or another spectrum's.
-                later, run = second, s[second] - s[first]
             share = float(np.clip((instant - s[later - 1]) / run, 0.0, 1.0)) if run > 0 else 0.5
             weights[later - 1] += 1 - share
             weights[later] += share

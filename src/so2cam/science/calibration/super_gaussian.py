@@ -50,7 +50,7 @@ class SuperGaussian:
         """Return the weights of pixels (rows, columns) without the offset; their sum is 1."""
         y, x = np.indices(shape).astype(np.float64)
         values = _bell(x, y, np.array([self.x, self.y, self.major, self.minor, self.angle_rad, self.exponent]))
-        return (values / values.sum()).astype(np.float32)
+        return np.asarray(values / values.sum(), np.float32)
 
 
 def fit_super_gaussian(
@@ -61,11 +61,12 @@ def fit_super_gaussian(
     The covariance is that of the fit, scaled by the residual variance and by how far residuals of neighbouring pixels
     are alike. None where there are too few pixels, or where no peak is found within the reach.
     """
-    rows, columns = np.indices(image.shape)
+    grid = np.indices(image.shape).astype(np.float64)
+    rows, columns = grid[0], grid[1]
     near = valid & np.isfinite(image) & ((columns - start[0]) ** 2 + (rows - start[1]) ** 2 <= reach**2)
     if np.count_nonzero(near) < _MINIMUM_PIXELS:
         return None
-    x, y = columns[near].astype(np.float64), rows[near].astype(np.float64)
+    x, y = columns[near], rows[near]
     z = image[near].astype(np.float64)
     scale = float(np.ptp(z))
     if not scale > 0:
@@ -78,7 +79,16 @@ def fit_super_gaussian(
     low_size, high_size = math.log(0.3), math.log(1.5 * reach)
     low = np.array([0.0, -np.inf, start[0] - reach, start[1] - reach, low_size, low_size, -np.inf, 0.0])
     high = np.array(
-        [np.inf, np.inf, start[0] + reach, start[1] + reach, high_size, high_size, np.inf, math.log(_EXPONENT_LIMITS[1])]
+        [
+            np.inf,
+            np.inf,
+            start[0] + reach,
+            start[1] + reach,
+            high_size,
+            high_size,
+            np.inf,
+            math.log(_EXPONENT_LIMITS[1]),
+        ]
     )
     first[4:6] = np.clip(first[4:6], low_size + 0.01, high_size - 0.01)
 
@@ -92,11 +102,13 @@ def fit_super_gaussian(
         return None
     alike = _alikeness(distance(p), near)
     free = z.size - p.size
+    jacobian = np.asarray(found.jac, np.float64)
     try:
-        covariance = np.linalg.inv(found.jac.T @ found.jac) * (2 * found.cost / free) * alike
+        inverse: FloatArray = np.asarray(np.linalg.inv(jacobian.T @ jacobian), np.float64)
     except np.linalg.LinAlgError:
         return None
-    return _ordered(p, covariance, scale, 1 - 2 * found.cost / float(np.sum((z - z.mean()) ** 2)))
+    covariance = inverse * (2 * float(found.cost) / free * alike)
+    return _ordered(p, covariance, scale, 1 - 2 * float(found.cost) / float(np.sum((z - z.mean()) ** 2)))
 
 
 def _ordered(p: FloatArray, covariance: FloatArray, scale: float, explained: float) -> SuperGaussian:

@@ -75,8 +75,8 @@ def invert_view(
 
     ``absorbance``, ``valid`` (T, rows, columns), ``column``, ``column_sigma`` (T,) as in ``search_by_correlation``; A
     and c are deviations from their means in time, so that an offset is free. The damping d, over the largest singular
-    value of A, is that of the least modified generalised cross-validation (Golub, Heath and Wahba 1979; Cummins, Filloon
-    and Nychka 2001), unless it is given.
+    value of A, is that of the least modified generalised cross-validation (Golub, Heath and Wahba 1979; Cummins,
+    Filloon and Nychka 2001), unless it is given.
     The minimum is the one that LSMR (Fong and Saunders 2011) reaches with the same damping; with fewer times than
     pixels the T x T matrix A A^T gives it directly.
     """
