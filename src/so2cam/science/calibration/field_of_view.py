@@ -27,11 +27,11 @@ from so2cam.science.calibration.view_weights import discs
 RADIUS_LIMITS: Final = (0.005, 0.15)
 """Smallest and largest radius that is searched, over the shorter side of the image."""
 
-MINIMUM_TIMES: Final = 12
+MINIMUM_TIMES: Final = 15
 MINIMUM_COUNT_SHARE: Final = 0.5
 """Share of the times at which a pixel must be valid to take part."""
 
-MAXIMUM_FALSE_ALARM: Final = 0.01
+MAXIMUM_FALSE_ALARM: Final = 0.2
 """Probability that some place of the image correlates as well by chance, above which nothing was found."""
 
 MINIMUM_CORRELATION: Final = 0.7
@@ -40,6 +40,8 @@ MINIMUM_CORRELATION: Final = 0.7
 _SMALLEST_RADIUS_PX = 0.5
 _COARSE_SIDE = 64
 _STARTS = 3
+_WORTH = 0.8
+"""Least correlation of a start, over that of the best one."""
 _NEIGHBOURHOOD = 0.08
 """Least distance of two starts, over the shorter side of the image."""
 _ROUNDS = 25
@@ -261,9 +263,10 @@ def _starts(
     apart = max(_NEIGHBOURHOOD * min(best.shape), 2.0)
     y, x = np.indices(best.shape)
     starts: list[FloatArray] = []
+    worth = _WORTH * float(best.max())
     for _ in range(_STARTS):
         row, column_ = np.unravel_index(int(np.argmax(best)), best.shape)
-        if best[row, column_] <= 0:
+        if best[row, column_] <= max(worth, 0.0):
             break
         radius = np.clip((2 * halves[size[row, column_]] + 1) / np.sqrt(np.pi) * factor, *limits)
         centre = (np.array([column_, row]) + 0.5) * factor - 0.5
