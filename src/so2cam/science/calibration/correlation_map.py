@@ -13,7 +13,7 @@ Stack = npt.NDArray[np.float32]
 BoolStack = npt.NDArray[np.bool_]
 
 _NO_STRUCTURE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-_NOISE_IMAGES = 8
+_NOISE_IMAGES = 4
 _NOISE_PIXELS = 50
 
 

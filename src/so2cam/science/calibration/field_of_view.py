@@ -184,7 +184,7 @@ def search_by_correlation(
     rough = (_refined(stack, column, weights, start, limits, finest=_ROUGH) for start in starts)
     found = sorted(rough, key=lambda disc: disc.misfit)
     robust = _without_outliers(stack, column, weights, found[0].place)
-    best = _refined(stack, column, robust, found[0].place, limits)
+    best = _refined(stack, column, robust, found[0].place, limits, coarsest=_ROUGH)
     means = _means(stack, best.place)
     correlation = float(_correlations(stack, column, robust, best.place[None])[0][0])
     effective = _independent_residuals(means, column, robust)
@@ -336,12 +336,13 @@ def _refined(
     start: FloatArray,
     limits: tuple[float, float],
     *,
+    coarsest: float = 1.0,
     finest: float = _FINEST,
 ) -> _Disc:
     """Return the best disc near ``start``: paraboloids through the misfit of 15 discs, ever closer together."""
     low, high = np.log(limits[0]), np.log(limits[1])
     best = _Disc(start, 1.0)
-    place, spread = start.copy(), 1.0
+    place, spread = start.copy(), coarsest
     for _ in range(_ROUNDS):
         place[2] = np.clip(place[2], low, high)
         step = spread * np.array([1.0, 1.0, 0.0]) * max(0.4 * float(np.exp(place[2])), 0.5)
@@ -465,7 +466,7 @@ def _covariance(
     step = 3 * smallest
     place = best.place.copy()
     information = np.zeros((3, 3))
-    for _ in range(4):  # the curvature over the range that the uncertainty spans, and its vertex
+    for _ in range(3):  # the curvature over the range that the uncertainty spans, and its vertex
         paraboloid = _TO_PARABOLOID @ _misfits(stack, column, weights, place + step * _PATTERN)
         curvature = _curvature(paraboloid)
         information = 0.5 * certainty * curvature / np.outer(step, step)
