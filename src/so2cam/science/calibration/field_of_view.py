@@ -47,6 +47,7 @@ _NEIGHBOURHOOD = 0.08
 _ROUNDS = 25
 _FINEST = 0.2
 """Step at which a refinement ends, over that of its start."""
+_ROUGH_ROUNDS = 8
 _ROUGH = 0.4
 """The same where it only decides which start to go on with."""
 _MINIMUM_SHARE = 0.5
@@ -181,7 +182,7 @@ def search_by_correlation(
     starts = _starts(stack, column, weights, limits)
     if not starts:
         return _nothing(ViewStatus.NOT_SIGNIFICANT, pixels, weights)
-    rough = (_refined(stack, column, weights, start, limits, finest=_ROUGH) for start in starts)
+    rough = (_refined(stack, column, weights, start, limits, finest=_ROUGH, rounds=_ROUGH_ROUNDS) for start in starts)
     found = sorted(rough, key=lambda disc: disc.misfit)
     robust = _without_outliers(stack, column, weights, found[0].place)
     best = _refined(stack, column, robust, found[0].place, limits, coarsest=_ROUGH)
@@ -338,26 +339,28 @@ def _refined(
     *,
     coarsest: float = 1.0,
     finest: float = _FINEST,
+    rounds: int = _ROUNDS,
 ) -> _Disc:
     """Return the best disc near ``start``: paraboloids through the misfit of 15 discs, ever closer together."""
     low, high = np.log(limits[0]), np.log(limits[1])
     best = _Disc(start, 1.0)
     place, spread = start.copy(), coarsest
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         place[2] = np.clip(place[2], low, high)
         step = spread * np.array([1.0, 1.0, 0.0]) * max(0.4 * float(np.exp(place[2])), 0.5)
         step[2] = 0.3 * spread
         values = _misfits(stack, column, weights, place + step * _PATTERN)
-        paraboloid = _TO_PARABOLOID @ values
-        curvature = _curvature(paraboloid)
         if values[_MIDDLE] <= best.misfit:
             best = _Disc(place.copy(), float(values[_MIDDLE]))
         lowest = int(np.argmin(values))
-        eigenvalues = np.linalg.eigvalsh(curvature)
         move = _PATTERN[lowest]
-        if lowest == _MIDDLE and eigenvalues[0] > 1e-3 * eigenvalues[-1] > 0:
-            move = -np.linalg.solve(curvature, paraboloid[1:4])
-            move = move / max(float(np.max(np.abs(move))), 1.0)
+        if lowest == _MIDDLE:
+            paraboloid = _TO_PARABOLOID @ values
+            curvature = _curvature(paraboloid)
+            eigenvalues = np.linalg.eigvalsh(curvature)
+            if eigenvalues[0] > 1e-3 * eigenvalues[-1] > 0:
+                move = -np.linalg.solve(curvature, paraboloid[1:4])
+                move = move / max(float(np.max(np.abs(move))), 1.0)
         target = place + step * move
         target[2] = np.clip(target[2], low, high)
         if float(np.max(np.abs(target - place) / step)) < 0.9:
