@@ -19,6 +19,7 @@ from so2cam.core.records import Provenance
 from so2cam.core.results import EmissionSeries
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.core.times import format_utc, parse_utc
+from so2cam.core.uncertainty import Term
 from so2cam.formats.products import (
     CSV_COLUMNS,
     TIME_UNITS,
@@ -81,6 +82,10 @@ def make_series(
         calibration_slope_uncertainty_molec_cm2=values(2e17, 3e17, everywhere),
         calibration_offset_molec_cm2=values(-2e17, 2e17, everywhere),
         calibration_offset_uncertainty_molec_cm2=values(1e16, 3e16, everywhere),
+        calibration_number=np.arange(pairs, dtype=np.int64) // 2 - 1,
+        extinction_per_m=values(1e-5, 1e-4, np.ones((pairs, 2), bool)),
+        extinction_uncertainty_per_m=values(1e-6, 1e-5, np.ones((pairs, 2), bool)),
+        uncertainty_terms_kg_s=values(0, 0.3, np.repeat(ok[..., None], len(Term), axis=-1)),
     )
 
 

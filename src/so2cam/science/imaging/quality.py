@@ -59,7 +59,9 @@ class SunView(NamedTuple):
     glare: bool
 
 
-def sky_blocks(log_intensity: FloatImage, sky: BoolImage, *, blocks: tuple[int, int] = (12, 16)) -> FloatArray:
+def sky_blocks(
+    log_intensity: FloatImage | FloatArray, sky: BoolImage, *, blocks: tuple[int, int] = (12, 16)
+) -> FloatArray:
     """Return means of ``log_intensity`` (rows, columns) over ``sky`` in a grid of ``blocks``; NaN below half sky.
 
     The logarithm of DN s-1, so that a change of exposure is none of the sky. Raises ValueError where the image has
@@ -170,13 +172,15 @@ def check_plume_extent(
     shape: tuple[int, int],
     noise: float,
     *,
+    structure: float = 0.0,
     end_fraction: float = 0.12,
 ) -> PlumeExtent:
     """Return whether the plume on a line goes on beyond the image.
 
     ``column`` (N,) along the line at pixels (x, y), against the sky's own zero and not the line's baseline, NaN where
-    masked; ``noise`` its 1 sigma. Only an end within 8 px of the border of an image of ``shape`` (rows, columns)
-    can be cut off. NaN and no flag where an end at the border has no valid sample.
+    masked; ``noise`` its 1 sigma, independent from sample to sample, ``structure`` that of the sky, which all samples
+    of an end share. Absorbance will do as well. Only an end within 8 px of the border of an image of ``shape`` (rows,
+    columns) can be cut off. NaN and no flag where an end at the border has no valid sample.
     """
     position = np.linspace(0, 1, column.size)
     peak = float(np.nanmax(column)) if np.isfinite(column).any() else math.nan
@@ -190,7 +194,7 @@ def check_plume_extent(
             return PlumeExtent(math.nan, False)
         mean = float(values.mean())
         share = max(share, mean / peak)
-        leaves |= mean > END_SHARE * peak and mean > END_SIGMA * noise / math.sqrt(values.size)
+        leaves |= mean > END_SHARE * peak and mean > END_SIGMA * math.hypot(noise / math.sqrt(values.size), structure)
     return PlumeExtent(share, leaves)
 
 
@@ -224,6 +228,15 @@ def is_stale(
     """
     if counts.shape != previous.shape:
         return False
+    # Some rows are enough to see that too many of all pixels differ.
+    _, differing = _compare(counts[::16], previous[::16], saturation_dn)
+    if differing > (1 - share) * counts.size:
+        return False
+    telling, differing = _compare(counts, previous, saturation_dn)
+    return telling > 0 and telling - differing >= share * telling
+
+
+def _compare(counts: npt.NDArray[np.uint16], previous: npt.NDArray[np.uint16], saturation_dn: float) -> tuple[int, int]:
+    """Return how many pixels are neither saturated nor at 0 in both frames, and how many of those differ."""
     telling = ~(((counts == 0) & (previous == 0)) | ((counts >= saturation_dn) & (previous >= saturation_dn)))
-    number = int(telling.sum())
-    return number > 0 and int(((counts == previous) & telling).sum()) >= share * number
+    return int(np.count_nonzero(telling)), int(np.count_nonzero((counts != previous) & telling))
