@@ -14,6 +14,7 @@ from so2cam.core.site import GeoPoint, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.pipeline.geometry import LineGeometry, Wind
 from so2cam.pipeline.steps import AbsorbanceImage
+from so2cam.science.geometry.camera import CameraModel
 from so2cam.science.imaging.quality import check_clouds, check_plume_angle, check_sun, is_stale, sky_blocks
 
 MAXIMUM_SKY_GAP_S: Final = 300.0
@@ -39,6 +40,7 @@ class QualityChecks:
         self._by_wind = site.plume_plane.orientation != "azimuth"
         self._frames: dict[Band, Frame] = {}
         self._sky: _Sky | None = None
+        self._sun: tuple[datetime, bool] | None = None
 
     def of_frames(self, *frames: Frame | None) -> QualityFlag:
         """Return ``STALE_FRAME`` where a frame has the counts of the one before it of its band.
@@ -62,7 +64,7 @@ class QualityChecks:
         flags = QualityFlag.NONE
         if self._is_cloudy(time, image):
             flags |= QualityFlag.CLOUD_IN_BACKGROUND
-        if check_sun(geometry.camera, *sun_direction_rad(time, self._place)).in_view:
+        if self._sun_in_view(time, geometry.camera):
             flags |= QualityFlag.SUN_IN_VIEW
         if self._drifts_along_view(geometry):
             flags |= QualityFlag.PLUME_TOWARD_CAMERA
@@ -79,6 +81,12 @@ class QualityChecks:
         if before is None or not 0 < apart <= MAXIMUM_SKY_GAP_S:
             return check_clouds(known, noise).cloudy
         return check_clouds(known, noise, before.blocks, apart).cloudy
+
+    def _sun_in_view(self, time: datetime, camera: CameraModel) -> bool:
+        minute = time.replace(second=0, microsecond=0)  # in which the sun moves by a quarter of the margin
+        if self._sun is None or self._sun[0] != minute:
+            self._sun = (minute, check_sun(camera, *sun_direction_rad(minute, self._place)).in_view)
+        return self._sun[1]
 
     def _drifts_along_view(self, geometry: LineGeometry) -> bool:
         if geometry.status is EmissionStatus.PLUME_ALONG_VIEW:

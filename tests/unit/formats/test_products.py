@@ -126,10 +126,16 @@ class EmissionProductConformance:
         "calibration_slope_uncertainty": ("time",),
         "calibration_offset": ("time",),
         "calibration_offset_uncertainty": ("time",),
+        "calibration_number": ("time",),
+        "extinction": ("time", "band"),
+        "extinction_uncertainty": ("time", "band"),
+        "emission_rate_uncertainty_term": ("time", "line", "speed_method", "uncertainty_term"),
         "pair_time_offset": ("time",),
         "time": ("time",),
         "line": ("line",),
         "speed_method": ("speed_method",),
+        "band": ("band",),
+        "uncertainty_term": ("uncertainty_term",),
         "input_file": ("input",),
         "input_sha256": ("input",),
     }
@@ -143,6 +149,8 @@ class EmissionProductConformance:
         "background_noise": "1",
         "calibration_slope": "cm-2",
         "calibration_offset": "cm-2",
+        "extinction": "m-1",
+        "emission_rate_uncertainty_term": "kg s-1",
         "pair_time_offset": "s",
     }
     ATTRIBUTES = (
@@ -175,10 +183,12 @@ class EmissionProductConformance:
 
     def check_structure(self, dataset: Dataset) -> None:
         assert dataset.data_model == "NETCDF4"
-        assert set(dataset.dimensions) == {"time", "line", "speed_method", "input"}
+        assert set(dataset.dimensions) == {"time", "line", "speed_method", "band", "uncertainty_term", "input"}
         assert {name: variable.dimensions for name, variable in dataset.variables.items()} == self.DIMENSIONS
-        for name in ("line", "speed_method", "input_file", "input_sha256"):
+        for name in ("line", "speed_method", "band", "uncertainty_term", "input_file", "input_sha256"):
             assert dataset[name].dtype is str
+        assert dataset["band"][:].tolist() == ["on", "off"]
+        assert dataset["uncertainty_term"][:].tolist() == [term.value for term in Term]
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in dataset["input_sha256"][:])
 
     def check_metadata(self, dataset: Dataset) -> None:
@@ -341,7 +351,13 @@ def test_a_long_series_is_compressed(tmp_path: Path) -> None:
     series = make_series(7200)
     path = tmp_path / "rates.nc"
     write_emission_netcdf(
-        path, dataclasses.replace(series, plume_speed_m_s=series.plume_speed_m_s * 0), make_provenance()
+        path,
+        dataclasses.replace(
+            series,
+            plume_speed_m_s=series.plume_speed_m_s * 0,
+            uncertainty_terms_kg_s=series.uncertainty_terms_kg_s * 0,
+        ),
+        make_provenance(),
     )
     with Dataset(path) as dataset:
         for variable in VARIABLES:
