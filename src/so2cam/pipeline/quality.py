@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import numpy as np
+
 from so2cam.core.records import Band, FloatArray, Frame
 from so2cam.core.site import GeoPoint, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
@@ -73,7 +75,7 @@ class QualityChecks:
     def _is_cloudy(self, time: datetime, image: AbsorbanceImage) -> bool:
         rows, columns = image.sky_off.shape
         size = (min(_BLOCKS[0], rows), min(_BLOCKS[1], columns))
-        known = sky_blocks(image.sky_off, image.surface.plume_free, blocks=size)
+        known = sky_blocks(image.sky_off, np.isfinite(image.sky_off), blocks=size)
         # Pixels of the whole image over blocks: a block of which half is sky is a little noisier than that.
         noise = image.noise / math.sqrt(max(image.valid.size / known.size, 1.0))
         before, self._sky = self._sky, _Sky(time, known)

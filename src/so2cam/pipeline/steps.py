@@ -19,6 +19,7 @@ from so2cam.science.emission.lines import LineSamples, sample_image
 from so2cam.science.emission.rate import Estimate, LineColumns, SharedError, integrate, line_columns
 from so2cam.science.imaging.absorbance import log_intensity
 from so2cam.science.imaging.background import (
+    BLOCK,
     Blocks,
     SkySurface,
     block_means,
@@ -44,7 +45,7 @@ from so2cam.science.imaging.flat import FlatField
 from so2cam.science.imaging.hot_pixels import repair_hot_pixels
 from so2cam.science.imaging.interpolation import interpolate_log
 from so2cam.science.imaging.light_dilution import correct_absorbance_with_off
-from so2cam.science.imaging.quality import check_plume_extent
+from so2cam.science.imaging.quality import beside_plume, check_plume_extent
 from so2cam.science.imaging.registration import warp_to_on_band
 
 MeanFrame = npt.NDArray[np.float32]
@@ -97,8 +98,8 @@ class AbsorbanceImage:
     ``background_level`` is the mean on- minus off-band optical depth of the sky fitted, relative to the clear-sky
     frames; ``noise`` 1 sigma of one pixel; ``structure`` the sky's unevenness that no surface follows. ``log_off`` is
     the off band's log intensity, ``surface`` the sky fitted to both bands and ``sky_off`` the off band's means over
-    blocks of 8 x 8 pixels, NaN where they are not plume-free sky. Where light dilution was corrected, ``dilution`` says
-    by how much, and ``diluted`` is the absorbance before it.
+    blocks of 8 x 8 pixels, NaN where they are not sky beside the plume. Where light dilution was corrected,
+    ``dilution`` says by how much, and ``diluted`` is the absorbance before it.
     """
 
     absorbance: FloatImage
@@ -249,10 +250,18 @@ def absorbance_image(
         sky_share=surface.sky_share,
         log_off=off.values,
         surface=surface,
-        sky_off=np.where(surface.plume_free, blocks.off, np.nan),
+        sky_off=_sky_beside_plume(sky, surface, shape),
         dilution=dilution,
         diluted=diluted,
     )
+
+
+def _sky_beside_plume(sky: Sky, surface: SkySurface, shape: tuple[int, ...]) -> FloatArray:
+    """Return the off band's log intensity of blocks of sky without plume, with clouds or without; NaN elsewhere."""
+    y, x = np.indices(sky.above_blocks.shape) * BLOCK + (BLOCK - 1) / 2
+    clear = surface_at(surface.off - surface.on, surface.order, shape, x, y)
+    beside = beside_plume(sky.blocks.off - sky.blocks.on - clear, sky.above_blocks, surface.structure)
+    return np.where(beside, sky.blocks.off, np.nan)
 
 
 def _with_given_areas(areas: SkyAreas, settings: Background) -> SkyAreas:

@@ -44,7 +44,10 @@ def record(seconds: float, flow: dict[str, Emission], lag: dict[str, Emission] |
     for line, emission in flow.items():
         good = emission.status is OK
         made.lines[line] = LineMeasurement(
-            emission.status, QualityFlag.NONE, None, Estimate(0.3, {Term.PIXEL_NOISE: 0.01, Term.DISTANCE: 0.02}) if good else None
+            emission.status,
+            QualityFlag.NONE,
+            None,
+            Estimate(0.3, {Term.PIXEL_NOISE: 0.01, Term.DISTANCE: 0.02}) if good else None,
         )
         made.emissions[line, "flow_raw"] = emission
         made.emissions[line, "cross_correlation"] = (lag or flow)[line]

@@ -6,17 +6,22 @@ Each test is a pure function that returns what it measured beside its verdict, a
 import math
 from typing import Final, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from so2cam.core.records import BoolImage, FloatArray, FloatImage
 from so2cam.science.geometry.camera import CameraModel, pixel_rays
 
-CLOUD_UNEVENNESS: Final = 0.02
+CLOUD_UNEVENNESS: Final = 0.01
 """Robust scatter of sky blocks about a quadratic surface [optical depth] above which there is cloud: clear
 sky of an off band has 0.002 (Villarrica)"""
-CLOUD_CHANGE: Final = 0.01
+CLOUD_CHANGE: Final = 0.005
 """Robust scatter of the change of sky blocks between two pairs about a plane [optical depth]: drift is a plane"""
+PLUME_ABSORBANCE: Final = 0.05
+"""Absorbance of a block above which it is plume and not cloud, which is nearly white"""
+PLUME_MARGIN: Final = 4
+"""Blocks around the plume that are left out with it: aerosol reaches beyond where SO2 is clearly seen"""
 CLOUD_JUMP: Final = 0.04
 """Change of the off-band sky's level between two pairs [optical depth], beyond what the sun's way explains"""
 DRIFT_PER_S: Final = 2e-4
@@ -57,6 +62,20 @@ class SunView(NamedTuple):
     angle_rad: float
     in_view: bool
     glare: bool
+
+
+def beside_plume(absorbance: FloatArray, sky: BoolImage, structure: float) -> BoolImage:
+    """Return which blocks of sky are clear of the plume, whether there are clouds on them or not.
+
+    ``absorbance`` (rows, columns) of blocks above the fitted sky, whose unevenness is ``structure``. Blocks that the
+    fit left out as plume do not serve here: it leaves out clouds as well.
+    """
+    plume = sky & (absorbance > max(PLUME_ABSORBANCE, 5 * structure))
+    side = 2 * PLUME_MARGIN + 1
+    wide = cv2.dilate(
+        plume.astype(np.uint8), np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return np.asarray(sky & (wide == 0))
 
 
 def sky_blocks(
