@@ -151,7 +151,7 @@ def _light_dilution(scene: Scene) -> str:
         return ""
     text = f"""\
 [processing.light_dilution]
-mode = "terrain"  # dark ground of known distance; instead of the lines: terrain_model = "{TERRAIN_MODEL}"
+mode = "terrain"  # dark ground of known distance; instead of the lines: terrain_model = "{TERRAIN_MODEL}", terrain_crs = "EPSG:4326"
 """
     for line in ground_lines(scene):
         points = ", ".join(f"[{x:.0f}, {y:.0f}]" for x, y in line.points)
