@@ -150,8 +150,8 @@ def _light_dilution(scene: Scene) -> str:
     if scene.scenario.air.extinction_310_per_m == 0:
         return ""
     text = f"""\
-[processing.light_dilution]
-mode = "terrain"  # dark ground of known distance; instead of the lines: terrain_model = "{TERRAIN_MODEL}"
+[processing.light_dilution]  # the lines may give way to terrain_model = "{TERRAIN_MODEL}", terrain_crs = "EPSG:4326"
+mode = "terrain"  # dark ground of known distance
 """
     for line in ground_lines(scene):
         points = ", ".join(f"[{x:.0f}, {y:.0f}]" for x, y in line.points)

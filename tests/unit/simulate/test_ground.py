@@ -51,6 +51,7 @@ def test_the_terrain_model_has_ground_where_the_lines_end(scene: Scene, tmp_path
             around = heights[row - 1 : row + 2, column - 1 : column + 2]
             assert around.max() > height - 4, (line.name, x, y)
             assert around.min() < height + 14, (line.name, x, y)
+    pytest.importorskip("rasterio")
     path = tmp_path / "terrain.asc"
     path.write_text(text)
     grid = read_terrain(path, geometry.camera, vent=geometry.vent, reach_m=6500.0, crs="EPSG:4326")

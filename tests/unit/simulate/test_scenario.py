@@ -1,9 +1,11 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from so2cam.core.errors import InputError
-from so2cam.simulate import DEFAULT_SCENARIO, Scenario, list_scenarios, load_scenario
+from so2cam.simulate import DEFAULT_SCENARIO, Scenario, list_scenarios, load_scenario, simulate
 from so2cam.simulate.scenario import GasCells
 
 
@@ -82,3 +84,20 @@ def test_labels_of_cells_may_be_wrong() -> None:
     assert [cells.true_ppm_m(label) for label in (0.0, 400.0, 1200.0, 77.0)] == pytest.approx([0, 440, 1320, 77])
     each = GasCells(label_error=(0.0, -0.05, 0.1))
     assert [each.true_ppm_m(label) for label in (400.0, 1200.0)] == pytest.approx([380, 1320])
+
+
+def test_the_examples_of_the_documentation_work(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "simulated-volcano.md").read_text(encoding="utf-8")
+    for name in list_scenarios():
+        assert f"`{name}`" in page
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "my-volcano.toml"
+    path.write_text(example)
+    result = simulate(load_scenario(path), tmp_path / "out", seed=1, pairs=1)
+    assert result.truth.line("upstream").emission_rate_kg_s[0] > 0
+    assert [result.truth.scenario.cells.true_ppm_m(label) for label in (400, 1200)] == pytest.approx([432, 1140])
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(code, "documentation", "exec"), names)  # noqa: S102
+    assert names["counts"].shape == (243, 324)
+    assert names["truth"] > 0
