@@ -1,9 +1,7 @@
 """The compiled core of the intensity fit: model, analytic derivatives, variable projection.
 
 Everything here is compiled by numba on first use and kept on disk. One spectrum is fitted after the other, in room that
-is allocated once. ``fit.py`` and ``forward.py`` are the doors to it, ``model.py`` builds its ``Problem``. All of it is
-in this one file, since numba's cache on disk follows changes of the file of the function called, not of those that it
-calls in turn.
+is allocated once. ``fit.py`` and ``forward.py`` are the doors to it, ``model.py`` builds its ``Problem``.
 
 A spectrum's parameters are of two sorts. The linear ones (background and offset polynomials) are solved for exactly at
 each set of the others (variable projection, Golub & Pereyra 1973, with Kaufman's 1975 derivatives, which here are the
@@ -12,17 +10,14 @@ joint normal equations with the linear residual at zero). The others, ``q``, ste
     q = so2, further absorbers, shift polynomial, width, exponent, their two asymmetries, light dilution
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from so2cam.core.records import FloatArray
 from so2cam.core.results import IntArray
+from so2cam.science.spectra.compiled import compiled
 from so2cam.science.spectra.model import Problem
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 CUT = 14.0
 """The line shape ends where it has fallen to exp(-14) of its top."""
@@ -40,21 +35,10 @@ SUSPECT = 2.0
 """A warm start's residual may have this many times the last one's share of squares before it is doubted."""
 EXACT = 1e-17
 """The same as a share of the squares of the counts, for spectra without noise."""
-POOR = 0.05**2
+POOR = 0.025**2
 """A residual of a larger share of squares than this is doubted in any fit."""
 SINGULAR = 1e-12
 """Share of a parameter's own information that must remain beside the others, or it is not determined."""
-
-
-def compiled(function: Function) -> Function:
-    """Compile with numba, kept on disk where there is a place for it; sums may be reordered, NaN stay NaN."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    options["fastmath"] = {"reassoc", "contract", "nsz", "arcp"}
-    try:
-        made: Function = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder that numba can write to
-        made = numba.njit(**options)(function)
-    return made
 
 
 class Work(NamedTuple):
