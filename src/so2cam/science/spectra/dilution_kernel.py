@@ -18,7 +18,7 @@ LOWEST_DILUTION, HIGHEST_DILUTION = -0.2, 0.95
 """Where light dilution is looked for."""
 HIGHEST_COLUMN = 5e19
 """[molecules cm-2]"""
-COLUMN_STEP = 0.25
+COLUMN_STEP = 0.35
 """of the search, in ln SO2"""
 SEARCH_TOLERANCE, JOINT_TOLERANCE, FINAL_TOLERANCE = 1.0, 0.3, 3e-3
 """A step is the last one when it promises to lower chi-squared by less than this, in units of the noise's variance."""
@@ -43,7 +43,7 @@ def _search(
     """
     nonlinear, count = pair.q.size, 0
     while count < points.shape[0]:
-        chi2, converged = minimise(pair, FIXED_SO2, SEARCH_TOLERANCE * noise, 12, joint)
+        chi2, converged = minimise(pair, FIXED_SO2, SEARCH_TOLERANCE * noise, SEARCH_EVALUATIONS, joint)
         if not converged:
             break
         slope = joint.gradient[0]
