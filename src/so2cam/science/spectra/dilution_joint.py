@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from so2cam.core.records import FloatArray
-from so2cam.science.spectra.compiled import compiled
+from so2cam.science.spectra.compiled import compiled_part
 from so2cam.science.spectra.kernel import Work, _cholesky, _differentiate, _evaluate, _normal_equations, _solve
 from so2cam.science.spectra.model import Problem
 
 LARGEST_STEP = 0.7
 """in ln SO2 and in ln(1 - light dilution)"""
 FIXED_SO2, ALL_FREE = 0, -1
+"""What is held. Constants are passed on as ``np.int64``: numba compiles a function anew for each literal."""
 
 
 class Pair(NamedTuple):
@@ -49,7 +50,7 @@ class Joint(NamedTuple):
     more_trial: FloatArray
 
 
-@compiled
+@compiled_part
 def _scatter(work: Work, linear: int, start: int, joint: Joint) -> None:
     """Add a window's normal equations to the joint ones; its own parameters go from ``start`` on."""
     size = work.gradient.size
@@ -61,7 +62,7 @@ def _scatter(work: Work, linear: int, start: int, joint: Joint) -> None:
             joint.normal[max(row, column), min(row, column)] += work.normal[i, j]
 
 
-@compiled
+@compiled_part
 def assemble(pair: Pair, q: FloatArray, more_q: FloatArray, joint: Joint) -> float:
     """Return the joint chi-squared at ``q`` and ``more_q``; fill the normal equations there."""
     chi2, half = _evaluate(pair.first, q, pair.counts, pair.weight, pair.linear, pair.work)
@@ -78,12 +79,12 @@ def assemble(pair: Pair, q: FloatArray, more_q: FloatArray, joint: Joint) -> flo
     _normal_equations(pair.more_counts, pair.more_weight, pair.more_work)
     joint.normal[:] = 0.0
     joint.gradient[:] = 0.0
-    _scatter(pair.work, pair.linear.size, 2, joint)
+    _scatter(pair.work, pair.linear.size, np.int64(2), joint)
     _scatter(pair.more_work, pair.more_linear.size, pair.work.gradient.size, joint)
     return chi2 + more
 
 
-@compiled
+@compiled_part
 def factorise(fixed: int, damping: float, joint: Joint) -> bool:
     """Factor the damped normal equations with ``fixed`` held; False if they are singular."""
     size = joint.gradient.size
@@ -98,7 +99,7 @@ def factorise(fixed: int, damping: float, joint: Joint) -> bool:
     return _cholesky(joint.matrix, joint.factor, size) > 0
 
 
-@compiled
+@compiled_part
 def move(problem: Problem, q: FloatArray, linear: int, start: int, share: float, joint: Joint, to: FloatArray) -> bool:
     """Fill ``to`` with ``q`` after ``share`` of the joint step, within bounds; True if it met one (not of dilution)."""
     met = False
@@ -114,7 +115,7 @@ def move(problem: Problem, q: FloatArray, linear: int, start: int, share: float,
     return met
 
 
-@compiled
+@compiled_part
 def minimise(pair: Pair, fixed: int, tolerance: float, evaluations: int, joint: Joint) -> tuple[float, bool]:
     """Descend by Levenberg-Marquardt; return chi-squared after the last, undamped step and whether it converged.
 
@@ -141,7 +142,7 @@ def minimise(pair: Pair, fixed: int, tolerance: float, evaluations: int, joint: 
         if longest > LARGEST_STEP:
             share = LARGEST_STEP / longest
         last = fall <= tolerance and damping == 0.0 and share == 1.0
-        move(pair.first, pair.q, pair.linear.size, 2, share, joint, joint.trial)
+        move(pair.first, pair.q, pair.linear.size, np.int64(2), share, joint, joint.trial)
         move(pair.second, pair.more_q, pair.more_linear.size, start, share, joint, joint.more_trial)
         if last:
             pair.q[:], pair.more_q[:] = joint.trial, joint.more_trial
@@ -160,7 +161,7 @@ def minimise(pair: Pair, fixed: int, tolerance: float, evaluations: int, joint: 
     return chi2, False
 
 
-@compiled
+@compiled_part
 def covariance(
     pair: Pair, offset: int, half: FloatArray, more_half: FloatArray, freedom: float, joint: Joint, out: FloatArray
 ) -> tuple[float, float]:
@@ -172,7 +173,7 @@ def covariance(
     """
     size = joint.normal.shape[0]
     chi2 = assemble(pair, pair.q, pair.more_q, joint)
-    if not np.isfinite(chi2) or not factorise(-1, 0.0, joint):
+    if not np.isfinite(chi2) or not factorise(np.int64(ALL_FREE), 0.0, joint):
         return np.nan, np.nan
     total = 0.0
     for p in range(pair.counts.size):

@@ -9,7 +9,7 @@ import numpy as np
 
 from so2cam.core.records import FloatArray
 from so2cam.core.results import IntArray
-from so2cam.science.spectra.compiled import compiled
+from so2cam.science.spectra.compiled import compiled, compiled_part
 from so2cam.science.spectra.dilution_joint import ALL_FREE, FIXED_SO2, Joint, Pair, covariance, minimise, move
 from so2cam.science.spectra.kernel import Work, _solve, _workspace
 from so2cam.science.spectra.model import Problem
@@ -27,13 +27,13 @@ FOUND, SEARCH_FAILED, FINAL_FAILED, BOUND_MET, SINGULAR_FIT = 0, 1, 2, 3, 4
 """How a fit ended."""
 
 
-@compiled
+@compiled_part
 def _set_column(pair: Pair, column: float, dilution: float) -> None:
     pair.q[0] = pair.more_q[0] = column
     pair.q[-1] = pair.more_q[-1] = dilution
 
 
-@compiled
+@compiled_part
 def _search(
     pair: Pair, column: float, towards: int, noise: float, points: FloatArray, states: FloatArray, joint: Joint
 ) -> int:
@@ -43,7 +43,9 @@ def _search(
     """
     nonlinear, count = pair.q.size, 0
     while count < points.shape[0]:
-        chi2, converged = minimise(pair, FIXED_SO2, SEARCH_TOLERANCE * noise, SEARCH_EVALUATIONS, joint)
+        chi2, converged = minimise(
+            pair, np.int64(FIXED_SO2), SEARCH_TOLERANCE * noise, np.int64(SEARCH_EVALUATIONS), joint
+        )
         if not converged:
             break
         slope = joint.gradient[0]
@@ -64,7 +66,7 @@ def _search(
         bend = -joint.slopes[1] * column / (1 - pair.q[-1]) * towards * COLUMN_STEP
         dilution = 1 - min((1 - pair.q[-1]) * np.exp(min(max(bend, -0.3), 0.3)), 1.9)
         joint.step[:] = joint.slopes
-        move(pair.first, pair.q, pair.linear.size, 2, change, joint, joint.trial)
+        move(pair.first, pair.q, pair.linear.size, np.int64(2), change, joint, joint.trial)
         move(pair.second, pair.more_q, pair.more_linear.size, pair.work.gradient.size, change, joint, joint.more_trial)
         pair.q[:], pair.more_q[:] = joint.trial, joint.more_trial
         column += change
@@ -72,7 +74,7 @@ def _search(
     return count
 
 
-@compiled
+@compiled_part
 def _join(
     first: Problem,
     second: Problem,
@@ -101,7 +103,7 @@ def _join(
     )
 
 
-@compiled
+@compiled_part
 def _room(first: Work, second: Work, nonlinear: int, more_nonlinear: int) -> Joint:
     size = first.gradient.size + second.gradient.size - 2
     return Joint(
@@ -116,7 +118,7 @@ def _room(first: Work, second: Work, nonlinear: int, more_nonlinear: int) -> Joi
     )
 
 
-@compiled
+@compiled_part
 def _at_bound(problem: Problem, q: FloatArray) -> bool:
     for n in range(problem.free.size - 1):
         which = problem.free[n]
@@ -125,22 +127,22 @@ def _at_bound(problem: Problem, q: FloatArray) -> bool:
     return False
 
 
-@compiled
+@compiled_part
 def _look(rough: Pair, start: FloatArray, noise: float, points: FloatArray, states: FloatArray, joint: Joint) -> int:
     """Search up and down from ``start`` (q of both windows); return how many points, ordered by column."""
-    nonlinear = rough.q.size
-    column = start[0]
+    nonlinear, column, below, found = rough.q.size, start[0], 0, 0
     rough.q[:], rough.more_q[:] = start[:nonlinear], start[nonlinear:]
     _set_column(rough, column, 0.0)
-    below = _search(rough, column, -1, noise, points, states, joint)
-    if below == 0:
-        return 0
-    points[:below] = points[:below][::-1].copy()
-    states[:below] = states[:below][::-1].copy()
-    top = states[below - 1]
-    rough.q[:], rough.more_q[:] = top[:nonlinear], top[nonlinear:]
-    above = _search(rough, column, 1, noise, points[below - 1 :], states[below - 1 :], joint)
-    return below - 1 + above
+    for towards in (-1, 1):
+        if towards == 1:
+            if found == 0:
+                return 0
+            below = found - 1
+            points[:found] = points[:found][::-1].copy()
+            states[:found] = states[:found][::-1].copy()
+            rough.q[:], rough.more_q[:] = states[below, :nonlinear], states[below, nonlinear:]
+        found = below + _search(rough, column, towards, noise, points[below:], states[below:], joint)
+    return found
 
 
 @compiled
@@ -195,11 +197,18 @@ def dilution_batch(
                 continue
             nearest = k if points[m, k, 2] < points[m, k + 1, 2] else k + 1
             rough.q[:], rough.more_q[:] = states[nearest, :nonlinear], states[nearest, nonlinear:]
-            wide, converged = minimise(rough, ALL_FREE, JOINT_TOLERANCE * noise[m], FINAL_EVALUATIONS, joint)
-            if not converged:
-                continue
-            fine.q[:], fine.more_q[:] = rough.q, rough.more_q
-            chi2, converged = minimise(fine, ALL_FREE, FINAL_TOLERANCE * noise[m], FINAL_EVALUATIONS, joint)
+            wide, chi2, converged = np.inf, np.inf, True
+            for grid in range(2):
+                pair = rough if grid == 0 else fine
+                tolerance = JOINT_TOLERANCE if grid == 0 else FINAL_TOLERANCE
+                if grid == 1:
+                    fine.q[:], fine.more_q[:] = rough.q, rough.more_q
+                wide = chi2
+                chi2, converged = minimise(
+                    pair, np.int64(ALL_FREE), tolerance * noise[m], np.int64(FINAL_EVALUATIONS), joint
+                )
+                if not converged:
+                    break
             if not converged:
                 ended[m] = FINAL_FAILED if best == np.inf else ended[m]
                 continue

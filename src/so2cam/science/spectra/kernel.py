@@ -16,7 +16,7 @@ import numpy as np
 
 from so2cam.core.records import FloatArray
 from so2cam.core.results import IntArray
-from so2cam.science.spectra.compiled import compiled
+from so2cam.science.spectra.compiled import compiled, compiled_part
 from so2cam.science.spectra.model import Problem
 
 CUT = 14.0
@@ -72,7 +72,7 @@ class Work(NamedTuple):
     linear_right: FloatArray
 
 
-@compiled
+@compiled_part
 def _workspace(problem: Problem) -> Work:
     grid, pixels = problem.solar.size, problem.pixels.size
     half = problem.log_distance.size - 1
@@ -107,7 +107,7 @@ def _workspace(problem: Problem) -> Work:
     )
 
 
-@compiled
+@compiled_part
 def _exp(x: float) -> float:
     """e^x for x of at most some 30, exact to 1e-13: a polynomial of x/256, squared eight times; loops vectorise."""
     y = max(x, -300.0) * (1.0 / 256.0)
@@ -125,7 +125,7 @@ def _exp(x: float) -> float:
     return p * p
 
 
-@compiled
+@compiled_part
 def _dot(a: FloatArray, b: FloatArray) -> float:
     total = 0.0
     for i in range(a.size):
@@ -133,7 +133,7 @@ def _dot(a: FloatArray, b: FloatArray) -> float:
     return total
 
 
-@compiled
+@compiled_part
 def _sides(width: float, exponent: float, skew: float, skew_exponent: float) -> tuple[float, float, float, float]:
     """Scale and exponent on the side of longer and of shorter wavelengths (see ``line_shape.super_gaussian``)."""
     plus, minus = exponent + skew_exponent, exponent - skew_exponent
@@ -141,7 +141,7 @@ def _sides(width: float, exponent: float, skew: float, skew_exponent: float) -> 
     return scale * (1 + skew), scale * (1 - skew), plus, minus
 
 
-@compiled
+@compiled_part
 def _line_shape(problem: Problem, q: FloatArray, work: Work) -> int:
     """Fill ``work.shape`` and its derivatives; return its half width in steps, or -1 if there is no such shape.
 
@@ -194,7 +194,7 @@ def _line_shape(problem: Problem, q: FloatArray, work: Work) -> int:
     return half
 
 
-@compiled
+@compiled_part
 def _lagrange(f: float) -> tuple[float, float, float, float]:
     """Weights of the points -1, 0, 1 and 2 for a cubic through them at ``f``."""
     return (
@@ -205,7 +205,7 @@ def _lagrange(f: float) -> tuple[float, float, float, float]:
     )
 
 
-@compiled
+@compiled_part
 def _place_pixels(problem: Problem, q: FloatArray, half: int, work: Work) -> bool:
     """Find each pixel's place on the grid; False if one leaves the grid."""
     first = problem.absorbers.shape[0]
@@ -223,7 +223,7 @@ def _place_pixels(problem: Problem, q: FloatArray, half: int, work: Work) -> boo
     return True
 
 
-@compiled
+@compiled_part
 def _move_shape(wide: int, work: Work) -> None:
     """Fill ``work.taps``: the line shape around each pixel.
 
@@ -238,7 +238,7 @@ def _move_shape(wide: int, work: Work) -> None:
             taps[m] = before * behind[m] + here * at[m] + after * ahead[m] + beyond * far[m]
 
 
-@compiled
+@compiled_part
 def _convolve(light: FloatArray, count: int, wide: int, rows: IntArray, work: Work) -> None:
     """Convolve the first ``count`` rows of ``light`` into ``rows`` of the Jacobian, up to four at once."""
     done = 0
@@ -269,7 +269,7 @@ def _convolve(light: FloatArray, count: int, wide: int, rows: IntArray, work: Wo
             done += 1
 
 
-@compiled
+@compiled_part
 def _transmit(problem: Problem, q: FloatArray, diluted: bool, work: Work) -> None:
     """Fill ``work.transmitted``: sunlight behind the absorbers, without the background polynomial."""
     low, count = work.part[0], work.part[1]
@@ -295,7 +295,7 @@ def _transmit(problem: Problem, q: FloatArray, diluted: bool, work: Work) -> Non
             out[i] *= dilution[i] + (1 - dilution[i]) * escaped[i]
 
 
-@compiled
+@compiled_part
 def _cholesky(matrix: FloatArray, factor: FloatArray, size: int) -> float:
     """Factor the matrix, scaled to a unit diagonal in place of which its own stands; return the least pivot.
 
@@ -321,7 +321,7 @@ def _cholesky(matrix: FloatArray, factor: FloatArray, size: int) -> float:
     return least
 
 
-@compiled
+@compiled_part
 def _solve(factor: FloatArray, right: FloatArray, out: FloatArray, size: int) -> None:
     """Solve the factored system into ``out``."""
     for i in range(size):
@@ -336,7 +336,7 @@ def _solve(factor: FloatArray, right: FloatArray, out: FloatArray, size: int) ->
         out[i] = total / factor[i, i]
 
 
-@compiled
+@compiled_part
 def _evaluate(
     problem: Problem, q: FloatArray, counts: FloatArray, weight: FloatArray, linear: FloatArray, work: Work
 ) -> tuple[float, int]:
@@ -386,7 +386,7 @@ def _evaluate(
     return chi2, half
 
 
-@compiled
+@compiled_part
 def _shape_sums(
     first: FloatArray, second: FloatArray, light: FloatArray, before: float, here: float, after: float
 ) -> tuple[float, float]:
@@ -402,7 +402,7 @@ def _shape_sums(
     return before * a + here * b + after * c, before * d + here * e + after * f
 
 
-@compiled
+@compiled_part
 def _shape_columns(problem: Problem, q: FloatArray, linear: FloatArray, half: int, row: int, work: Work) -> None:
     """Fill the rows of the free parameters of the line shape, from ``row`` on."""
     at = problem.absorbers.shape[0] + problem.shifts
@@ -464,7 +464,7 @@ def _shape_columns(problem: Problem, q: FloatArray, linear: FloatArray, half: in
                 to += 1
 
 
-@compiled
+@compiled_part
 def _differentiate(problem: Problem, q: FloatArray, linear: FloatArray, half: int, work: Work) -> None:
     """Fill the Jacobian's rows of the other parameters, at the point that was evaluated last."""
     background, offsets = problem.powers.shape[0], problem.offsets.shape[0]
@@ -526,7 +526,7 @@ def _differentiate(problem: Problem, q: FloatArray, linear: FloatArray, half: in
             work.jacobian[moved + s, p] = work.jacobian[moved + s - 1, p] * problem.distance_nm[p]
 
 
-@compiled
+@compiled_part
 def _normal_equations(counts: FloatArray, weight: FloatArray, work: Work) -> None:
     """Fill ``work.normal`` and ``work.gradient`` from the Jacobian and the residual."""
     size, pixels = work.jacobian.shape
@@ -542,7 +542,7 @@ def _normal_equations(counts: FloatArray, weight: FloatArray, work: Work) -> Non
             work.normal[i, j] = _dot(weighted, work.jacobian[j])
 
 
-@compiled
+@compiled_part
 def _damped_step(
     problem: Problem, q: FloatArray, damping: float, matrix: FloatArray, frozen: IntArray, work: Work
 ) -> float:
@@ -589,7 +589,7 @@ def _damped_step(
     return fall
 
 
-@compiled
+@compiled_part
 def _accelerate(last_step: FloatArray, work: Work) -> float:
     """Return the weight of the last step in Anderson's (1965) mixing of two, from how the steps change.
 
@@ -608,7 +608,7 @@ def _accelerate(last_step: FloatArray, work: Work) -> float:
     return across / along if abs(across) < along else 0.0
 
 
-@compiled
+@compiled_part
 def _variances(matrix: FloatArray, factor: FloatArray, out: FloatArray) -> bool:
     """Fill ``out`` with the diagonal of the inverse; False if the matrix is singular."""
     size = out.size
@@ -629,7 +629,7 @@ def _variances(matrix: FloatArray, factor: FloatArray, out: FloatArray) -> bool:
     return True
 
 
-@compiled
+@compiled_part
 def _descend(
     problem: Problem,
     counts: FloatArray,
@@ -698,7 +698,7 @@ def _descend(
             return OK, chi2, evaluations
 
 
-@compiled
+@compiled_part
 def _conclude(problem: Problem, weight: FloatArray, q: FloatArray, chi2: float, sigma: FloatArray, work: Work) -> int:
     """Fill ``sigma`` from the normal equations of the last step; return how the fit ended."""
     if not _variances(work.normal, work.factor, sigma):
