@@ -11,8 +11,11 @@ from types import CellType, FunctionType
 from typing import Any, Final, TypeVar, cast
 
 import numba
+import numpy as np
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Integer = int | np.int64
+"""Of compiled functions: numba compiles a function anew for each literal, so constants are passed on as np.int64."""
 
 SOURCES: Final = ("compiled.py", "dilution_joint.py", "dilution_kernel.py", "kernel.py", "model.py")
 """Modules beside this one that hold compiled functions, or what these are given."""
@@ -37,7 +40,7 @@ def compiled(function: Function) -> Function:
 
 
 def compiled_part(function: Function) -> Function:
-    """Compile a function that only compiled ones call: quicker, since Python has no way in."""
+    """Compile a function for compiled callers only, which halves the time; a call from Python would crash."""
     return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 

@@ -117,12 +117,17 @@ def fit_with_dilution(
     variances, residual = np.full((rows, parameters + 1), np.nan), np.full((rows, 2), np.nan)
     model_counts, ended = np.full(window_data[0].shape, np.nan), np.zeros(rows, np.int64)
     dilution_batch(
-        *fine,
-        *rough,
+        fine[0],
+        fine[1],
+        rough[0],
+        rough[1],
         second.window.start - first.window.start,
-        *window_data,
-        *weights,
-        *shares,
+        window_data[0],
+        window_data[1],
+        weights[0],
+        weights[1],
+        shares[0],
+        shares[1],
         np.concatenate(starts, axis=1),
         noise,
         freedom,

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from so2cam.core.records import FloatArray
-from so2cam.science.spectra.compiled import compiled_part
+from so2cam.science.spectra.compiled import Integer, compiled_part
 from so2cam.science.spectra.kernel import Work, _cholesky, _differentiate, _evaluate, _normal_equations, _solve
 from so2cam.science.spectra.model import Problem
 
 LARGEST_STEP = 0.7
 """in ln SO2 and in ln(1 - light dilution)"""
 FIXED_SO2, ALL_FREE = 0, -1
-"""What is held. Constants are passed on as ``np.int64``: numba compiles a function anew for each literal."""
+"""What is held."""
 
 
 class Pair(NamedTuple):
@@ -51,7 +51,7 @@ class Joint(NamedTuple):
 
 
 @compiled_part
-def _scatter(work: Work, linear: int, start: int, joint: Joint) -> None:
+def _scatter(work: Work, linear: int, start: Integer, joint: Joint) -> None:
     """Add a window's normal equations to the joint ones; its own parameters go from ``start`` on."""
     size = work.gradient.size
     for i in range(size):
@@ -85,7 +85,7 @@ def assemble(pair: Pair, q: FloatArray, more_q: FloatArray, joint: Joint) -> flo
 
 
 @compiled_part
-def factorise(fixed: int, damping: float, joint: Joint) -> bool:
+def factorise(fixed: Integer, damping: float, joint: Joint) -> bool:
     """Factor the damped normal equations with ``fixed`` held; False if they are singular."""
     size = joint.gradient.size
     for i in range(size):
@@ -100,7 +100,9 @@ def factorise(fixed: int, damping: float, joint: Joint) -> bool:
 
 
 @compiled_part
-def move(problem: Problem, q: FloatArray, linear: int, start: int, share: float, joint: Joint, to: FloatArray) -> bool:
+def move(
+    problem: Problem, q: FloatArray, linear: int, start: Integer, share: float, joint: Joint, to: FloatArray
+) -> bool:
     """Fill ``to`` with ``q`` after ``share`` of the joint step, within bounds; True if it met one (not of dilution)."""
     met = False
     to[:] = q
@@ -116,7 +118,7 @@ def move(problem: Problem, q: FloatArray, linear: int, start: int, share: float,
 
 
 @compiled_part
-def minimise(pair: Pair, fixed: int, tolerance: float, evaluations: int, joint: Joint) -> tuple[float, bool]:
+def minimise(pair: Pair, fixed: Integer, tolerance: float, evaluations: Integer, joint: Joint) -> tuple[float, bool]:
     """Descend by Levenberg-Marquardt; return chi-squared after the last, undamped step and whether it converged.
 
     The normal equations are left as they were before that step, factored without damping.
