@@ -165,8 +165,7 @@ def arrays(value: object, seen: set[int]) -> Iterator[np.ndarray[Any, Any]]:
 def test_live_is_batch_bit_for_bit(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "write_quicklook", lambda path, *_, **__: path.touch())
     report = process_folders(bench.loaded, [bench.folder], tmp_path, command="test")
-    curve = bench.references.curve
-    live = assemble(bench.site, bench.run(bench.sequence), curve.slope_at_zero, curve.offset)
+    live = assemble(bench.site, bench.run(bench.sequence))
     for field in dataclasses.fields(live):
         ours, theirs = getattr(live, field.name), getattr(report.series, field.name)
         if isinstance(ours, np.ndarray):
@@ -216,9 +215,8 @@ def test_time_that_does_not_increase(bench: Bench, seconds: float) -> None:
     assert {e.status for e in refused[0].emissions.values()} == {S.TIME_NOT_INCREASING}
     records = [record for step in bench.sequence[2:] for record in processor.push(*step)] + processor.finish()
     plain = bench.run(bench.sequence)
-    curve = bench.references.curve
-    ours = assemble(bench.site, records, curve.slope_at_zero, curve.offset)
-    theirs = assemble(bench.site, plain, curve.slope_at_zero, curve.offset)
+    ours = assemble(bench.site, records)
+    theirs = assemble(bench.site, plain)
     assert ours.emission_rate_kg_s.tobytes() == theirs.emission_rate_kg_s.tobytes()
 
 

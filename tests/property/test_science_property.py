@@ -118,7 +118,7 @@ def _calls(seed: int) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...], di
             {"fraction": 0.2, "pixel_noise": 0.01, "structure": 0.001},
         ),
         "line_columns": (line_columns, (profile, level, CURVE), {"pixel_noise": 0.01}),
-        "integrate": (integrate, (columns, 1 + position, CURVE), integral_options),
+        "integrate": (integrate, (columns, 1 + position), integral_options),
         "correlated_sum_uncertainty": (correlated_sum_uncertainty, (profile, 1.0, 5.0), {}),
         "optical_flow": (optical_flow, (plume, plume[::-1].copy(), valid, valid, region), flow_options),
         "flow_at": (flow_at, (flow, x, y, (0.6, 0.8)), {}),
@@ -238,7 +238,7 @@ def rate_of(profile: FloatArray, weight: FloatArray, slope: float = 1e19, noise:
     curve = fixed_slope(slope, 0.03 * slope)
     level = edge_baseline(profile, position, fraction=0.15, pixel_noise=noise, structure=0.001)
     columns = line_columns(profile, level, curve, pixel_noise=noise)
-    return integrate(columns, weight, curve, relative_distance_uncertainty=0.02, distance_power=2)
+    return integrate(columns, weight, relative_distance_uncertainty=0.02, distance_power=2)
 
 
 PROFILES = hnp.arrays(np.float64, 60, elements=st.floats(-0.5, 0.5))

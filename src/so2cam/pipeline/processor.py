@@ -28,6 +28,7 @@ from so2cam.pipeline.lag_window import METHOD as CROSS_CORRELATION
 from so2cam.pipeline.lag_window import LagWindow
 from so2cam.pipeline.profile_shift import METHOD as NADEAU
 from so2cam.pipeline.profile_shift import AxisProfiles
+from so2cam.pipeline.quality import QualityChecks
 from so2cam.pipeline.rates import motion_emission, wind_emission
 from so2cam.pipeline.records import NAN, Emission, Observer, PairImages, PairRecord
 from so2cam.pipeline.references import References
@@ -55,6 +56,7 @@ class Processor:
         self._images = ImageChain(site, references, darks, dilution)
         self._calibrator = GivenCalibration(references.calibration) if calibrator is None else calibrator
         self._observer = observer
+        self._quality = QualityChecks(site)
         self._geometry = SiteGeometry(site, WindField(site, Path()) if wind is None else wind)
         self._names = tuple(line.name for line in site.lines)
         self._methods = site.processing.speed.methods
@@ -82,6 +84,7 @@ class Processor:
         self._last_time = pair.time
         self._window.close_before(pair.time)
         self._pending.append(record)
+        record.flags |= self._quality.of_frames(on, off, later_off)
         image = self._images.image(record, on, off, later_off)
         if isinstance(image, EmissionStatus):
             self._fail(record, image)
@@ -111,6 +114,7 @@ class Processor:
         """Measure the columns on every line of ``record``, and return the lines' geometry."""
         self._calibrator.observe(record.pair, image)
         record.geometry = geometry = self._geometry.at(record.time)
+        record.flags |= self._quality.of_image(record.time, image, geometry)
         record.calibration = calibration = self._calibrator.at(record.time)
         if geometry.status is not EmissionStatus.OK:
             self._fail(record, geometry.status)

@@ -19,6 +19,7 @@ from so2cam.science.emission.lines import LineSamples, sample_image
 from so2cam.science.emission.rate import Estimate, LineColumns, SharedError, integrate, line_columns
 from so2cam.science.imaging.absorbance import log_intensity
 from so2cam.science.imaging.background import (
+    BLOCK,
     Blocks,
     SkySurface,
     block_means,
@@ -44,6 +45,7 @@ from so2cam.science.imaging.flat import FlatField
 from so2cam.science.imaging.hot_pixels import repair_hot_pixels
 from so2cam.science.imaging.interpolation import interpolate_log
 from so2cam.science.imaging.light_dilution import correct_absorbance_with_off
+from so2cam.science.imaging.quality import beside_plume, check_plume_extent
 from so2cam.science.imaging.registration import warp_to_on_band
 
 MeanFrame = npt.NDArray[np.float32]
@@ -95,7 +97,8 @@ class AbsorbanceImage:
     ``absorbance`` is NaN where not ``valid``; ``in_sky`` marks what lies above the skyline.
     ``background_level`` is the mean on- minus off-band optical depth of the sky fitted, relative to the clear-sky
     frames; ``noise`` 1 sigma of one pixel; ``structure`` the sky's unevenness that no surface follows. ``log_off`` is
-    the off band's log intensity and ``surface`` the sky fitted to both bands. Where light dilution was corrected,
+    the off band's log intensity, ``surface`` the sky fitted to both bands and ``sky_off`` the off band's means over
+    blocks of 8 x 8 pixels, NaN where they are not sky beside the plume. Where light dilution was corrected,
     ``dilution`` says by how much, and ``diluted`` is the absorbance before it.
     """
 
@@ -108,6 +111,7 @@ class AbsorbanceImage:
     sky_share: float
     log_off: FloatImage
     surface: SkySurface
+    sky_off: FloatArray
     dilution: PlumeDilution | None = None
     diluted: FloatImage | None = None
 
@@ -246,9 +250,18 @@ def absorbance_image(
         sky_share=surface.sky_share,
         log_off=off.values,
         surface=surface,
+        sky_off=_sky_beside_plume(sky, surface, shape),
         dilution=dilution,
         diluted=diluted,
     )
+
+
+def _sky_beside_plume(sky: Sky, surface: SkySurface, shape: tuple[int, ...]) -> FloatArray:
+    """Return the off band's log intensity of blocks of sky without plume, with clouds or without; NaN elsewhere."""
+    y, x = np.indices(sky.above_blocks.shape) * BLOCK + (BLOCK - 1) / 2
+    clear = surface_at(surface.off - surface.on, surface.order, shape, x, y)
+    beside = beside_plume(sky.blocks.off - sky.blocks.on - clear, sky.above_blocks, surface.structure)
+    return np.where(beside, sky.blocks.off, np.nan)
 
 
 def _with_given_areas(areas: SkyAreas, settings: Background) -> SkyAreas:
@@ -309,6 +322,8 @@ def measure_line(
     surface = site.processing.background.mode != "clear-sky"
     if surface and baseline.excess > max(3 * float(np.hypot(image.structure, np.max(baseline.noise))), 0.2 * peak):
         flags |= QualityFlag.PLUME_AT_LINE_END
+    if surface and leaves_image(profile, line, image):
+        flags |= QualityFlag.PLUME_LEAVES_IMAGE
     if peak > 1.05 * calibration.curve.maximum_absorbance:
         flags |= QualityFlag.CALIBRATION_EXTRAPOLATED
     columns = line_columns(
@@ -355,6 +370,16 @@ def shared_errors(image: AbsorbanceImage, line: LineSamples, site: Site) -> tupl
         by_dilution = image.dilution.errors(on_depth, depth, line.distance_m)
         errors += [SharedError(Term.LIGHT_DILUTION, error) for error in by_dilution]
     return tuple(errors)
+
+
+def leaves_image(profile: FloatArray, line: LineSamples, image: AbsorbanceImage) -> bool:
+    """Return whether the plume goes on beyond an end of the line at the image's border.
+
+    ``profile`` is the absorbance on the line above the fitted sky: unlike a baseline, that is zero where there is no
+    plume, and not where the line ends.
+    """
+    shape = (image.valid.shape[0], image.valid.shape[1])
+    return check_plume_extent(profile, line.x, line.y, shape, image.noise, structure=image.structure).leaves
 
 
 def pair_flags(pair: FramePair, on: LogImage, off: LogImage, site: Site) -> QualityFlag:

@@ -1,6 +1,7 @@
 """Run a simulation: write frames, spectra, site file and truth into a folder."""
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -35,7 +36,9 @@ _CALIBRATION_CADENCE_S: Final = 10
 _CALIBRATION_FRAMES: Final = 3
 """Frames of each kind, band and gas cell, and spectra of each kind"""
 _TAGS: Final = {Band.ON: "fltrA", Band.OFF: "fltrB"}
-_GENERATION: Final = 1
+_GENERATION: Final = 2
+_RUNNING_S: Final = 7200
+"""The camera's computer was started this long before the sequence [s]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,16 @@ class _Run:
             generation=_GENERATION,
         )
 
+    def describe(self, path: Path, shot: _Shot, exposure_s: float) -> None:
+        """Write the sidecar of a frame: what the sensor says of itself, with its own clock."""
+        since_start = (shot.start - self.scenario.start).total_seconds() + _RUNNING_S
+        content = {
+            "AnalogueGain": float(self.scenario.sensor.gain),
+            "ExposureTime": round(exposure_s * 1e6),
+            "SensorTimestamp": round(since_start * 1e9),
+        }
+        atomic_write_bytes(path.with_suffix(".json"), json.dumps(content).encode())
+
     def take(self, camera: BandCamera, shot: _Shot, folder: Path) -> tuple[Path, float, Counts]:
         """Write a frame; return its path, exposure and counts."""
         control = self.controls[camera.band]
@@ -104,6 +117,7 @@ class _Run:
         middle_s = (shot.start - self.scenario.start).total_seconds() + exposure_s / 2
         counts = self.scene.frame(camera.band, shot.kind, middle_s, exposure_s, cell_ppm_m=shot.cell_ppm_m)
         path = folder / self.image_name(camera, shot, exposure_s)
+        self.describe(path, shot, exposure_s)
         atomic_write_bytes(path, write_png(counts))
         self.step()
         return path, exposure_s, counts
@@ -259,7 +273,9 @@ def _take_plume(run: _Run, pairs: int, distinct: int) -> list[float]:
                 made[pair].append((path, exposure_s))
             else:
                 path, exposure_s = made[pair % distinct][number]
-                _repeat(path, folder / run.image_name(camera, shot, exposure_s))
+                again = folder / run.image_name(camera, shot, exposure_s)
+                run.describe(again, shot, exposure_s)
+                _repeat(path, again)
                 run.step()
             if camera.band is Band.ON:
                 middles.append(pair * scenario.cadence_s + exposure_s / 2)

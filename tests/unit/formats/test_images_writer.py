@@ -17,6 +17,7 @@ import xarray as xr
 from so2cam.core.errors import OutputError
 from so2cam.core.records import PlumeLine, Provenance
 from so2cam.core.results import EmissionSeries
+from so2cam.core.uncertainty import Term
 from so2cam.formats.images import ImageRecord, ImageWriter, RateCurve, total_rates
 from so2cam.formats.images import staging as staging_module
 from so2cam.formats.images import video as video_module
@@ -348,6 +349,10 @@ def series(total: list[list[float]]) -> EmissionSeries:
         calibration_slope_uncertainty_molec_cm2=one,
         calibration_offset_molec_cm2=one,
         calibration_offset_uncertainty_molec_cm2=one,
+        calibration_number=np.full(times, -1, np.int64),
+        extinction_per_m=np.full((times, 2), np.nan),
+        extinction_uncertainty_per_m=np.full((times, 2), np.nan),
+        uncertainty_terms_kg_s=np.full((times, 1, methods, len(Term)), np.nan),
     )
 
 

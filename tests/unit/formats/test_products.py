@@ -19,6 +19,7 @@ from so2cam.core.records import Provenance
 from so2cam.core.results import EmissionSeries
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.core.times import format_utc, parse_utc
+from so2cam.core.uncertainty import Term
 from so2cam.formats.products import (
     CSV_COLUMNS,
     TIME_UNITS,
@@ -81,6 +82,10 @@ def make_series(
         calibration_slope_uncertainty_molec_cm2=values(2e17, 3e17, everywhere),
         calibration_offset_molec_cm2=values(-2e17, 2e17, everywhere),
         calibration_offset_uncertainty_molec_cm2=values(1e16, 3e16, everywhere),
+        calibration_number=np.arange(pairs, dtype=np.int64) // 2 - 1,
+        extinction_per_m=values(1e-5, 1e-4, np.ones((pairs, 2), bool)),
+        extinction_uncertainty_per_m=values(1e-6, 1e-5, np.ones((pairs, 2), bool)),
+        uncertainty_terms_kg_s=values(0, 0.3, np.repeat(ok[..., None], len(Term), axis=-1)),
     )
 
 
@@ -121,10 +126,16 @@ class EmissionProductConformance:
         "calibration_slope_uncertainty": ("time",),
         "calibration_offset": ("time",),
         "calibration_offset_uncertainty": ("time",),
+        "calibration_number": ("time",),
+        "extinction": ("time", "band"),
+        "extinction_uncertainty": ("time", "band"),
+        "emission_rate_uncertainty_term": ("time", "line", "speed_method", "uncertainty_term"),
         "pair_time_offset": ("time",),
         "time": ("time",),
         "line": ("line",),
         "speed_method": ("speed_method",),
+        "band": ("band",),
+        "uncertainty_term": ("uncertainty_term",),
         "input_file": ("input",),
         "input_sha256": ("input",),
     }
@@ -138,6 +149,8 @@ class EmissionProductConformance:
         "background_noise": "1",
         "calibration_slope": "cm-2",
         "calibration_offset": "cm-2",
+        "extinction": "m-1",
+        "emission_rate_uncertainty_term": "kg s-1",
         "pair_time_offset": "s",
     }
     ATTRIBUTES = (
@@ -170,10 +183,12 @@ class EmissionProductConformance:
 
     def check_structure(self, dataset: Dataset) -> None:
         assert dataset.data_model == "NETCDF4"
-        assert set(dataset.dimensions) == {"time", "line", "speed_method", "input"}
+        assert set(dataset.dimensions) == {"time", "line", "speed_method", "band", "uncertainty_term", "input"}
         assert {name: variable.dimensions for name, variable in dataset.variables.items()} == self.DIMENSIONS
-        for name in ("line", "speed_method", "input_file", "input_sha256"):
+        for name in ("line", "speed_method", "band", "uncertainty_term", "input_file", "input_sha256"):
             assert dataset[name].dtype is str
+        assert dataset["band"][:].tolist() == ["on", "off"]
+        assert dataset["uncertainty_term"][:].tolist() == [term.value for term in Term]
         assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in dataset["input_sha256"][:])
 
     def check_metadata(self, dataset: Dataset) -> None:
@@ -336,7 +351,13 @@ def test_a_long_series_is_compressed(tmp_path: Path) -> None:
     series = make_series(7200)
     path = tmp_path / "rates.nc"
     write_emission_netcdf(
-        path, dataclasses.replace(series, plume_speed_m_s=series.plume_speed_m_s * 0), make_provenance()
+        path,
+        dataclasses.replace(
+            series,
+            plume_speed_m_s=series.plume_speed_m_s * 0,
+            uncertainty_terms_kg_s=series.uncertainty_terms_kg_s * 0,
+        ),
+        make_provenance(),
     )
     with Dataset(path) as dataset:
         for variable in VARIABLES:

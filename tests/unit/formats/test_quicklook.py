@@ -22,6 +22,7 @@ from so2cam.core.errors import OutputError
 from so2cam.core.records import PlumeLine
 from so2cam.core.results import CalibrationSummary, EmissionSeries, ExampleImage
 from so2cam.core.status import EmissionStatus, QualityFlag
+from so2cam.core.uncertainty import Term
 from so2cam.formats.quicklook import draw_quicklook, page, total_reasons, wrap_text, write_quicklook
 from so2cam.formats.quicklook.calibration import draw_calibration
 from so2cam.formats.quicklook.image import draw_image, draw_profiles
@@ -130,6 +131,10 @@ def make_series(
         calibration_slope_uncertainty_molec_cm2=nothing + 3e17,
         calibration_offset_molec_cm2=nothing - 1.6e17,
         calibration_offset_uncertainty_molec_cm2=nothing + 5e16,
+        calibration_number=np.full(t, -1, np.int64),
+        extinction_per_m=np.full((t, 2), np.nan),
+        extinction_uncertainty_per_m=np.full((t, 2), np.nan),
+        uncertainty_terms_kg_s=np.full((*rate.shape, len(Term)), np.nan),
     )
 
 
@@ -526,7 +531,8 @@ before = matplotlib.rcParams.copy()
 from so2cam.core.results import EmissionSeries
 n = np.zeros
 series = EmissionSeries((), (), (), *(n((0, 0, 0)) for _ in range(7)), *(n((0, 0)) for _ in range(6)),
-                        n(0), n(0), n(0, int), *(n(0) for _ in range(5)))
+                        n(0), n(0), n(0, int), *(n(0) for _ in range(5)), n(0, int), n((0, 2)), n((0, 2)),
+                        n((0, 0, 0, 14)))
 assert series.quality_flags.shape == (0,)
 quicklook.write_quicklook(Path(sys.argv[1]), series, site_name="a", volcano="b", example=None, calibration=None,
                           summary=())

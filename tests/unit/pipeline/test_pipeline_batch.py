@@ -12,6 +12,7 @@ from so2cam.core.errors import OutputError
 from so2cam.core.records import Band, FrameInfo, FrameKind, FramePair
 from so2cam.core.site import Processing, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
+from so2cam.core.uncertainty import Term
 from so2cam.formats.png import write_png
 from so2cam.formats.sitefile import load_site
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
@@ -37,11 +38,16 @@ def info(seconds: float, band: Band, kind: FrameKind = FrameKind.PLUME, **change
 
 
 def record(seconds: float, flow: dict[str, Emission], lag: dict[str, Emission] | None = None) -> PairRecord:
-    made = PairRecord(FramePair(info(seconds, Band.ON), info(seconds + 0.5, Band.OFF)), 0.01, 0.002)
+    made = PairRecord(
+        FramePair(info(seconds, Band.ON), info(seconds + 0.5, Band.OFF)), background_level=0.01, noise=0.002
+    )
     for line, emission in flow.items():
         good = emission.status is OK
         made.lines[line] = LineMeasurement(
-            emission.status, QualityFlag.NONE, None, Estimate(0.3, 0.01, 0.02) if good else None
+            emission.status,
+            QualityFlag.NONE,
+            None,
+            Estimate(0.3, {Term.PIXEL_NOISE: 0.01, Term.DISTANCE: 0.02}) if good else None,
         )
         made.emissions[line, "flow_raw"] = emission
         made.emissions[line, "cross_correlation"] = (lag or flow)[line]
@@ -49,7 +55,7 @@ def record(seconds: float, flow: dict[str, Emission], lag: dict[str, Emission] |
 
 
 def emission(rate: float, random: float = 0.3, systematic: float = 0.5) -> Emission:
-    return Emission(OK, rate, random, systematic, 5.0, 0.5, 270.0)
+    return Emission(OK, rate, {Term.SPEED: random, Term.DISTANCE: systematic}, 5.0, 0.5, 270.0)
 
 
 def missing(status: EmissionStatus) -> Emission:
@@ -57,7 +63,7 @@ def missing(status: EmissionStatus) -> Emission:
 
 
 def series(site: Site, *records: PairRecord) -> Any:
-    return assemble(site, records, (7e18, 1e17), (0.0, 0.0))
+    return assemble(site, records)
 
 
 def total_of(site: Site, *names: str) -> Site:

@@ -14,6 +14,7 @@ from so2cam.pipeline import batch
 from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions, main_motion
 from so2cam.pipeline.geometry import lines_at_plume
 from so2cam.pipeline.steps import AbsorbanceImage
+from so2cam.science.imaging.background import SkySurface
 from so2cam.science.motion.flow import Region, optical_flow
 from so2cam.simulate import SimulationResult, load_scenario, simulate
 
@@ -62,7 +63,19 @@ def moving_plume(shift: tuple[float, float], seed: int = 1) -> tuple[AbsorbanceI
         texture = np.fft.ifft2(spectrum * np.exp(-1j * (kx * dx + ky * dy))).real
         values = section * (1 + 0.3 * texture) + 0.003 * rng.standard_normal((size, size))
         everywhere = np.ones((size, size), np.bool_)
-        return AbsorbanceImage(values.astype(np.float32), everywhere, everywhere, 0.0, 0.003, 0.001, 0.5)
+        blocks = np.ones((size // 8, size // 8), np.bool_)
+        return AbsorbanceImage(
+            absorbance=values.astype(np.float32),
+            valid=everywhere,
+            in_sky=everywhere,
+            background_level=0.0,
+            noise=0.003,
+            structure=0.001,
+            sky_share=0.5,
+            log_off=np.zeros((size, size), np.float32),
+            surface=SkySurface(np.zeros(6), np.zeros(6), 2, blocks, blocks, 0.001),
+            sky_off=np.zeros(blocks.shape),
+        )
 
     return image(0, 0), image(*shift)
 

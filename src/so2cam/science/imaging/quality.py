@@ -6,17 +6,22 @@ Each test is a pure function that returns what it measured beside its verdict, a
 import math
 from typing import Final, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from so2cam.core.records import BoolImage, FloatArray, FloatImage
 from so2cam.science.geometry.camera import CameraModel, pixel_rays
 
-CLOUD_UNEVENNESS: Final = 0.02
+CLOUD_UNEVENNESS: Final = 0.01
 """Robust scatter of sky blocks about a quadratic surface [optical depth] above which there is cloud: clear
 sky of an off band has 0.002 (Villarrica)"""
-CLOUD_CHANGE: Final = 0.01
+CLOUD_CHANGE: Final = 0.005
 """Robust scatter of the change of sky blocks between two pairs about a plane [optical depth]: drift is a plane"""
+PLUME_ABSORBANCE: Final = 0.05
+"""Absorbance of a block above which it is plume and not cloud, which is nearly white"""
+PLUME_MARGIN: Final = 4
+"""Blocks around the plume that are left out with it: aerosol reaches beyond where SO2 is clearly seen"""
 CLOUD_JUMP: Final = 0.04
 """Change of the off-band sky's level between two pairs [optical depth], beyond what the sun's way explains"""
 DRIFT_PER_S: Final = 2e-4
@@ -59,7 +64,23 @@ class SunView(NamedTuple):
     glare: bool
 
 
-def sky_blocks(log_intensity: FloatImage, sky: BoolImage, *, blocks: tuple[int, int] = (12, 16)) -> FloatArray:
+def beside_plume(absorbance: FloatArray, sky: BoolImage, structure: float) -> BoolImage:
+    """Return which blocks of sky are clear of the plume, whether there are clouds on them or not.
+
+    ``absorbance`` (rows, columns) of blocks above the fitted sky, whose unevenness is ``structure``. Blocks that the
+    fit left out as plume do not serve here: it leaves out clouds as well.
+    """
+    plume = sky & (absorbance > max(PLUME_ABSORBANCE, 5 * structure))
+    side = 2 * PLUME_MARGIN + 1
+    wide = cv2.dilate(
+        plume.astype(np.uint8), np.ones((side, side), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return np.asarray(sky & (wide == 0))
+
+
+def sky_blocks(
+    log_intensity: FloatImage | FloatArray, sky: BoolImage, *, blocks: tuple[int, int] = (12, 16)
+) -> FloatArray:
     """Return means of ``log_intensity`` (rows, columns) over ``sky`` in a grid of ``blocks``; NaN below half sky.
 
     The logarithm of DN s-1, so that a change of exposure is none of the sky. Raises ValueError where the image has
@@ -170,13 +191,15 @@ def check_plume_extent(
     shape: tuple[int, int],
     noise: float,
     *,
+    structure: float = 0.0,
     end_fraction: float = 0.12,
 ) -> PlumeExtent:
     """Return whether the plume on a line goes on beyond the image.
 
     ``column`` (N,) along the line at pixels (x, y), against the sky's own zero and not the line's baseline, NaN where
-    masked; ``noise`` its 1 sigma. Only an end within 8 px of the border of an image of ``shape`` (rows, columns)
-    can be cut off. NaN and no flag where an end at the border has no valid sample.
+    masked; ``noise`` its 1 sigma, independent from sample to sample, ``structure`` that of the sky, which all samples
+    of an end share. Absorbance will do as well. Only an end within 8 px of the border of an image of ``shape`` (rows,
+    columns) can be cut off. NaN and no flag where an end at the border has no valid sample.
     """
     position = np.linspace(0, 1, column.size)
     peak = float(np.nanmax(column)) if np.isfinite(column).any() else math.nan
@@ -190,7 +213,7 @@ def check_plume_extent(
             return PlumeExtent(math.nan, False)
         mean = float(values.mean())
         share = max(share, mean / peak)
-        leaves |= mean > END_SHARE * peak and mean > END_SIGMA * noise / math.sqrt(values.size)
+        leaves |= mean > END_SHARE * peak and mean > END_SIGMA * math.hypot(noise / math.sqrt(values.size), structure)
     return PlumeExtent(share, leaves)
 
 
@@ -224,6 +247,15 @@ def is_stale(
     """
     if counts.shape != previous.shape:
         return False
+    # Some rows are enough to see that too many of all pixels differ.
+    _, differing = _compare(counts[::16], previous[::16], saturation_dn)
+    if differing > (1 - share) * counts.size:
+        return False
+    telling, differing = _compare(counts, previous, saturation_dn)
+    return telling > 0 and telling - differing >= share * telling
+
+
+def _compare(counts: npt.NDArray[np.uint16], previous: npt.NDArray[np.uint16], saturation_dn: float) -> tuple[int, int]:
+    """Return how many pixels are neither saturated nor at 0 in both frames, and how many of those differ."""
     telling = ~(((counts == 0) & (previous == 0)) | ((counts >= saturation_dn) & (previous >= saturation_dn)))
-    number = int(telling.sum())
-    return number > 0 and int(((counts == previous) & telling).sum()) >= share * number
+    return int(np.count_nonzero(telling)), int(np.count_nonzero((counts != previous) & telling))

@@ -42,7 +42,7 @@ def estimate(
 ) -> Estimate:
     level = baseline(absorbance, fraction=fraction, noise=noise, structure=structure)
     columns = line_columns(absorbance, level, curve, pixel_noise=noise)
-    return integrate(columns, weight, curve, relative_distance_uncertainty=distance, distance_power=power)
+    return integrate(columns, weight, relative_distance_uncertainty=distance, distance_power=power)
 
 
 def plateau(height: float = 0.1) -> FloatArray:

@@ -12,6 +12,7 @@ from so2cam.science.imaging.quality import (
     CLOUD_JUMP,
     CLOUD_UNEVENNESS,
     GLARE_ANGLE_RAD,
+    beside_plume,
     check_clouds,
     check_plume_angle,
     check_plume_extent,
@@ -65,6 +66,24 @@ def test_clouds_are_seen_by_their_shape_and_by_their_passing() -> None:
     assert moving.change > CLOUD_CHANGE
     assert moving.cloudy
     assert check_clouds(sky_blocks(second, SKY), BLOCK_NOISE, sky_blocks(first, SKY), 4.0).cloudy
+
+
+def test_the_plume_is_left_out_of_the_sky_and_clouds_are_not() -> None:
+    sky = np.ones((40, 60), np.bool_)
+    sky[30:] = False
+    absorbance = np.zeros((40, 60))
+    absorbance[10:14, 20:] = 0.2  # the plume
+    absorbance[20:26, 10:30] = 0.03  # a cloud, a little redder than the sky
+    absorbance[32:] = 0.4  # terrain
+    kept = beside_plume(absorbance, sky, 0.001)
+    assert not kept[6:18, 16:].any()
+    assert kept[:6].all()
+    assert kept[18:30].all()
+    assert kept[:30, :16].all()
+    assert not kept[30:].any()
+    # Where the sky itself is as uneven as that, nothing tells a plume from it.
+    assert np.array_equal(beside_plume(absorbance, sky, 0.05), sky)
+    assert beside_plume(np.full((40, 60), np.nan), sky, 0.001).sum() == sky.sum()
 
 
 def test_a_jump_of_the_level_is_a_cloud_before_the_sun() -> None:
