@@ -77,11 +77,8 @@ class LocalServer:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.unlink(missing_ok=True)
-            before = os.umask(0o117)
-            try:
-                listener.bind(os.fspath(self.path))
-            finally:
-                os.umask(before)
+            listener.bind(os.fspath(self.path))
+            self.path.chmod(0o660)
             listener.listen(MAXIMUM_CONNECTIONS)
             listener.setblocking(False)
         except OSError as error:
