@@ -181,6 +181,11 @@ class Alarm(Table):
             raise ValueError("clear must lie on the good side of the threshold")
         return self
 
+    @property
+    def threshold(self) -> float:
+        """The value beyond which the alarm begins."""
+        return self.above if self.above is not None else float(self.below or 0.0)
+
 
 class Health(Table):
     """How the instrument watches itself."""

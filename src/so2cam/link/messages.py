@@ -87,6 +87,7 @@ class DeviceValues(_Message):
     coadds: Annotated[int, Field(ge=1)] | None = None
     period_s: Seconds | None = None
     low_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    target_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     high_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     longest_exposure_s: Seconds | None = None
     """Limit of the automatic exposure."""
