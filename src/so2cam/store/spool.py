@@ -1,0 +1,451 @@
+"""The spool: where an instrument keeps everything, so that nothing that was acknowledged is lost.
+
+On the disk, format 1, below the spool's root::
+
+    data/YYYY/MM/DD/HH/NAME.png   main files of items, and NAME.json beside each (or data/YYYY-MM-DD/, or data/)
+    .incoming/TOKEN.png.tmp       files that are being written
+    quarantine/NAME.REASON        what recovery could not vouch for; endings that no reader takes for data
+    journal.sqlite (-wal, -shm)   what was acknowledged (``store.journal``)
+    .lock                         between processes: shared while putting, exclusive while recovering
+
+``Spool.put`` writes both files of an item (``store.items``) to temporary names and forces them to the disk; then, alone
+among all processes, it renames the sidecar and, last, the main file into place, forces their folder to the disk, and
+adds the item to the journal, which is forced to the disk too. When it returns, the item is acknowledged: it outlives
+any crash and power cut. When it raises, nothing is acknowledged, and the files are taken back.
+
+Nothing is ever overwritten: where a name is taken (the clock was set back, a second has two frames), the new item's
+sequence number goes behind its name. Sequence numbers grow in the order of acknowledgement, whatever the clock does.
+
+Any number of processes and threads may put at once, each thread with a ``Spool`` of its own or all with one.
+"""
+
+import contextlib
+import hashlib
+import secrets
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from so2cam.store.disk import Disk
+from so2cam.store.errors import (
+    SpoolBusyError,
+    SpoolDamagedError,
+    SpoolError,
+    SpoolFullError,
+    UnknownItemError,
+    from_os_error,
+)
+from so2cam.store.gate import Gate
+from so2cam.store.items import (
+    SIDECAR_SUFFIX,
+    Order,
+    Receipt,
+    StoredItem,
+    StoreItem,
+    build_sidecar,
+    item_digest,
+    numbered_stem,
+)
+from so2cam.store.journal import Backlog, Found, Journal
+
+Layout = Literal["hour", "day", "flat"]
+
+DATA: Final = "data"
+INCOMING: Final = ".incoming"
+QUARANTINE: Final = "quarantine"
+JOURNAL: Final = "journal.sqlite"
+LOCK: Final = ".lock"
+TEMPORARY_SUFFIX: Final = ".tmp"
+STATION: Final = "station"
+"""The receiver for which everything is kept, where no others are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolCounts:
+    """What a spool holds. ``backlog`` is what each receiver still has to get."""
+
+    items: int
+    bytes: int
+    missing: int
+    damaged: int
+    backlog: tuple[Backlog, ...]
+    free_bytes: int
+    total_bytes: int
+
+
+class Spool:
+    """An open spool. A context manager; safe for the threads of one process."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        node: str = "node",
+        layout: Layout = "hour",
+        receivers: Sequence[str] = (STATION,),
+        reserve_bytes: int = 16_000_000,
+        timeout_s: float = 10.0,
+        disk: Disk | None = None,
+    ) -> None:
+        """Open the spool below ``root``, and make it where it is missing.
+
+        ``receivers`` are those that must confirm an item before it counts as delivered. ``put`` refuses when less
+        than ``reserve_bytes`` would stay free: room for the journal. ``timeout_s`` is how long to wait for other
+        processes. Raises SpoolError where the spool cannot be opened, ValueError without a receiver.
+        """
+        if not receivers:
+            raise ValueError("a spool needs a receiver: without one, everything would count as delivered")
+        self.root = root
+        self.node = node
+        self.layout = layout
+        self.disk = disk or Disk()
+        self._receivers = tuple(dict.fromkeys(receivers))
+        self._reserve_bytes = reserve_bytes
+        self._timeout_s = timeout_s
+        self._thread_lock = threading.RLock()
+        self._journal_connection: Journal | None = None
+        try:
+            for folder in (root / DATA, root / INCOMING):
+                self.disk.make_folder(folder)
+        except OSError as error:
+            raise from_os_error(error, root) from error
+        self._gate = Gate(root / LOCK)
+        self._gate_depth = 0
+        try:
+            self._open_journal()
+        except BaseException:
+            self._gate.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the spool. Closing it again does nothing."""
+        with self._one_thread():
+            if self._journal_connection is not None:
+                self._journal_connection.close()
+                self._journal_connection = None
+            self._gate.close()
+
+    # --- the journal and the lock --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _one_thread(self) -> Iterator[None]:
+        """Let one thread in. Raises SpoolBusyError after twice the time-out: the disk hangs."""
+        if not self._thread_lock.acquire(timeout=2 * self._timeout_s):
+            raise SpoolBusyError(
+                f"another thread has been waiting for the disk for more than {2 * self._timeout_s:g} s",
+                file=self.root,
+                remedy="check the disk",
+            )
+        try:
+            yield
+        finally:
+            self._thread_lock.release()
+
+    def _open_journal(self) -> None:
+        path = self.root / JOURNAL
+        if self.disk.exists(path):
+            journal = Journal(path, busy_timeout_s=self._timeout_s)
+        else:
+            with self.locked(exclusive=True):
+                journal = Journal(path, busy_timeout_s=self._timeout_s)
+                try:
+                    self.disk.sync_folder(self.root)
+                except OSError as error:
+                    journal.close()
+                    raise from_os_error(error, path) from error
+        try:
+            known = journal.receivers()
+            if {name for name, required in known.items() if required} != set(self._receivers):
+                with journal.transaction():
+                    journal.set_required(self._receivers)
+        except BaseException:
+            journal.close()
+            raise
+        self._journal_connection = journal
+
+    @contextmanager
+    def locked(self, *, exclusive: bool = False) -> Iterator[None]:
+        """Hold the spool's lock; for the other modules of the store. Raises SpoolBusyError after the time-out."""
+        with self._one_thread():
+            if self._gate_depth:
+                yield
+                return
+            hold = self._gate.exclusive if exclusive else self._gate.shared
+            with hold(self._timeout_s):
+                self._gate_depth += 1
+                try:
+                    yield
+                finally:
+                    self._gate_depth -= 1
+
+    @contextmanager
+    def journal(self) -> Iterator[Journal]:
+        """Give the journal to one thread; for the other modules of the store.
+
+        A journal that was replaced by a recovery is opened anew.
+        """
+        with self._one_thread():
+            if self._journal_connection is not None and not self._journal_connection.is_current():
+                self._journal_connection.close()
+                self._journal_connection = None
+            if self._journal_connection is None:
+                self._open_journal()
+            if self._journal_connection is None:
+                raise SpoolDamagedError("the journal cannot be opened", file=self.root / JOURNAL)
+            yield self._journal_connection
+
+    # --- putting -------------------------------------------------------------------------------------------------
+
+    def put(self, item: StoreItem) -> Receipt:
+        """Keep ``item``. When this returns, it is acknowledged: on the disk, whole, and in the journal.
+
+        An item of another node that is there already gives the receipt of the first time. Raises SpoolFullError at
+        once where there is no room, SpoolWriteError where the disk refuses, SpoolBusyError after the time-out,
+        ValueError for metadata that JSON cannot hold; then nothing is acknowledged, and the same item may be put
+        again.
+        """
+        with self._one_thread(), self.locked(), self.journal() as journal:
+            try:
+                return self._put(item, journal)
+            except OSError as error:
+                raise from_os_error(error, error.filename or self.root) from error
+
+    def _put(self, item: StoreItem, journal: Journal) -> Receipt:
+        disk = self.disk
+        if item.origin is not None and (known := journal.by_origin(item.origin)) is not None:
+            return Receipt(known, new=False)
+        disk.step("put-begin")
+        self._require_room(len(item.data))
+        folder = self.folder_for(item.filed)
+        if journal.is_sealed(folder):
+            with journal.transaction():  # before the first file: recovery must look here again
+                journal.set_sealed(folder, False)
+        token = secrets.token_hex(8)
+        main_temporary = self.root / INCOMING / f"{token}{item.suffix}{TEMPORARY_SUFFIX}"
+        sidecar_temporary = self.root / INCOMING / f"{token}{SIDECAR_SUFFIX}{TEMPORARY_SUFFIX}"
+        sha256 = hashlib.sha256(item.data).hexdigest()
+        placed: list[Path] = []
+        try:
+            disk.write_new(main_temporary, item.data)
+            disk.step("main-written")
+            expected = journal.next_sequence()
+            sidecar = self._sidecar(item, expected, sha256)
+            disk.write_new(sidecar_temporary, sidecar)
+            disk.step("sidecar-written")
+            with journal.transaction():
+                disk.step("transaction-begun")
+                sequence = journal.next_sequence()
+                if sequence != expected and item.sidecar is None:  # another process was quicker
+                    disk.remove(sidecar_temporary)
+                    sidecar = self._sidecar(item, sequence, sha256)
+                    disk.write_new(sidecar_temporary, sidecar)
+                disk.make_folder(self.root / folder)
+                disk.step("folder-made")
+                stem = self._free_stem(journal, folder, item, sequence)
+                name, sidecar_name = f"{stem}{item.suffix}", f"{stem}{SIDECAR_SUFFIX}"
+                for source, target in ((sidecar_temporary, sidecar_name), (main_temporary, name)):
+                    placed.append(self.root / folder / target)
+                    disk.rename(source, placed[-1])
+                    disk.step("sidecar-renamed" if source is sidecar_temporary else "main-renamed")
+                disk.sync_folder(self.root / folder)
+                disk.step("folder-synced")
+                found = Found(
+                    folder,
+                    name,
+                    len(item.data),
+                    sha256,
+                    sidecar_name,
+                    len(sidecar),
+                    hashlib.sha256(sidecar).hexdigest(),
+                )
+                journal.insert(item, found, sequence=sequence, stored=datetime.now(UTC))
+                disk.step("journal-inserted")
+        except BaseException as error:
+            # The main file goes first: a sidecar alone is no item.
+            for path in (*reversed(placed), main_temporary, sidecar_temporary):
+                with contextlib.suppress(OSError):
+                    disk.remove(path)
+            if isinstance(error, SpoolError):
+                journal.settle()
+            raise
+        disk.step("journal-committed")
+        return Receipt(journal.get(sequence))
+
+    def _sidecar(self, item: StoreItem, sequence: int, sha256: str) -> bytes:
+        if item.sidecar is not None:
+            return item.sidecar
+        return build_sidecar(item, node=self.node, sequence=sequence, sha256=sha256)
+
+    def _require_room(self, size: int) -> None:
+        free = self.disk.free_bytes(self.root)
+        if free < size + self._reserve_bytes:
+            raise SpoolFullError(
+                f"no room: {free / 1e6:.1f} MB are free, and {self._reserve_bytes / 1e6:.1f} MB of them are kept for "
+                "the journal",
+                file=self.root,
+                remedy="free space on the disk; nothing that was kept is lost",
+            )
+
+    def _free_stem(self, journal: Journal, folder: str, item: StoreItem, sequence: int) -> str:
+        """Return a name that neither the folder nor the journal has; within a transaction."""
+        plain = [] if item.numbered else [item.stem]
+        for stem in (*plain, numbered_stem(item.stem, sequence), f"{item.stem}_{secrets.token_hex(4)}"):
+            files = [self.root / folder / f"{stem}{suffix}" for suffix in (item.suffix, SIDECAR_SUFFIX)]
+            if not any(map(self.disk.exists, files)) and journal.by_path(folder, f"{stem}{item.suffix}") is None:
+                return stem
+        return f"{item.stem}_{secrets.token_hex(16)}"
+
+    def folder_for(self, time: datetime) -> str:
+        """Return the folder of items of ``time``, relative to the root."""
+        moment = time.astimezone(UTC)
+        if self.layout == "flat":
+            return DATA
+        return f"{DATA}/{moment:%Y/%m/%d/%H}" if self.layout == "hour" else f"{DATA}/{moment:%Y-%m-%d}"
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def get(self, sequence: int) -> StoredItem:
+        """Return an item. Raises UnknownItemError where none of this number is kept."""
+        with self.journal() as journal:
+            return journal.get(sequence)
+
+    def path_of(self, item: StoredItem, *, sidecar: bool = False) -> Path:
+        """Return the path of an item's main file or sidecar."""
+        return self.root / (item.sidecar_path if sidecar else item.path)
+
+    def read(self, item: StoredItem, *, sidecar: bool = False, offset: int = 0, length: int | None = None) -> bytes:
+        """Return a part of an item's main file or sidecar; the whole without ``length``.
+
+        A whole file is verified by its SHA-256. Raises SpoolError where it is missing, unreadable or damaged,
+        ValueError for a part outside of the file.
+        """
+        size = item.sidecar_size if sidecar else item.size
+        if offset < 0 or offset > size or (length is not None and length < 0):
+            raise ValueError(f"a part from {offset} of {length} bytes is not within {size} bytes")
+        path = self.path_of(item, sidecar=sidecar)
+        try:
+            if offset or length is not None:
+                return self.disk.read_part(path, offset, size - offset if length is None else length)
+            data = self.disk.read(path)
+        except OSError as error:
+            raise SpoolError(
+                f"cannot be read: {error.strerror or error}", file=path, remedy="run `so2cam spool verify`"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != (item.sidecar_sha256 if sidecar else item.sha256):
+            raise SpoolDamagedError(
+                "is not what was kept: its SHA-256 differs", file=path, remedy="run `so2cam spool verify`"
+            )
+        return data
+
+    def find(
+        self,
+        *,
+        kind: str | None = None,
+        subject: str | None = None,
+        device: str | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        after: int = 0,
+        limit: int | None = None,
+        order: Order = "oldest",
+    ) -> list[StoredItem]:
+        """Return the items of a kind, subject, device and time, by sequence number above ``after``.
+
+        ``start`` <= time < ``end``.
+        """
+        with self.journal() as journal:
+            return journal.find(
+                kind=kind,
+                subject=subject,
+                device=device,
+                start=start,
+                end=end,
+                after=after,
+                limit=limit,
+                order=order,
+            )
+
+    def counts(self) -> SpoolCounts:
+        """Return what the spool holds, what receivers still have to get, and the room on the disk."""
+        with self.journal() as journal:
+            items, size = journal.totals()
+            try:
+                free, total = self.disk.free_bytes(self.root), self.disk.total_bytes(self.root)
+            except OSError as error:
+                raise from_os_error(error, self.root) from error
+            return SpoolCounts(
+                items=items,
+                bytes=size,
+                missing=journal.count_state(2),
+                damaged=journal.count_state(3),
+                backlog=tuple(journal.backlog()),
+                free_bytes=free,
+                total_bytes=total,
+            )
+
+    # --- delivery ------------------------------------------------------------------------------------------------
+
+    def undelivered(
+        self,
+        receiver: str = STATION,
+        *,
+        limit: int = 100,
+        order: Order = "oldest",
+        after: int | None = None,
+        kind: str | None = None,
+    ) -> list[StoredItem]:
+        """Return up to ``limit`` items that ``receiver`` has not confirmed.
+
+        By sequence number, the oldest or the newest first, beyond the number ``after``: so that one item that cannot
+        be delivered does not stop the others.
+        """
+        with self.journal() as journal:
+            return journal.undelivered(receiver, limit=limit, order=order, after=after, kind=kind)
+
+    def mark_delivered(self, sequence: int, digest: str, receiver: str = STATION) -> bool:
+        """Take note that ``receiver`` has an item, whose ``digest`` it gives back. Return whether that was new.
+
+        Raises UnknownItemError where the item is not kept, or its digest is another.
+        """
+        return self.mark_all_delivered([(sequence, digest)], receiver) == 1
+
+    def mark_all_delivered(self, confirmations: Iterable[tuple[int, str]], receiver: str = STATION) -> int:
+        """Take note of many (sequence, digest) at once, all or none. Return how many were new."""
+        with self.journal() as journal, journal.transaction():
+            new = 0
+            for sequence, digest in confirmations:
+                item = journal.get(sequence)
+                if item.digest != digest.lower():
+                    raise UnknownItemError(
+                        f"item {sequence} is another one than {receiver} confirms",
+                        file=self.path_of(item),
+                        value=digest,
+                        remedy="fetch the item again",
+                    )
+                new += journal.confirm(receiver, sequence)
+            return new
+
+    def add_receiver(self, name: str) -> None:
+        """Keep account of what ``name`` has, too; deletion does not wait for it."""
+        with self.journal() as journal:
+            if name not in journal.receivers():
+                with journal.transaction():
+                    journal.add_receiver(name)
+
+    def deletions(self) -> list[tuple[str, str, int, int]]:
+        """Return (day, reason, items, bytes) of everything that was ever deleted or lost."""
+        with self.journal() as journal:
+            return journal.deletions()
+
+
+__all__ = ["DATA", "STATION", "Layout", "Receipt", "Spool", "SpoolCounts", "StoreItem", "StoredItem", "item_digest"]
