@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from so2cam.core.records import FloatArray, FloatImage
 
 Counts = npt.NDArray[np.uint16]
 Metadata = Mapping[str, Any]
-NOTHING: Metadata = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class CameraDescription:
     binning: int = 1
     exposure_step_s: float = 0.0
     """exposures are whole multiples of this [s]; 0 where there is no step that matters"""
-    details: Metadata = NOTHING
+    details: Metadata = field(default_factory=dict)
 
     @property
     def maximum_dn(self) -> int:
@@ -73,7 +71,7 @@ class RawFrame:
     saturated_share: float
     """share of stored pixels that hold at least one saturated raw pixel, or a count of full scale"""
     sensor_timestamp_s: float | None = None
-    metadata: Metadata = field(default=NOTHING, repr=False)
+    metadata: Metadata = field(default_factory=dict, repr=False)
     """everything that the vendor's library says of the frame, as JSON can hold it"""
 
     @property
@@ -98,7 +96,7 @@ class SpectrometerDescription:
     wavelength_range_nm: tuple[float, float]
     integration_time_limits_s: tuple[float, float]
     saturation_counts: float
-    details: Metadata = NOTHING
+    details: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ class RawSpectrum:
     saturation_counts: float
     saturated_share: float
     """share of pixels that were saturated in at least one readout"""
-    metadata: Metadata = field(default=NOTHING, repr=False)
+    metadata: Metadata = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
