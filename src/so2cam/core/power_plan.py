@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from so2cam.core.intervals import Interval, clip, union
 from so2cam.core.times import require_utc
+
+LONGEST_CYCLE: Final = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class PowerPlan:
             raise ValueError("the states of a power plan are on and off in turn, beginning with on")
         if self.cycle <= timedelta(0):
             raise ValueError("the states of a power plan take no time")
+        if self.cycle > LONGEST_CYCLE:
+            raise ValueError(f"the states of a power plan take longer than {LONGEST_CYCLE.days} days")
+        if self.end <= self.begin:
+            raise ValueError("a power plan must end after it begins")
 
     @property
     def cycle(self) -> timedelta:

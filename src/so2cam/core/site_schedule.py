@@ -128,8 +128,12 @@ class Power(Table):
     minimum_off_min: float = Field(
         default=20.0, ge=5, le=240, description="the board stays on through gaps shorter than this"
     )
-    look_in_h: float = Field(
-        default=24.0, ge=1, le=168, description="never off for longer: the node wakes up, reports, and takes new orders"
+    look_in_h: int = Field(
+        default=24,
+        ge=1,
+        le=168,
+        description="never off for longer: the node wakes up, reports, and takes new orders; 24 or a divisor or "
+        "multiple of it",
     )
     look_in_min: float = Field(default=15.0, ge=5, le=120, description="how long such a look lasts")
     days_ahead: int = Field(default=14, ge=1, le=60, description="days for which sun-based times are compiled")
@@ -140,6 +144,13 @@ class Power(Table):
         "belong to root",
     )
     battery: Battery | None = None
+
+    @field_validator("look_in_h")
+    @classmethod
+    def _same_every_day(cls, hours: int) -> int:
+        if 24 % hours and hours % 24:
+            raise ValueError("must be the same every day: 1, 2, 3, 4, 6, 8, 12, 24, or a multiple of 24")
+        return hours
 
 
 class Schedule(Table):

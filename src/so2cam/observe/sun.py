@@ -64,7 +64,7 @@ class SunTrack:
         return float(_elevation(self._observer, time, with_refraction=False))
 
     def above(self, threshold_deg: float) -> tuple[Interval, ...]:
-        """Return when the sun stands at ``threshold_deg`` [degrees] or higher; edges are found to 0.2 s."""
+        """Return when the sun stands at ``threshold_deg`` [degrees] or higher; edges are good to a second."""
         return self._where(threshold_deg, wanted=True)
 
     def below(self, threshold_deg: float) -> tuple[Interval, ...]:

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_above_and_below_share_the_time_out() -> None:
     pieces = sorted([*track.above(10.0), *track.below(10.0)])
     assert pieces[0].start == track.span.start
     assert pieces[-1].end == track.span.end
-    assert all(first.end == second.start for first, second in zip(pieces, pieces[1:], strict=False))
+    assert all(first.end == second.start for first, second in pairwise(pieces))
 
 
 def test_a_sun_that_only_grazes_the_threshold_is_seen() -> None:
