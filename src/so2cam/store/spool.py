@@ -299,11 +299,12 @@ class Spool:
     def _free_stem(self, journal: Journal, folder: str, item: StoreItem, sequence: int) -> str:
         """Return a name that neither the folder nor the journal has; within a transaction."""
         plain = [] if item.numbered else [item.stem]
-        for stem in (*plain, numbered_stem(item.stem, sequence), f"{item.stem}_{secrets.token_hex(4)}"):
+        numbered = numbered_stem(item.stem, sequence)
+        for stem in (*plain, numbered, f"{numbered}x{secrets.token_hex(4)}"):
             files = [self.root / folder / f"{stem}{suffix}" for suffix in (item.suffix, SIDECAR_SUFFIX)]
             if not any(map(self.disk.exists, files)) and journal.by_path(folder, f"{stem}{item.suffix}") is None:
                 return stem
-        return f"{item.stem}_{secrets.token_hex(16)}"
+        return f"{numbered}x{secrets.token_hex(8)}"
 
     def folder_for(self, time: datetime) -> str:
         """Return the folder of items of ``time``, relative to the root."""
