@@ -17,6 +17,7 @@ NodeName = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9]
 Period = Annotated[float, Field(ge=SHORTEST_PERIOD_S, le=LONGEST_PERIOD_S, allow_inf_nan=False)]
 Interface = Annotated[str, Field(min_length=1, max_length=15, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 _QUANTITY = re.compile(r"[a-z][a-z0-9_]*(\.[A-Za-z0-9_-]+)*")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?")
 
 
@@ -211,11 +212,11 @@ class Node(Table):
     devices: tuple[Device, ...] = ()
 
     @model_validator(mode="after")
-    def _something_to_do(self) -> Self:
+    def _plain_names(self) -> Self:
         names = [device.name for device in self.devices]
-        for name in sorted(set(names)):
-            if names.count(name) > 1:
-                raise ValueError(f"devices: two devices are called {name!r}")
+        for name in names:
+            if not _WORD.fullmatch(name):
+                raise ValueError(f"devices: the name {name!r} must have letters, digits and _ . - only")
         return self
 
     @property

@@ -46,19 +46,18 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class GridTarget:
-    """The next time to aim at, and how many grid times were passed over since the last one."""
+    """The next time to aim at, and how many grid times are passed over since the last one that was taken."""
 
     time: datetime
     skipped: int
-    step_s: float
-    """UTC was stepped by this since the last target [s]; 0 where it was not"""
 
 
 class GridFollower:
     """Goes from grid time to grid time, whatever the exposure and the clock do.
 
-    A grid time is taken when its exposure can still begin in time; those in between are passed over and counted. Where
-    UTC was stepped, the grid is anchored anew and nothing is counted: there was no grid in between.
+    A grid time is aimed at while its exposure can still begin in time; those in between are passed over and counted.
+    Where UTC was stepped, or the period changed, the grid is anchored anew and nothing is counted: there was no grid
+    in between.
     """
 
     def __init__(self) -> None:
@@ -72,30 +71,33 @@ class GridFollower:
         """Forget the last target: capturing begins anew, and the pause counts for nothing."""
         self._last = None
 
-    def next(self, grid: Grid, now: datetime, monotonic_s: float, lead_s: float) -> GridTarget:
-        """Return the next target.
-
-        ``now`` is UTC at ``monotonic_s`` of the monotonic clock; ``lead_s`` is the time from the decision to
-        mid-exposure that is needed at least: half the exposure, and what the device needs before.
-        """
-        step_s = self._step(now, monotonic_s)
-        if step_s or grid.period_us != self._period_us:
-            self._last = None
-        self._period_us = grid.period_us
-        target = grid.at_or_after(now + timedelta(seconds=max(0.0, lead_s)))
-        skipped = 0
-        if self._last is not None:
-            target = max(target, grid.after(self._last))
-            skipped = grid.steps_between(self._last, target) - 1
-        self._last = target
-        return GridTarget(target, skipped, step_s)
-
-    def _step(self, now: datetime, monotonic_s: float) -> float:
+    def notice_step(self, now: datetime, monotonic_s: float) -> bool:
+        """Return whether UTC was stepped since the last call; ``now`` is UTC at ``monotonic_s``."""
         offset_s = (require_utc(now) - _EPOCH).total_seconds() - monotonic_s
         change_s = 0.0 if self._offset_s is None else offset_s - self._offset_s
         self._offset_s = offset_s
         if abs(change_s) <= STEP_S:
-            return 0.0
+            return False
         self.steps += 1
         self.last_step_s = change_s
-        return change_s
+        self._last = None
+        return True
+
+    def aim(self, grid: Grid, now: datetime, lead_s: float) -> GridTarget:
+        """Return the next target; the same again until ``taken`` is called or its time has come too near.
+
+        ``lead_s`` is the time from now to mid-exposure that is needed at least: half the exposure, and what the device
+        needs before.
+        """
+        if grid.period_us != self._period_us:
+            self._last = None
+            self._period_us = grid.period_us
+        target = grid.at_or_after(now + timedelta(seconds=max(0.0, lead_s)))
+        if self._last is None:
+            return GridTarget(target, 0)
+        target = max(target, grid.after(self._last))
+        return GridTarget(target, grid.steps_between(self._last, target) - 1)
+
+    def taken(self, target: GridTarget) -> None:
+        """Go on after ``target``."""
+        self._last = target.time

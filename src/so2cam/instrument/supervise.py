@@ -1,0 +1,395 @@
+"""A device's process, watched: started, told what to do, ended when it hangs, started again after a pause.
+
+The process announces each phase (opening, waiting, capturing ...) with the time that it may take at most; where that passes
+without a word, the process hangs and is ended. Pauses grow with failures in a row, up to half a minute, and start anew
+after a minute of good work. One device's trouble touches no other: each has its own thread here, which only waits.
+"""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from so2cam.core.health import DeviceHealth, DeviceState, Level
+from so2cam.instrument.channel import Channel, ChannelClosedError
+from so2cam.instrument.launch import Launch, now_utc
+
+PAUSES_S: Final = (0.2, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+START_S: Final = 30.0
+"""A process must say its first word within this [s]"""
+GOOD_S: Final = 60.0
+END_S: Final = 2.6
+"""A process that was asked to end has this long [s]"""
+_GRACE_S: Final = 1.0
+_POLL_S: Final = 0.25
+_RATE_S: Final = 60.0
+_CRITICAL = ("captured", "stored", "skipped_grid_points", "lost", "rejected")
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReply:
+    """What a device's process answered."""
+
+    ok: bool
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Pending:
+    done: threading.Event
+    reply: OrderReply | None = None
+
+
+class DeviceSupervisor:
+    """One device: its process, and what is known of it.
+
+    ``launch`` is asked for what to tell the process each time that it starts. ``on_change`` is called (in this device's
+    thread) when its state changes in a way that people should hear of.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        launch: Callable[[], Launch],
+        first: DeviceHealth,
+        on_change: Callable[[str, str], None],
+    ) -> None:
+        self.name = name
+        self._launch = launch
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._health = first
+        self._reported: dict[str, Any] = {}
+        self._totals = dict.fromkeys(_CRITICAL, 0)
+        self._channel: Channel | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._orders = 0
+        self._pending: dict[int, _Pending] = {}
+        self._stopping = threading.Event()
+        self._restart: str | None = None
+        self._wake = threading.Event()
+        self._stored_at: deque[float] = deque(maxlen=4096)
+        self._progress_s = time.monotonic()
+        self._restarts = 0
+        self._next_start_s: float | None = None
+        self.used: dict[str, int] = {}
+        self.mode: str | None = None
+        self.mode_left: int | None = None
+        self.held = False
+        self.clock_steps = 0
+        self.last_step_s: float | None = None
+        self.disk_trouble: str | None = None
+        self.unsaved = 0
+        self._thread = threading.Thread(target=self._run, name=f"device-{name}", daemon=True)
+
+    # --- for the agent -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the process, and keep it running until ``stop``."""
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Begin to stop; returns at once."""
+        self._stopping.set()
+        self._wake.set()
+        self._tell_quietly({"do": "end"})
+
+    def stop(self, timeout_s: float = END_S + 1.0) -> None:
+        """Stop the process: what it captured is kept. Returns within ``timeout_s``; then the process is gone."""
+        self.ask_to_stop()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        self._kill()
+
+    def restart(self, reason: str) -> None:
+        """End the process and start it anew at once."""
+        self._restart = reason
+        self._wake.set()
+
+    def order(self, order: Mapping[str, Any], timeout_s: float = 8.0) -> OrderReply:
+        """Give an order and return the answer; where none comes in time, that is the answer."""
+        pending = _Pending(threading.Event())
+        with self._lock:
+            self._orders += 1
+            number = self._orders
+            channel = self._channel
+            self._pending[number] = pending
+        try:
+            if channel is None:
+                return OrderReply(False, f"{self.name} is not running now: {self._health.last_error or 'it starts'}")
+            try:
+                channel.send({**order, "id": number})
+            except ChannelClosedError:
+                return OrderReply(False, f"{self.name} has just failed; try again")
+            if not pending.done.wait(timeout_s):
+                return OrderReply(False, f"{self.name} did not answer within {timeout_s:g} s")
+            return pending.reply or OrderReply(False, f"{self.name} was restarted meanwhile")
+        finally:
+            with self._lock:
+                self._pending.pop(number, None)
+
+    def tell(self, order: Mapping[str, Any]) -> None:
+        """Give an order that has no answer; dropped where no process runs."""
+        self._tell_quietly(dict(order))
+
+    def progress_age_s(self) -> float:
+        """Return how long ago the device captured last [s], or its process was meant to begin."""
+        return time.monotonic() - self._progress_s
+
+    def health(self, now: datetime, late_s: float) -> DeviceHealth:
+        """Return how the device is. ``late_s``: an item older than this, while capturing, is late."""
+        monotonic_s = time.monotonic()
+        with self._lock:
+            found = self._health
+            stored = [at for at in self._stored_at if monotonic_s - at <= max(_RATE_S, late_s)]
+            restarts = self._restarts
+            next_start_s = self._next_start_s
+        age_s = None if found.last_item_time is None else max(0.0, (now - found.last_item_time).total_seconds())
+        span_s = min(max(_RATE_S, late_s), max(1.0, monotonic_s - stored[0])) if stored else 1.0
+        level = Level.OK
+        if found.state is DeviceState.WAITING:
+            level = Level.ALARM
+        elif found.role != "power" and found.state is DeviceState.CAPTURING and self.progress_age_s() > late_s:
+            level = Level.ALARM
+        elif found.lost or self.disk_trouble or (found.saturated_fraction or 0.0) > 0.5:  # noqa: PLR2004
+            level = Level.WARNING
+        return found.model_copy(
+            update={
+                "last_item_age_s": age_s,
+                "rate_hz": round((len(stored) - 1) / span_s, 4) if len(stored) > 1 else 0.0,
+                "restarts": restarts,
+                "level": level,
+                "next_start_in_s": found.next_start_in_s
+                if next_start_s is None
+                else max(0.0, next_start_s - monotonic_s),
+            }
+        )
+
+    # --- the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            began_s = time.monotonic()
+            self._set_state(DeviceState.STARTING)
+            why, slowly = self._one_process()
+            if self._stopping.is_set():
+                break
+            asked = self._restart is not None
+            self._restart = None
+            with self._lock:
+                self._restarts += 1
+            if asked:
+                failures = 0
+                _LOG.info("restarted, because %s", why, extra={"device": self.name})
+                continue
+            failures = 1 if time.monotonic() - began_s > GOOD_S else failures + 1
+            pause_s = PAUSES_S[-1] if slowly else PAUSES_S[min(failures, len(PAUSES_S)) - 1]
+            self._fail(why, pause_s)
+            _LOG.error("%s; a new process starts in %g s", why, pause_s, extra={"device": self.name})
+            self._wake.wait(pause_s)
+            if self._restart is not None:
+                self._restart = None
+            self._wake.clear()
+            with self._lock:
+                self._next_start_s = None
+        self._set_state(DeviceState.STOPPED)
+
+    def _one_process(self) -> tuple[str, bool]:
+        """Run one process to its end; return why it ended, and whether only something slow can help."""
+        try:
+            self._spawn()
+        except OSError as error:
+            return f"its process cannot be started: {error.strerror or error}", False
+        failed: str | None = None
+        slowly = False
+        deadline = time.monotonic() + START_S
+        phase = "start"
+        channel, process = self._channel, self._process
+        if channel is None or process is None:
+            return "its process cannot be started", False
+        why = None
+        while why is None:
+            try:
+                message = channel.receive(_POLL_S)
+            except ChannelClosedError:
+                break
+            if message is not None:
+                kind = message.get("t")
+                if kind == "phase":
+                    phase = str(message["phase"])
+                    deadline = time.monotonic() + min(float(message["for_s"]) + _GRACE_S, 7200.0)
+                elif kind == "failed":
+                    failed, slowly = str(message["text"]), bool(message.get("slowly"))
+                else:
+                    self._hear(message)
+            if self._stopping.is_set():
+                why = "stopped"
+            elif self._restart is not None:
+                why = self._restart
+            elif time.monotonic() > deadline:
+                why = failed = f"it hangs ({phase})"
+        asked = why is not None and failed is None
+        self._end_process(hangs=failed is not None and why == failed)
+        if failed is not None:
+            return failed, slowly
+        if asked and why is not None:
+            return why, False
+        return f"its process ended by itself ({_exit_words(process.returncode)})", False
+
+    def _spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            launch = self._launch()
+            process = subprocess.Popen(  # noqa: S603 - this very Python and a module of this package
+                [sys.executable, "-P", "-m", "so2cam.instrument.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        channel = Channel(ours)
+        with self._lock:
+            self._process, self._channel = process, channel
+            self._reported = {}
+            self._progress_s = max(self._progress_s, time.monotonic())
+        self._tell_quietly({"launch": launch.model_dump(mode="json")})
+
+    def _end_process(self, *, hangs: bool) -> None:
+        channel, process = self._channel, self._process
+        if channel is None or process is None:
+            return
+        try:
+            channel.send({"do": "end"})
+            until = time.monotonic() + END_S
+            while process.poll() is None and time.monotonic() < until:
+                message = channel.receive(0.05)
+                if message is not None:
+                    self._hear(message)
+        except ChannelClosedError:
+            pass
+        if not hangs and process.poll() is None:
+            try:
+                process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                _LOG.warning("does not end; it is killed", extra={"device": self.name})
+        self._kill()
+        for message in channel.drain():
+            self._hear(message)
+        with self._lock:
+            self._channel = self._process = None
+            for key in _CRITICAL:
+                self._totals[key] += int(self._reported.get(key, 0))
+            self._reported = {}
+            pending = list(self._pending.values())
+        channel.close()
+        for one in pending:
+            one.done.set()
+
+    def _kill(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                process.kill()
+        try:
+            process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            _LOG.error("cannot be ended: the system holds it", extra={"device": self.name})
+
+    # --- what the process says -----------------------------------------------------------------------------------
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        kind = message.get("t")
+        if kind == "status":
+            self._take_status(message)
+        elif kind == "reply":
+            with self._lock:
+                pending = self._pending.get(int(message["id"]))
+            if pending is not None:
+                pending.reply = OrderReply(bool(message["ok"]), str(message["text"]), dict(message["values"]))
+                pending.done.set()
+        elif kind == "log":
+            logger = logging.getLogger(str(message["logger"]))
+            logger.log(int(message["level"]), "%s", message["text"], extra={"device": self.name})
+        elif kind == "event":
+            self._on_change(self.name, str(message["text"]))
+        elif kind == "ended" and int(message["unsaved"]):
+            self.unsaved += int(message["unsaved"])
+            _LOG.error("%s items were not kept at its end", message["unsaved"], extra={"device": self.name})
+
+    def _take_status(self, message: Mapping[str, Any]) -> None:
+        health = dict(message["health"])
+        with self._lock:
+            before = self._health
+            if int(health.get("captured", 0)) > int(self._reported.get("captured", 0)) or "readings" in health:
+                self._progress_s = time.monotonic()
+            self._reported = {key: int(health.get(key, 0)) for key in _CRITICAL}
+            for key in _CRITICAL:
+                if key in health:
+                    health[key] = self._totals[key] + int(health[key])
+            # Validated as JSON: times are text there.
+            merged = before.model_dump(mode="json") | health
+            self._health = DeviceHealth.model_validate(merged)
+            if message.get("stored_now"):
+                self._stored_at.append(time.monotonic())
+            self.used = message.get("used") or self.used
+            if "mode" in message:
+                self.mode, self.mode_left = message["mode"], message["left"]
+                self.held = bool(message["held"])
+                self.clock_steps = int(message["clock_steps"])
+                self.last_step_s = message["last_step_s"]
+                self.disk_trouble = message["disk_trouble"]
+            after = self._health
+        if after.state is not before.state and DeviceState.WAITING in (after.state, before.state):
+            self._on_change(self.name, f"{before.state.value} -> {after.state.value}")
+
+    def _set_state(self, state: DeviceState) -> None:
+        with self._lock:
+            self._health = self._health.model_copy(update={"state": state, "next_start_in_s": None})
+
+    def _fail(self, why: str, pause_s: float) -> None:
+        with self._lock:
+            self._next_start_s = time.monotonic() + pause_s
+            self._health = self._health.model_copy(
+                update={"state": DeviceState.WAITING, "last_error": why, "last_error_time": now_utc()}
+            )
+        self._on_change(self.name, why)
+
+    def _tell_quietly(self, message: Mapping[str, Any]) -> None:
+        channel = self._channel
+        if channel is None:
+            return
+        try:
+            channel.send(message)
+        except (ChannelClosedError, ValueError):
+            return
+
+
+def _exit_words(code: int | None) -> str:
+    if code is None:
+        return "unknown"
+    if code < 0:
+        try:
+            return f"signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"
+    return f"exit code {code}"
