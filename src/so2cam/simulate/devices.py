@@ -21,10 +21,10 @@ import threading
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from so2cam.core.records import Band, FloatArray, FrameKind
 from so2cam.core.site_devices import CameraDevice, GpioDevice, PowerDevice, SpectrometerDevice
@@ -37,6 +37,7 @@ from so2cam.devices.errors import (
     DeviceTimeoutError,
     DriverError,
 )
+from so2cam.devices.options import check_options
 from so2cam.devices.protocols import DeviceContext
 from so2cam.devices.records import (
     BoardAlarm,
@@ -60,8 +61,6 @@ _SATURATION_COUNTS: Final = 65535.0
 _LONGEST_PULSE_S: Final = 30.0
 _FRAME_KINDS: Final = {kind.value: kind for kind in FrameKind}
 _SPECTRUM_KINDS: Final = {kind.value: kind for kind in SpectrumKind}
-
-_OptionsT = TypeVar("_OptionsT", bound=Table)
 
 
 class SceneOptions(Table):
@@ -130,27 +129,12 @@ def create(
 ) -> "SimulatedCamera | SimulatedSpectrometer | SimulatedPower | SimulatedGpio":
     """Return the simulated device that ``settings`` describe. Raises DriverError for unknown options."""
     if isinstance(settings, CameraDevice):
-        return SimulatedCamera(settings, _options(SceneOptions, settings.options, settings.name), context)
+        return SimulatedCamera(settings, check_options(SceneOptions, settings.options, settings.name), context)
     if isinstance(settings, SpectrometerDevice):
-        return SimulatedSpectrometer(settings, _options(SceneOptions, settings.options, settings.name), context)
+        return SimulatedSpectrometer(settings, check_options(SceneOptions, settings.options, settings.name), context)
     if isinstance(settings, PowerDevice):
-        return SimulatedPower(settings, _options(PowerOptions, settings.options, settings.name), context)
-    return SimulatedGpio(settings, _options(GpioOptions, settings.options, settings.name), context)
-
-
-def _options(model: type[_OptionsT], options: dict[str, Any], device: str) -> _OptionsT:
-    try:
-        return model.model_validate(options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise DriverError(
-            first["msg"],
-            device=device,
-            key=f"{device}.options.{key}",
-            value=first["input"],
-            remedy=f"options of simulated devices of this type are {', '.join(model.model_fields)}",
-        ) from error
+        return SimulatedPower(settings, check_options(PowerOptions, settings.options, settings.name), context)
+    return SimulatedGpio(settings, check_options(GpioOptions, settings.options, settings.name), context)
 
 
 def build_device_scene(options: SceneOptions, context: DeviceContext) -> Scene:
