@@ -1,4 +1,4 @@
-"""The commands: ``after-start``, ``before-shutdown``, ``apply-schedule``, ``mount-disk``, ``unmount-disk``."""
+"""The commands: ``after-start``, ``before-shutdown``, ``apply-schedule``."""
 
 import argparse
 import dataclasses
@@ -10,7 +10,6 @@ from pathlib import Path
 from so2cam_power.agent import ask_to_stop
 from so2cam_power.board import apply_schedule
 from so2cam_power.clock import Clock
-from so2cam_power.disk import mount_disk, unmount_disk
 from so2cam_power.errors import PowerError
 from so2cam_power.follower import start_follower, stop_follower
 from so2cam_power.gpio import HeaderLines, Lines
@@ -63,8 +62,6 @@ def main(arguments: Sequence[str], *, lines: Lines | None = None, clock: Clock |
     commands.add_parser("after-start", help="start the follower")
     commands.add_parser("before-shutdown", help="stop the agent and the follower, sync")
     commands.add_parser("apply-schedule", help="give the power board the agent's schedule")
-    for name in ("mount-disk", "unmount-disk"):
-        commands.add_parser(name, help=f"{name.partition('-')[0]} an external disk").add_argument("device")
     given = parser.parse_args(list(arguments))
     try:
         settings = load_settings(given.settings)
@@ -77,12 +74,7 @@ def main(arguments: Sequence[str], *, lines: Lines | None = None, clock: Clock |
             return after_start(settings, header, clock or Clock())
         if given.command == "before-shutdown":
             return before_shutdown(settings, header, clock or Clock())
-        if given.command == "apply-schedule":
-            _say(apply_schedule(settings))
-        elif given.command == "mount-disk":
-            _say(mount_disk(settings, given.device))
-        else:
-            _say(unmount_disk(settings, given.device))
+        _say(apply_schedule(settings))
     except PowerError as error:
         _say(str(error))
         return 1

@@ -30,13 +30,10 @@ class Settings:
 
     node: str
     socket: str
-    owner: str = "so2cam"
     agent_timeout_s: float = 20.0
     report_folder: str = "/run/so2cam-power"
     board_folder: str | None = None
     schedule_file: str | None = None
-    disk_labels: tuple[str, ...] = ()
-    mount_folder: str = "/media/so2cam"
     follower: Follower | None = None
 
 
@@ -47,7 +44,6 @@ def load_settings(path: Path) -> Settings:
         require_trusted(path)
         found = json.loads(path.read_text(encoding="utf-8"))
         follower = found.pop("follower", None)
-        found["disk_labels"] = tuple(found.get("disk_labels", ()))
         return Settings(**found, follower=None if follower is None else Follower(**follower))
     except FileNotFoundError:
         raise PowerError(f"{path} is missing; {remedy}") from None

@@ -13,7 +13,6 @@ from so2cam_power.agent import ask_to_stop
 from so2cam_power.board import apply_schedule
 from so2cam_power.clock import Clock, wait_until
 from so2cam_power.commands import run
-from so2cam_power.disk import mount_disk, unmount_disk
 from so2cam_power.errors import PowerError
 from so2cam_power.follower import reachable, start_follower, stop_follower
 from so2cam_power.main import main
@@ -316,62 +315,6 @@ def test_a_link_or_a_foreign_folder_is_refused(tmp_path: Path) -> None:
         apply_schedule(settings, lambda *_: "")
     with pytest.raises(PowerError, match="name no power board"):
         apply_schedule(Settings(node="lead", socket=""), lambda *_: "")
-
-
-class Disks:
-    """``blkid`` and ``mount`` of a computer with one disk."""
-
-    def __init__(self, probe: str) -> None:
-        self.probe = probe
-        self.calls: list[list[str]] = []
-
-    def __call__(self, arguments: Sequence[str], timeout_s: float) -> str:
-        self.calls.append(list(arguments))
-        return self.probe if arguments[0] == "blkid" else ""
-
-
-def mount_settings(tmp_path: Path) -> Settings:
-    return Settings(node="lead", socket="", owner="root", disk_labels=("SO2CAM",), mount_folder=str(tmp_path / "media"))
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "option"),
-    [("exfat", "exfat", "uid=0"), ("ntfs", "ntfs3", "windows_names"), ("ext4", "ext4", "commit")],
-)
-def test_a_disk_is_mounted_by_its_label(tmp_path: Path, kind: str, name: str, option: str) -> None:
-    if kind == "ext4" and os.geteuid() != 0:
-        pytest.skip("giving a folder to a user needs root")
-    disks = Disks(f"DEVNAME=/dev/sda1\nLABEL=SO2CAM\nTYPE={kind}\n")
-    assert "is mounted on" in mount_disk(mount_settings(tmp_path), "/dev/sda1", disks)
-    mount = disks.calls[-1]
-    assert mount[:3] == ["mount", "-t", name]
-    assert {"nosuid", "nodev", "noexec"} < set(mount[4].split(","))
-    assert option in mount[4]
-    assert mount[5:] == ["/dev/sda1", str(tmp_path / "media" / "SO2CAM")]
-
-
-@pytest.mark.parametrize(
-    ("device", "probe", "complaint"),
-    [
-        ("/dev/sda1", "LABEL=HOLIDAY\nTYPE=exfat\n", "does not name"),
-        ("/dev/sda1", "LABEL=../etc\nTYPE=exfat\n", "other signs"),
-        ("/dev/sda1", "TYPE=exfat\n", "no label"),
-        ("/dev/sda1", "LABEL=SO2CAM\nTYPE=btrfs\n", "use ext4, exFAT or NTFS"),
-        ("/dev/../etc", "", "is no disk"),
-        ("--all", "", "is no disk"),
-    ],
-)
-def test_other_disks_are_left_alone(tmp_path: Path, device: str, probe: str, complaint: str) -> None:
-    disks = Disks(probe)
-    with pytest.raises(PowerError, match=complaint):
-        mount_disk(mount_settings(tmp_path), device, disks)
-    assert all(call[0] != "mount" for call in disks.calls)
-
-
-def test_unmounting_never_waits_for_who_uses_the_disk(tmp_path: Path) -> None:
-    disks = Disks("")
-    unmount_disk(mount_settings(tmp_path), "/dev/sda1", disks)
-    assert disks.calls == [["umount", "--lazy", "/dev/sda1"]]
 
 
 def test_programs_of_the_system_have_an_end_and_no_shell() -> None:
