@@ -44,6 +44,8 @@ _CLOSE_S: Final = 5.0
 _CONFIGURE_S: Final = 5.0
 REPEATS: Final = "noiseless"
 """A description whose ``details`` have this key may give one and the same frame twice (a simulation without noise)."""
+RECORDED: Final = "recorded"
+"""A description whose ``details`` have this key gives recorded data, with exposures of their own."""
 
 _T = TypeVar("_T")
 
@@ -202,13 +204,13 @@ class CheckedCamera(_Checked):
             raise self._wrong("the share of saturated pixels is no share", value=frame.saturated_share)
         if frame.time.utcoffset() != timedelta(0):
             raise self._wrong("the frame's time is not UTC", value=frame.time)
-        if self._settings is not None:
+        if self._settings is not None and RECORDED not in found.details:
             self._check_exposure("the exposure", self._settings.exposure_s, frame.exposure_s, found.exposure_step_s)
             if not abs(frame.gain - self._settings.gain) <= _GAIN_TOLERANCE * self._settings.gain:
                 raise self._wrong(f"the gain is not what was set: {self._settings.gain:g}", value=frame.gain)
         end_s = frame.mid_exposure_s + frame.exposure_s / 2
         self._check_time("frame", frame.mid_exposure_s, end_s, asked_s, self._last_s)
-        if REPEATS not in found.details and self._is_repeated(counts):
+        if found.details.keys().isdisjoint((REPEATS, RECORDED)) and self._is_repeated(counts):
             raise self._wrong("gave the same picture twice, pixel for pixel: the sensor hangs")
 
     def _is_repeated(self, counts: Counts) -> bool:
@@ -337,7 +339,7 @@ class CheckedSpectrometer(_Checked):
             )
         if spectrum.time.utcoffset() != timedelta(0):
             raise self._wrong("the spectrum's time is not UTC", value=spectrum.time)
-        if self._settings is not None:
+        if self._settings is not None and RECORDED not in found.details:
             wanted = self._settings.integration_time_s
             self._check_exposure("the integration time", wanted, spectrum.integration_time_s, 0.0)
             if spectrum.coadds != self._settings.coadds:
@@ -345,7 +347,7 @@ class CheckedSpectrometer(_Checked):
         end_s = spectrum.mid_exposure_s + spectrum.duration_s / 2
         self._check_time("spectrum", spectrum.mid_exposure_s, end_s, asked_s, self._last_s)
         same = self._last_counts is not None and np.array_equal(self._last_counts, spectrum.counts)
-        if same and REPEATS not in found.details and low != high:
+        if same and found.details.keys().isdisjoint((REPEATS, RECORDED)) and low != high:
             raise self._wrong("gave the same spectrum twice, pixel for pixel: the detector hangs")
 
 

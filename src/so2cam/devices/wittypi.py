@@ -4,7 +4,8 @@ Voltages, current, temperature, the board's clock, its two alarms, its voltage l
 read back. A transfer on the bus that fails is tried again a few times, because the microcontroller does not always
 answer; then it is an error.
 
-Options: ``bus`` (1), ``attempts`` (4), ``retry_s`` (0.05).
+Options: ``bus`` (1), ``attempts`` (4), ``retry_s`` (0.05), ``identity`` (of a Witty Pi 4 of another build, such as the
+Mini: what its register 0 holds; 0x26 if absent).
 
 If the kernel's clock driver owns the clock chip of a Witty Pi 3 (``dtoverlay=i2c-rtc``), the bus answers "busy":
 remove that overlay. This driver was tested against an imitation of the boards' registers only; it has not been run on
@@ -72,6 +73,7 @@ class WittyPiOptions(Table):
     bus: int = Field(default=1, ge=0, le=32)
     attempts: int = Field(default=4, ge=1, le=20)
     retry_s: float = Field(default=0.05, ge=0, le=1)
+    identity: int | None = Field(default=None, ge=0, le=255)
 
 
 def create(settings: PowerDevice, context: DeviceContext) -> "WittyPi":
@@ -234,12 +236,14 @@ class WittyPi:
     def _identify(self) -> None:
         board = self._board
         identity = self._read(board.controller, 0)
-        if board.identity is not None and identity != board.identity:
+        wanted = board.identity if self._options.identity is None else self._options.identity
+        if wanted is not None and identity != wanted:
             raise WrongDeviceError(
                 f"the board at 0x{board.controller:02x} is no {board.model}",
                 device=self._name,
                 value=f"identity 0x{identity:02x}",
-                remedy="correct the driver of the power board in the site file: wittypi3 or wittypi4",
+                remedy="correct the driver of the power board in the site file (wittypi3 or wittypi4); for another "
+                f"build of this board set its options.identity = {identity}",
             )
         self._read(board.clock_address, board.seconds)
 

@@ -43,7 +43,7 @@ class Registers:
 
     model: str
     identity: int | None
-    """what register 0 of the microcontroller holds; None: anything"""
+    """what register 0 of the microcontroller holds; None: not known, anything is accepted"""
     controller: int
     clock_address: int
     seconds: int
