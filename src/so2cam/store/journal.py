@@ -5,6 +5,7 @@ Tables, ``PRAGMA user_version`` 1; times are whole microseconds since 1970, hash
 - ``items``: one row for each item that is kept. ``sequence`` grows with every row and is never used again.
   ``state`` is 0 kept, 1 being deleted, 2 missing, 3 damaged. ``waiting`` is how many receivers that matter for
   deletion have not confirmed it.
+- ``totals``: how many items are kept, and their size.
 - ``receivers``: who the items are for; ``required`` are those that matter for deletion, ``items`` and ``bytes`` what
   each still has to get.
 - ``pending``: (receiver, sequence) of what was not yet confirmed.
@@ -45,6 +46,18 @@ CREATE UNIQUE INDEX items_origin ON items(origin_node, origin_sequence) WHERE or
 CREATE INDEX items_time ON items(kind, time);
 CREATE INDEX items_free ON items(sequence) WHERE waiting = 0 AND state = 0;
 CREATE INDEX items_odd ON items(state) WHERE state <> 0;
+CREATE TABLE totals(items INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT INTO totals VALUES(0, 0);
+CREATE TRIGGER item_added AFTER INSERT ON items WHEN new.state = 0 BEGIN
+  UPDATE totals SET items = items + 1, bytes = bytes + new.size + new.sidecar_size;
+END;
+CREATE TRIGGER item_removed AFTER DELETE ON items WHEN old.state = 0 BEGIN
+  UPDATE totals SET items = items - 1, bytes = bytes - old.size - old.sidecar_size;
+END;
+CREATE TRIGGER item_changed AFTER UPDATE OF state ON items WHEN (old.state = 0) <> (new.state = 0) BEGIN
+  UPDATE totals SET items = items + (new.state = 0) - (old.state = 0),
+    bytes = bytes + ((new.state = 0) - (old.state = 0)) * (new.size + new.sidecar_size);
+END;
 CREATE TABLE receivers(
   id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, required INTEGER NOT NULL,
   items INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, seen INTEGER NOT NULL DEFAULT 0
@@ -196,7 +209,7 @@ class Journal:
                 self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {FORMAT}")
         elif version != FORMAT:
-            raise SpoolDamagedError(
+            raise SpoolError(
                 f"the journal has the format {version}; this version of so2cam knows {FORMAT}",
                 file=self.path,
                 remedy="use the version of so2cam that wrote it, or choose another folder",
@@ -274,9 +287,29 @@ class Journal:
         found = self._select("WHERE folder = ? AND name = ?", (folder, name))
         return found[0] if found else None
 
-    def in_folder(self, folder: str) -> list[StoredItem]:
-        """Return all items of a folder that are kept."""
-        return self._select("WHERE folder = ? AND state = 0 ORDER BY sequence", (folder,))
+    def rows_in_folder(self, folder: str) -> list[tuple[StoredItem, int]]:
+        """Return all items of a folder, each with its state."""
+        with self._errors():
+            rows = self._connection.execute(
+                f"SELECT {_COLUMNS}, state FROM items WHERE folder = ? ORDER BY sequence",  # noqa: S608 - constants
+                (folder,),
+            ).fetchall()
+        return [(_stored_item(row), int(row[15])) for row in rows]
+
+    def is_used(self, sequence: int) -> bool:
+        """Tell whether there is an item of this number, in whatever state."""
+        with self._errors():
+            row = self._connection.execute("SELECT 1 FROM items WHERE sequence = ?", (sequence,)).fetchone()
+        return row is not None
+
+    def has_content(self, kind: str, time: datetime, sha256: str) -> bool:
+        """Tell whether an item of this kind, time and SHA-256 is kept."""
+        return bool(
+            self._select(
+                "WHERE kind = ? AND time = ? AND sha256 = ? AND state = 0",
+                (kind, to_microseconds(time), bytes.fromhex(sha256)),
+            )
+        )
 
     def find(
         self,
@@ -314,9 +347,7 @@ class Journal:
     def totals(self) -> tuple[int, int]:
         """Return how many items are kept, and their size [bytes]."""
         with self._errors():
-            row = self._connection.execute(
-                "SELECT count(*), coalesce(sum(size + sidecar_size), 0) FROM items WHERE state = 0"
-            ).fetchone()
+            row = self._connection.execute("SELECT items, bytes FROM totals").fetchone()
         return int(row[0]), int(row[1])
 
     def count_state(self, state: int) -> int:
@@ -334,8 +365,19 @@ class Journal:
         for sequence in sequences:
             with self._errors():
                 self._connection.execute("UPDATE items SET state = ? WHERE sequence = ?", (state, sequence))
-                if state in (DELETING, MISSING):
+                if state != KEPT:
                     self._connection.execute("DELETE FROM pending WHERE sequence = ?", (sequence,))
+
+    def restore(self, sequences: Iterable[int]) -> None:
+        """Take items that were missing or damaged as kept again, for all receivers; within a transaction."""
+        for sequence in sequences:
+            with self._errors():
+                self._connection.execute("UPDATE items SET state = 0 WHERE sequence = ?", (sequence,))
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO pending SELECT receivers.id, sequence, size + sidecar_size "
+                    "FROM items, receivers WHERE sequence = ?",
+                    (sequence,),
+                )
 
     def remove(self, sequences: Iterable[int]) -> None:
         """Remove rows of items; within a transaction."""
@@ -352,10 +394,16 @@ class Journal:
             rows = self._connection.execute("SELECT name, required FROM receivers ORDER BY id").fetchall()
         return {str(name): bool(required) for name, required in rows}
 
-    def set_required(self, names: Sequence[str]) -> None:
-        """Make deletion wait for just these receivers; within a transaction. New ones get everything that is kept."""
+    def require(self, names: Sequence[str]) -> None:
+        """Make deletion wait for just these receivers. New ones get everything that is kept."""
+        if {name for name, required in self.receivers().items() if required} != set(names):
+            with self.transaction():
+                self._set_required(names)
+
+    def _set_required(self, names: Sequence[str]) -> None:
         for name in names:
             self.add_receiver(name)
+            self.fill_receiver(name)
         with self._errors():
             marks = ", ".join("?" * len(names))
             self._connection.execute(f"UPDATE receivers SET required = (name IN ({marks}))", tuple(names))  # noqa: S608
@@ -365,15 +413,40 @@ class Journal:
             )
 
     def add_receiver(self, name: str) -> None:
-        """Add a receiver that deletion does not wait for, where it is new; within a transaction."""
+        """Add a receiver that deletion does not wait for, where it is new; within a transaction.
+
+        What is kept already is added to what it has to get by ``fill_receiver``.
+        """
         with self._errors():
             if self._connection.execute("SELECT 1 FROM receivers WHERE name = ?", (name,)).fetchone() is None:
                 self._connection.execute("INSERT INTO receivers(name, required) VALUES(?, 0)", (name,))
-                self._connection.execute(
-                    "INSERT INTO pending SELECT receivers.id, sequence, size + sidecar_size FROM items, receivers "
-                    "WHERE receivers.name = ? AND state = 0",
-                    (name,),
-                )
+                self.set_meta(f"fill {name}", f"0 {self.next_sequence() - 1}")
+
+    def fill_receiver(self, name: str, limit: int | None = None) -> bool:
+        """Add up to ``limit`` items that were there before ``name`` to what it has to get; within a transaction.
+
+        Return whether there are more.
+        """
+        state = self.meta(f"fill {name}")
+        if state is None:
+            return False
+        after, last = map(int, state.split())
+        with self._errors():
+            rows = self._connection.execute(
+                "SELECT sequence FROM items WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",
+                (after, last, -1 if limit is None else limit),
+            ).fetchall()
+            upto = rows[-1][0] if rows else last
+            self._connection.execute(
+                "INSERT OR IGNORE INTO pending SELECT receivers.id, sequence, size + sidecar_size "
+                "FROM items, receivers WHERE receivers.name = ? AND state = 0 AND sequence > ? AND sequence <= ?",
+                (name, after, upto),
+            )
+            if limit is None or len(rows) < limit:
+                self._connection.execute("DELETE FROM meta WHERE key = ?", (f"fill {name}",))
+                return False
+        self.set_meta(f"fill {name}", f"{upto} {last}")
+        return True
 
     def forget_receiver(self, name: str) -> None:
         """Remove a receiver; within a transaction."""
@@ -382,6 +455,7 @@ class Journal:
                 "DELETE FROM pending WHERE receiver = (SELECT id FROM receivers WHERE name = ?)", (name,)
             )
             self._connection.execute("DELETE FROM receivers WHERE name = ?", (name,))
+            self._connection.execute("DELETE FROM meta WHERE key = ?", (f"fill {name}",))
 
     def backlog(self) -> list[Backlog]:
         """Return what every receiver still has to get."""

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 from so2cam.store.disk import Disk
 from so2cam.store.errors import (
@@ -50,18 +50,10 @@ from so2cam.store.items import (
     item_digest,
     numbered_stem,
 )
-from so2cam.store.journal import Backlog, Found, Journal
+from so2cam.store.journal import DAMAGED, MISSING, Backlog, Found, Journal
+from so2cam.store.layout import DATA, INCOMING, JOURNAL, LOCK, STATION, TEMPORARY_SUFFIX, Layout, item_folder
 
-Layout = Literal["hour", "day", "flat"]
-
-DATA: Final = "data"
-INCOMING: Final = ".incoming"
-QUARANTINE: Final = "quarantine"
-JOURNAL: Final = "journal.sqlite"
-LOCK: Final = ".lock"
-TEMPORARY_SUFFIX: Final = ".tmp"
-STATION: Final = "station"
-"""The receiver for which everything is kept, where no others are named."""
+_FILL: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +119,16 @@ class Spool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def close_journal(self) -> None:
+        """Close the connection to the journal; the next call that needs it opens it again."""
+        journal, self._journal_connection = self._journal_connection, None
+        if journal is not None:
+            journal.close()
+
     def close(self) -> None:
         """Close the spool. Closing it again does nothing."""
         with self._one_thread():
-            if self._journal_connection is not None:
-                self._journal_connection.close()
-                self._journal_connection = None
+            self.close_journal()
             self._gate.close()
 
     # --- the journal and the lock --------------------------------------------------------------------------------
@@ -154,7 +150,11 @@ class Spool:
     def _open_journal(self) -> None:
         path = self.root / JOURNAL
         if self.disk.exists(path):
-            journal = Journal(path, busy_timeout_s=self._timeout_s)
+            try:
+                journal = Journal(path, busy_timeout_s=self._timeout_s)
+            except SpoolDamagedError:
+                self._rebuild()
+                journal = Journal(path, busy_timeout_s=self._timeout_s)
         else:
             with self.locked(exclusive=True):
                 journal = Journal(path, busy_timeout_s=self._timeout_s)
@@ -164,14 +164,21 @@ class Spool:
                     journal.close()
                     raise from_os_error(error, path) from error
         try:
-            known = journal.receivers()
-            if {name for name, required in known.items() if required} != set(self._receivers):
-                with journal.transaction():
-                    journal.set_required(self._receivers)
+            journal.require(self._receivers)
         except BaseException:
             journal.close()
             raise
         self._journal_connection = journal
+
+    def _rebuild(self) -> None:
+        """Build a new journal from the files: the present one is damaged."""
+        from so2cam.store.recovery import recover_spool
+
+        if self._gate_depth:
+            raise SpoolDamagedError(
+                "the journal is damaged", file=self.root / JOURNAL, remedy="try again: it is built anew from the files"
+            )
+        recover_spool(self.root, node=self.node, receivers=self._receivers, timeout_s=self._timeout_s, disk=self.disk)
 
     @contextmanager
     def locked(self, *, exclusive: bool = False) -> Iterator[None]:
@@ -196,13 +203,18 @@ class Spool:
         """
         with self._one_thread():
             if self._journal_connection is not None and not self._journal_connection.is_current():
-                self._journal_connection.close()
-                self._journal_connection = None
+                self.close_journal()
             if self._journal_connection is None:
                 self._open_journal()
             if self._journal_connection is None:
                 raise SpoolDamagedError("the journal cannot be opened", file=self.root / JOURNAL)
-            yield self._journal_connection
+            try:
+                yield self._journal_connection
+            except SpoolDamagedError:
+                # Opened again at the next call, which finds it damaged and builds a new one.
+                with contextlib.suppress(SpoolError):
+                    self.close_journal()
+                raise
 
     # --- putting -------------------------------------------------------------------------------------------------
 
@@ -214,7 +226,7 @@ class Spool:
         ValueError for metadata that JSON cannot hold; then nothing is acknowledged, and the same item may be put
         again.
         """
-        with self._one_thread(), self.locked(), self.journal() as journal:
+        with self._one_thread(), self.journal(), self.locked(), self.journal() as journal:
             try:
                 return self._put(item, journal)
             except OSError as error:
@@ -308,10 +320,7 @@ class Spool:
 
     def folder_for(self, time: datetime) -> str:
         """Return the folder of items of ``time``, relative to the root."""
-        moment = time.astimezone(UTC)
-        if self.layout == "flat":
-            return DATA
-        return f"{DATA}/{moment:%Y/%m/%d/%H}" if self.layout == "hour" else f"{DATA}/{moment:%Y-%m-%d}"
+        return item_folder(time, self.layout)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -387,12 +396,17 @@ class Spool:
             return SpoolCounts(
                 items=items,
                 bytes=size,
-                missing=journal.count_state(2),
-                damaged=journal.count_state(3),
+                missing=journal.count_state(MISSING),
+                damaged=journal.count_state(DAMAGED),
                 backlog=tuple(journal.backlog()),
                 free_bytes=free,
                 total_bytes=total,
             )
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """Return what every receiver still has to get."""
+        with self.journal() as journal:
+            return tuple(journal.backlog())
 
     # --- delivery ------------------------------------------------------------------------------------------------
 
@@ -437,11 +451,30 @@ class Spool:
             return new
 
     def add_receiver(self, name: str) -> None:
-        """Keep account of what ``name`` has, too; deletion does not wait for it."""
+        """Keep account of what ``name`` has, too; deletion does not wait for it. It has to get everything so far."""
         with self.journal() as journal:
             if name not in journal.receivers():
                 with journal.transaction():
                     journal.add_receiver(name)
+        more = True
+        while more:  # in small transactions: others put meanwhile
+            with self.journal() as journal:
+                more = journal.meta(f"fill {name}") is not None
+                if more:
+                    with journal.transaction():
+                        more = journal.fill_receiver(name, _FILL)
+
+    def forget_receiver(self, name: str) -> None:
+        """Keep no account of ``name`` any more. Raises ValueError for one that deletion waits for."""
+        if name in self._receivers:
+            raise ValueError(f"{name} is a receiver of this spool; change its settings instead")
+        with self.journal() as journal, journal.transaction():
+            journal.forget_receiver(name)
+
+    def receivers(self) -> dict[str, bool]:
+        """Return every receiver of which account is kept, and whether deletion waits for it."""
+        with self.journal() as journal:
+            return journal.receivers()
 
     def deletions(self) -> list[tuple[str, str, int, int]]:
         """Return (day, reason, items, bytes) of everything that was ever deleted or lost."""
