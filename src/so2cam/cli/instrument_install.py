@@ -1,0 +1,202 @@
+"""``so2cam instrument install`` and ``preview``: a node's operating system, and what its schedule means."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from so2cam.cli.arguments import parse_time
+from so2cam.cli.console import console, report_error, report_warning
+from so2cam.core.errors import So2camError
+from so2cam.formats.sitefile import LoadedSite, load_site
+from so2cam.instrument.install.applying import (
+    CommandResult,
+    Comparison,
+    compare,
+    missing_packages,
+    run_commands,
+    write,
+)
+from so2cam.instrument.install.files import InstallCommand
+from so2cam.instrument.install.planning import install_settings, plan_install
+from so2cam.instrument.install.settings import (
+    PROGRAM,
+    SECRETS,
+    InstallError,
+    ensure_password,
+    require_node,
+)
+from so2cam.instrument.power_schedule import power_schedule_text
+from so2cam.observe.schedule import check_schedule
+
+_ROOT = Path("/")
+
+
+@click.command(
+    "install",
+    epilog="""\b
+Examples:
+  so2cam instrument install site.toml --node lead --dry-run     what would change
+  sudo so2cam instrument install site.toml --node lead          change it
+  so2cam instrument install site.toml --node lead --root card   onto a mounted card
+
+\b
+A new address is one line in the site file and this command again, on every node.
+
+\b
+Exit codes: 0 done; 1 a command of the system failed (the files are written); 2 bad input, nothing written.""",
+)
+@click.argument("site", type=click.Path(path_type=Path))
+@click.option("--node", required=True, help="name of the node in the site file")
+@click.option("--dry-run", is_flag=True, help="show what would change, and change nothing")
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False), default=_ROOT, help="write below this folder")
+@click.option("--full", is_flag=True, help="show the content of new files too")
+@click.option("--program", default=None, help=f"the so2cam command on the node  [{PROGRAM}]")
+@click.option(
+    "--secrets",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help=f"file with the access point's password, mode 600  [{SECRETS}]",
+)
+@click.option("--no-commands", is_flag=True, help="write the files only, and list the commands")
+def install_command(
+    site: Path,
+    node: str,
+    dry_run: bool,
+    root: Path,
+    full: bool,
+    program: str | None,
+    secrets: Path | None,
+    no_commands: bool,
+) -> int:
+    """Write everything that the operating system of a node needs, from the site file.
+
+    SITE is the site file. Network, clock, services, devices, the external disk, power hooks: what is as it should be is
+    left alone, and what changed is shown.
+    """
+    loaded = load_site(site)
+    _, found = require_node(loaded.site, node, site)
+    _report_schedule(loaded)
+    secrets_file = secrets or root / SECRETS.lstrip("/")
+    password, made = None, False
+    if found.network.access_point is not None:
+        if secrets is not None and not secrets.exists():
+            raise InstallError("does not exist", file=secrets, remedy="write it, or leave --secrets out")
+        password, made = ensure_password(secrets_file, write=not dry_run)
+    settings = install_settings(loaded, node, program=program or _default_program(root), password=password)
+    comparison = compare(plan_install(settings), root)
+    _show(comparison, full=full)
+    if made:
+        console.print(f"a new password for the access point: {'in' if not dry_run else 'to be made in'} {secrets_file}")
+    if dry_run:
+        _show_commands(comparison.commands, "would be run")
+        console.print(f"{len(comparison.pending)} files would change; nothing was written", markup=False)
+        return 0
+    write(comparison)
+    console.print(f"{len(comparison.pending)} files changed", markup=False)
+    for note in comparison.plan.notes:
+        console.print(f"  {note}", markup=False)
+    if root != _ROOT or no_commands:
+        _show_commands(comparison.commands, "to be run on the node")
+        return 0
+    return _run_all(comparison)
+
+
+@click.command(
+    "preview",
+    epilog="""\b
+Examples:
+  so2cam instrument preview site.toml                    this week
+  so2cam instrument preview site.toml --days 30 --from 2026-06-01
+  so2cam instrument preview site.toml --power            the power board's file
+
+\b
+Exit codes: 0 done; 2 bad input, or contradictions in the schedule.""",
+)
+@click.argument("site", type=click.Path(path_type=Path))
+@click.option("--from", "start", callback=parse_time, help="first day, like 2026-06-01  [today]")
+@click.option("--days", type=click.IntRange(1, 366), default=7, show_default=True)
+@click.option("--power", is_flag=True, help="print the power board's schedule file instead")
+def preview_command(site: Path, start: datetime | None, days: int, power: bool) -> int:
+    """Show what the schedule means: each day's times in UTC, and what in it contradicts.
+
+    SITE is the site file.
+    """
+    from so2cam.core.site_schedule import Schedule
+
+    loaded = load_site(site)
+    instrument = loaded.site.instrument
+    if instrument is None:
+        raise So2camError("is missing", file=site, key="instrument", remedy="add [instrument]; see docs/instrument.md")
+    schedule = instrument.schedule or Schedule()
+    place = loaded.site.camera.position
+    now = start or datetime.now(UTC)
+    if power:
+        click.echo(power_schedule_text(schedule, place, now), nl=False)
+        return 0
+    from so2cam.cli.schedule_table import schedule_table
+
+    midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
+    console.print(schedule_table(schedule, place, midnight, midnight + timedelta(days=days)))
+    return 0 if _report_schedule(loaded, refuse=False) else 2
+
+
+def _report_schedule(loaded: LoadedSite, *, refuse: bool = True) -> bool:
+    """Print risks of the schedule as warnings; return whether there are no errors, or raise the first one."""
+    instrument = loaded.site.instrument
+    if instrument is None or instrument.schedule is None:
+        return True
+    errors = []
+    for finding in check_schedule(instrument.schedule, loaded.site.camera.position, datetime.now(UTC).year):
+        if finding.severity == "risk":
+            report_warning(f"{finding.key}: {finding.message}\n  What to do: {finding.remedy}")
+        else:
+            errors.append(InstallError(finding.message, file=loaded.path, key=finding.key, remedy=finding.remedy))
+    if refuse and errors:
+        raise errors[0]
+    for error in errors:
+        report_error(str(error))
+    return not errors
+
+
+def _default_program(root: Path) -> str:
+    """Return the command that runs this, where the node is this computer; else where it is installed by custom."""
+    own = Path(sys.executable).parent / "so2cam"
+    return str(own) if root == _ROOT and own.is_file() else PROGRAM
+
+
+def _show(comparison: Comparison, *, full: bool) -> None:
+    for change in comparison.changes:
+        if change.state == "same":
+            continue
+        label = {"kept": "kept (changed by somebody; no longer needed)", "obsolete": "removed"}.get(
+            change.state, change.state
+        )
+        console.print(f"{label:9s} {change.path}", markup=False)
+        if change.state == "changed" or (full and change.state == "new"):
+            click.echo(change.diff, nl=False)
+            if not change.diff.endswith("\n"):
+                click.echo()
+
+
+def _show_commands(commands: tuple[InstallCommand, ...], title: str) -> None:
+    if commands:
+        console.print(f"commands {title}:", markup=False)
+    for command in commands:
+        console.print(f"  {command.words()}", markup=False)
+
+
+def _run_all(comparison: Comparison) -> int:
+    missing = missing_packages(comparison.plan.packages)
+    commands = comparison.commands
+    if missing:
+        apt = ("apt-get", "install", "--yes", "--no-install-recommends", *missing)
+        commands = (InstallCommand(apt, "install packages", timeout_s=1800.0), *commands)
+    failed: list[CommandResult] = []
+    for command in commands:
+        console.print(f"{command.purpose}: {command.words()}", markup=False)
+        failed += [result for result in run_commands([command]) if not result.done]
+    for result in failed:
+        report_error(f"{result.command.words()}: {result.text or 'failed'}")
+    return 1 if failed else 0
