@@ -41,15 +41,22 @@ def plan_frame_duration(wanted_s: float, last: LastFrame, limits: FrameLimits, *
     left = wanted_s - last.middle_s
     if not left >= limits.shortest_s:
         return limits.preferred_s
-    number = max(1, round(left / limits.preferred_s))
-    if left / number < limits.shortest_s:
-        number = max(1, math.floor(left / limits.shortest_s))
-    if left / number > limits.longest_s:
-        number = math.ceil(left / limits.longest_s)
+    period = left if last.wanted_s is None else wanted_s - last.wanted_s
+    number = _number_of_frames(period if period >= limits.shortest_s else left, limits)
     duration = left / number
     if last.wanted_s is not None and lag > 0.4 * number:
         error = last.middle_s - last.wanted_s
-        period = wanted_s - last.wanted_s
         gain = 1 / (1 + 2 * math.ceil(lag / number))
         duration = (period - gain * error) / number
     return min(max(duration, limits.shortest_s), limits.longest_s)
+
+
+def _number_of_frames(time_s: float, limits: FrameLimits) -> int:
+    """Return into how many frames a time is divided: of about the preferred duration, within the limits."""
+    # The odd fraction keeps periods that people choose away from where the number changes.
+    number = max(1, math.ceil(time_s / limits.preferred_s - 0.37))
+    if time_s / number < limits.shortest_s:
+        number = max(1, math.floor(time_s / limits.shortest_s))
+    if time_s / number > limits.longest_s:
+        number = math.ceil(time_s / limits.longest_s)
+    return number

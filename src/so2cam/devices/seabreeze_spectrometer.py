@@ -4,9 +4,10 @@ Limits of the integration time and the highest count come from the spectrometer.
 The detector runs freely: after a new integration time the first readout still has the old one, and is thrown away.
 A spectrometer that was unplugged is found again when it is opened the next time.
 
-Options: ``backend`` (``pyseabreeze``, which knows the Ocean SR too, or ``cseabreeze``), ``correct_dark_counts`` and
-``correct_nonlinearity`` (both false: raw counts are kept, corrections belong to processing), ``saturation_counts``
-(if lower than the spectrometer says), ``discard`` (1: readouts thrown away after a change).
+Options: ``backend`` (``auto``: ``pyseabreeze``, which knows the Ocean SR too, otherwise ``cseabreeze``),
+``correct_dark_counts`` and ``correct_nonlinearity`` (both false: raw counts are kept, corrections belong to
+processing), ``saturation_counts`` (if lower than the spectrometer says), ``discard`` (1: readouts thrown away after a
+change).
 
 This driver was tested against an imitation of seabreeze only; it has not been run on hardware by its authors.
 """
@@ -36,6 +37,7 @@ from so2cam.devices.records import RawSpectrum, SpectrometerDescription, Spectro
 from so2cam.observe.statistics import SATURATION_FRACTION
 
 _MISSING: Final = "check its USB cable; if it is new here, its udev rules: so2cam instrument install"
+_BACKENDS: Final[tuple[Literal["pyseabreeze", "cseabreeze"], ...]] = ("pyseabreeze", "cseabreeze")
 _TOO_QUICK: Final = 0.8
 """A readout that follows another in less than this share of the integration time cannot be whole"""
 
@@ -43,7 +45,7 @@ _TOO_QUICK: Final = 0.8
 class SeabreezeOptions(Table):
     """Options of the driver; see the module."""
 
-    backend: Literal["pyseabreeze", "cseabreeze"] = "pyseabreeze"
+    backend: Literal["auto", "pyseabreeze", "cseabreeze"] = "auto"
     correct_dark_counts: bool = False
     correct_nonlinearity: bool = False
     saturation_counts: Positive | None = None
@@ -58,20 +60,26 @@ def create(settings: SpectrometerDevice, context: DeviceContext) -> "SeabreezeSp
     return SeabreezeSpectrometer(settings, check_options(SeabreezeOptions, settings.options, settings.name), context)
 
 
-def load_seabreeze(device: str, backend: Literal["pyseabreeze", "cseabreeze"]) -> Any:
-    """Return the module ``seabreeze.spectrometers``. Raises DriverError where it is not there."""
-    try:
-        import seabreeze
+def load_seabreeze(device: str, backend: Literal["auto", "pyseabreeze", "cseabreeze"]) -> Any:
+    """Return the module ``seabreeze.spectrometers``, its backend loaded. Raises DriverError where it is not there."""
+    reasons = []
+    for name in _BACKENDS if backend == "auto" else (backend,):
+        try:
+            import seabreeze
+            import seabreeze.backends
 
-        seabreeze.use(backend)
-        import seabreeze.spectrometers as vendor
-    except ImportError as error:
-        raise DriverError(
-            f"seabreeze cannot be imported: {error}",
-            device=device,
-            remedy="install it: pip install 'so2cam[instrument]'",
-        ) from error
-    return vendor
+            seabreeze.use(name)
+            seabreeze.backends.get_backend()
+            import seabreeze.spectrometers as vendor
+        except ImportError as error:
+            reasons.append(str(error))
+        else:
+            return vendor
+    raise DriverError(
+        f"seabreeze cannot be used: {'; '.join(reasons)}",
+        device=device,
+        remedy="install it: pip install 'so2cam[instrument]'",
+    )
 
 
 class SeabreezeSpectrometer:
