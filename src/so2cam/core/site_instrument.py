@@ -193,7 +193,9 @@ class Health(Table):
 
     interval_s: float = Field(default=60.0, ge=1, le=3600, description="of the records")
     late_periods: float = Field(
-        default=5.0, ge=2, description="a device whose last item is older than this many periods (10 s at least) is late"
+        default=5.0,
+        ge=2,
+        description="a device whose last item is older than this many periods (10 s at least) is late",
     )
     log_bytes: int = Field(default=2_000_000, ge=10_000, description="size at which a log file is turned over")
     log_files: int = Field(default=5, ge=1, le=100)

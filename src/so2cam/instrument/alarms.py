@@ -60,9 +60,11 @@ class AlarmBoard:
             state = next_alarm_state(alarm, self._states[alarm.name], value, monotonic_s, record.time)
             self._states[alarm.name] = state
             if state.raised_since is not None:
-                raised.append(AlarmHealth(
-                    name=alarm.name, level=Level(alarm.level), text=_words(alarm, value), since=state.raised_since
-                ))
+                raised.append(
+                    AlarmHealth(
+                        name=alarm.name, level=Level(alarm.level), text=_words(alarm, value), since=state.raised_since
+                    )
+                )
         return tuple(raised)
 
     def unknown(self, record: HealthRecord) -> list[str]:

@@ -101,6 +101,10 @@ class DeviceLoop:
         self._used = UsedExposures(launch.darks.tolerance, launch.darks.maximum_exposures)
         self._used.load(launch.used)
         self._exposure_s, self._gain, self._coadds = _start_values(self._device)
+        if launch.exposure_s is not None:
+            self._exposure_s = launch.exposure_s
+        if launch.coadds is not None:
+            self._coadds = launch.coadds
         self._applied: tuple[float, float, int] | None = None
         self._real = (self._exposure_s, self._gain, self._coadds)
         self._law_state = ExposureState()
@@ -204,7 +208,9 @@ class DeviceLoop:
         self._applied = None
         self._bad_in_a_row = 0
         self._follower.restart()
-        _LOG.info("%s %s (serial number %s) is open", self._found["driver"], self._found["model"], self._found["serial"])
+        _LOG.info(
+            "%s %s (serial number %s) is open", self._found["driver"], self._found["model"], self._found["serial"]
+        )
         self._report(opened=True)
 
     def _close(self) -> None:
@@ -290,9 +296,7 @@ class DeviceLoop:
             return
         exposure_s, gain, coadds = head.configure(*wanted)
         if abs(exposure_s - wanted[0]) > 0.02 * wanted[0]:
-            _LOG.warning(
-                "the exposure of %g s lies outside the device's limits: %g s is used", wanted[0], exposure_s
-            )
+            _LOG.warning("the exposure of %g s lies outside the device's limits: %g s is used", wanted[0], exposure_s)
         self._applied = wanted
         self._real = (exposure_s, gain, coadds)
 
@@ -422,11 +426,21 @@ class DeviceLoop:
         elif what == "run":
             self._plan.run(order["kind"], order.get("count"))
             self._reply(number, True, f"captures {order['kind']} every {self._grid.period_s:g} s", {})
+        elif what == "mode":
+            if order["kind"] is None:
+                self._plan.stop()
+            else:
+                self._plan.run(order["kind"], None)
         elif what == "stop":
             self._stop_modes(number, bool(order.get("force")))
         elif what == "shot":
-            wish = Wish(order["kind"], order.get("cell_ppm_m"), order.get("exposure_s"), on_grid=False,
-                        must_be_dark=order["kind"] == "dark")
+            wish = Wish(
+                order["kind"],
+                order.get("cell_ppm_m"),
+                order.get("exposure_s"),
+                on_grid=False,
+                must_be_dark=order["kind"] == "dark",
+            )
             self._add(f"{order['kind']} shot", [wish], number)
         elif what == "darks":
             self._start_darks(order, number)
@@ -575,7 +589,7 @@ class DeviceLoop:
             self._wake.wait(min(left, _IDLE_S))
             self._wake.clear()
             for order in [self._orders.popleft() for _ in range(len(self._orders))]:
-                if order["do"] in ("run", "stop", "clock"):
+                if order["do"] in ("run", "mode", "stop", "clock"):
                     self._obey(order)
                 else:
                     self._reply(int(order.get("id", 0)), False, "the device fails now; try again later", {})
@@ -639,4 +653,3 @@ def _temperature(taken: Taken) -> float | None:
         if isinstance(value, int | float) and not isinstance(value, bool) and -100 < value < 200:
             return float(value)
     return None
-

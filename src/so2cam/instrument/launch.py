@@ -51,6 +51,9 @@ class Launch(BaseModel):
     mode: Literal["plume", "clear", "test"] | None
     count: int | None = None
     held: bool = False
+    exposure_s: float | None = None
+    """where the exposure stood before a restart; None: as in the site file"""
+    coadds: int | None = None
     used: dict[str, int] = {}
     fast: FastTime | None = None
     version: str

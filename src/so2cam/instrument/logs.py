@@ -71,8 +71,11 @@ class Folding(logging.Filter):
         with self._lock:
             over = [key for key, seen in self._seen.items() if everything or now >= seen.until]
             found = [self._seen.pop(key) for key in over]
-        return [(s.logger, s.level, f"{s.text} (and {s.folded - 1} more like it)" if s.folded > 1 else s.text)
-                for s in found if s.folded]
+        return [
+            (s.logger, s.level, f"{s.text} (and {s.folded - 1} more like it)" if s.folded > 1 else s.text)
+            for s in found
+            if s.folded
+        ]
 
 
 class JsonLines(logging.Formatter):
@@ -95,20 +98,26 @@ class JsonLines(logging.Formatter):
 
 
 class ReadableLines(logging.Formatter):
-    """Lines for people; with ``journal`` each begins with its level as journald reads it, and without the time."""
+    """Lines for people; with ``journal`` each begins with its level as journald reads it, and without the time.
 
-    def __init__(self, *, journal: bool) -> None:
+    ``node`` stands in each line where several agents share a terminal.
+    """
+
+    def __init__(self, *, journal: bool, node: str | None = None) -> None:
         super().__init__()
         self._journal = journal
+        self._node = "" if node is None else f"{node} "
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of ``record``."""
         device = getattr(record, "device", None)
         text = " ".join(record.getMessage().split())
-        head = f"<{_JOURNAL_LEVEL.get(record.levelno, 6)}>" if self._journal else (
-            f"{datetime.fromtimestamp(record.created, UTC):%H:%M:%S} {record.levelname.lower():<7} "
+        head = (
+            f"<{_JOURNAL_LEVEL.get(record.levelno, 6)}>"
+            if self._journal
+            else (f"{datetime.fromtimestamp(record.created, UTC):%H:%M:%S} {record.levelname.lower():<7} ")
         )
-        return f"{head}{device}: {text}" if device else f"{head}{text}"
+        return f"{head}{self._node}{device}: {text}" if device else f"{head}{self._node}{text}"
 
 
 class _Fan(logging.Handler):
@@ -134,12 +143,14 @@ class _Fan(logging.Handler):
 class AgentLog:
     """The log of one agent, from ``open`` to ``close``: to standard error, and to files where ``folder`` is given."""
 
-    def __init__(self, *, folder: Path | None, size: int, files: int, verbose: bool, journal: bool) -> None:
+    def __init__(
+        self, *, folder: Path | None, size: int, files: int, verbose: bool, journal: bool, node: str | None = None
+    ) -> None:
         self.folding = Folding()
         self._root = logging.getLogger("so2cam")
         self._level = logging.DEBUG if verbose else logging.INFO
         stream = logging.StreamHandler(sys.stderr)
-        stream.setFormatter(ReadableLines(journal=journal))
+        stream.setFormatter(ReadableLines(journal=journal, node=node))
         handlers: list[logging.Handler] = [stream]
         note = None
         if folder is not None:

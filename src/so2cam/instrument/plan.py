@@ -60,9 +60,7 @@ class Plan:
         """Add a set; it is taken before the mode goes on, after the sets that wait already."""
         self._number += 1
         number = self._number
-        numbered = (
-            Wish(w.kind, w.cell_ppm_m, w.exposure_s, w.on_grid, number, w.must_be_dark) for w in wishes
-        )
+        numbered = (Wish(w.kind, w.cell_ppm_m, w.exposure_s, w.on_grid, number, w.must_be_dark) for w in wishes)
         job = Job(number, name, deque(numbered))
         self._jobs.append(job)
         return job

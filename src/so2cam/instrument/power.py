@@ -2,14 +2,16 @@
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from so2cam.core.health import DeviceState
 from so2cam.core.site_devices import PowerDevice
 from so2cam.devices.errors import DeviceError
 from so2cam.devices.protocols import DeviceContext, PowerManager
-from so2cam.devices.records import PowerReading
+from so2cam.devices.records import BoardAlarm, PowerReading
 from so2cam.devices.registry import create_power
 from so2cam.instrument.capture import OPEN_S, PAUSES_S, RestartNeeded
 from so2cam.instrument.launch import Launch
@@ -31,12 +33,15 @@ class PowerLoop:
         self._stop = stop
         self._wake = threading.Event()
         self._last: dict[str, Any] = {}
+        self._orders: deque[dict[str, Any]] = deque()
 
     def give_order(self, order: dict[str, Any]) -> None:
-        """Answer an order: a power board has none of a camera's."""
-        if order.get("id"):
-            text = "a power board captures nothing"
-            self._send({"t": "reply", "id": int(order["id"]), "ok": False, "text": text, "values": {}})
+        """Take an order: ``wake`` sets when the board switches on again; anything else is a camera's."""
+        if order["do"] == "wake":
+            self._orders.append(order)
+            self._wake.set()
+        elif order.get("id"):
+            self._reply(order, False, "a power board captures nothing")
 
     def end(self) -> None:
         """End the loop."""
@@ -63,6 +68,8 @@ class PowerLoop:
                     failures = 0
                     self._phase("idle", READ_EVERY_S + 10)
                     self._wake.wait(READ_EVERY_S)
+                    self._wake.clear()
+                    self._take_orders(board)
             except DeviceError as error:
                 failures += 1
                 _LOG.warning("%s", " ".join(str(error.message).split()))
@@ -76,9 +83,25 @@ class PowerLoop:
                 self._report(DeviceState.WAITING, None, pause_s)
                 self._phase("pause", pause_s + 5)
                 self._wake.wait(pause_s)
+                self._wake.clear()
             finally:
                 if board is not None:
                     board.close()
+
+    def _take_orders(self, board: PowerManager) -> None:
+        while self._orders and not self._stop.is_set():
+            order = self._orders.popleft()
+            at = datetime.fromisoformat(str(order["at"])).astimezone(UTC)
+            self._phase("set alarm", _READ_S)
+            try:
+                board.set_startup(BoardAlarm(at.day, at.hour, at.minute, at.second))
+            except DeviceError as error:
+                self._reply(order, False, f"the board refuses: {error.message}")
+                raise
+            self._reply(order, True, f"the board switches on at {at:%Y-%m-%d %H:%M} UTC")
+
+    def _reply(self, order: Mapping[str, Any], ok: bool, text: str) -> None:
+        self._send({"t": "reply", "id": int(order["id"]), "ok": ok, "text": text, "values": {}})
 
     def _phase(self, name: str, for_s: float) -> None:
         self._send({"t": "phase", "phase": name, "for_s": for_s})

@@ -108,7 +108,9 @@ def with_overrides(site: DeviceSettings, overrides: Mapping[str, Any]) -> Device
     period_s = float(overrides.get("period_s", site.period_s))
     if not SHORTEST_PERIOD_S <= period_s <= LONGEST_PERIOD_S:
         raise SettingRefusedError(
-            f"must be from {SHORTEST_PERIOD_S:g} to {LONGEST_PERIOD_S:g} s", key=f"{device.name}.period_s", value=period_s
+            f"must be from {SHORTEST_PERIOD_S:g} to {LONGEST_PERIOD_S:g} s",
+            key=f"{device.name}.period_s",
+            value=period_s,
         )
     there = site.values()
     result = DeviceSettings(found, period_s, {})
@@ -210,4 +212,3 @@ def _parse_value(key: str, text: str) -> bool | int | float:
         return int(text) if key == "coadds" else float(text) * factor
     except ValueError:
         raise SettingRefusedError("must be a number", key=key, value=text) from None
-

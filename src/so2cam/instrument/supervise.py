@@ -22,6 +22,7 @@ from typing import Any, Final
 from so2cam.core.health import DeviceHealth, DeviceState, Level
 from so2cam.instrument.channel import Channel, ChannelClosedError
 from so2cam.instrument.launch import Launch, now_utc
+from so2cam.instrument.threads import VitalThread
 
 PAUSES_S: Final = (0.2, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 START_S: Final = 30.0
@@ -91,13 +92,13 @@ class DeviceSupervisor:
         self.last_step_s: float | None = None
         self.disk_trouble: str | None = None
         self.unsaved = 0
-        self._thread = threading.Thread(target=self._run, name=f"device-{name}", daemon=True)
+        self.thread = VitalThread(f"device-{name}", self._run)
 
     # --- for the agent -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the process, and keep it running until ``stop``."""
-        self._thread.start()
+        self.thread.start()
 
     def ask_to_stop(self) -> None:
         """Begin to stop; returns at once."""
@@ -108,8 +109,7 @@ class DeviceSupervisor:
     def stop(self, timeout_s: float = END_S + 1.0) -> None:
         """Stop the process: what it captured is kept. Returns within ``timeout_s``; then the process is gone."""
         self.ask_to_stop()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_s)
+        self.thread.join(timeout_s)
         self._kill()
 
     def restart(self, reason: str) -> None:
@@ -143,6 +143,12 @@ class DeviceSupervisor:
         """Give an order that has no answer; dropped where no process runs."""
         self._tell_quietly(dict(order))
 
+    @property
+    def process_id(self) -> int | None:
+        """The number of its process; None where none runs."""
+        process = self._process
+        return None if process is None else process.pid
+
     def progress_age_s(self) -> float:
         """Return how long ago the device captured last [s], or its process was meant to begin."""
         return time.monotonic() - self._progress_s
@@ -167,7 +173,8 @@ class DeviceSupervisor:
         return found.model_copy(
             update={
                 "last_item_age_s": age_s,
-                "rate_hz": round((len(stored) - 1) / span_s, 4) if len(stored) > 1 else 0.0,
+                # The first one opens the span: on average half a period lies before it.
+                "rate_hz": round((len(stored) - 0.5) / span_s, 3) if len(stored) > 1 else 0.0,
                 "restarts": restarts,
                 "level": level,
                 "next_start_in_s": found.next_start_in_s
@@ -180,6 +187,7 @@ class DeviceSupervisor:
 
     def _run(self) -> None:
         failures = 0
+        self._kill()
         while not self._stopping.is_set():
             began_s = time.monotonic()
             self._set_state(DeviceState.STARTING)

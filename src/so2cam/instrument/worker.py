@@ -62,9 +62,7 @@ def main(descriptor: int) -> int:
         return 0
     launch = Launch.model_validate(first["launch"])
     stop = threading.Event()
-    loop = (
-        PowerLoop(launch, line.send, stop) if launch.device.type == "power" else DeviceLoop(launch, line.send, stop)
-    )
+    loop = PowerLoop(launch, line.send, stop) if launch.device.type == "power" else DeviceLoop(launch, line.send, stop)
     threading.Thread(target=_listen, args=(channel, loop), name="orders", daemon=True).start()
     code = 0
     try:
