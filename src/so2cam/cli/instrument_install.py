@@ -60,7 +60,7 @@ Exit codes: 0 done; 1 a command of the system failed (the files are written); 2 
     help=f"file with the access point's password, mode 600  [{SECRETS}]",
 )
 @click.option("--no-commands", is_flag=True, help="write the files only, and list the commands")
-def install_command(
+def install(
     site: Path,
     node: str,
     dry_run: bool,
@@ -118,7 +118,7 @@ Exit codes: 0 done; 2 bad input, or contradictions in the schedule.""",
 @click.option("--from", "start", callback=parse_time, help="first day, like 2026-06-01  [today]")
 @click.option("--days", type=click.IntRange(1, 366), default=7, show_default=True)
 @click.option("--power", is_flag=True, help="print the power board's schedule file instead")
-def preview_command(site: Path, start: datetime | None, days: int, power: bool) -> int:
+def schedule(site: Path, start: datetime | None, days: int, power: bool) -> int:
     """Show what the schedule means: each day's times in UTC, and what in it contradicts.
 
     SITE is the site file.
@@ -129,16 +129,16 @@ def preview_command(site: Path, start: datetime | None, days: int, power: bool) 
     instrument = loaded.site.instrument
     if instrument is None:
         raise So2camError("is missing", file=site, key="instrument", remedy="add [instrument]; see docs/instrument.md")
-    schedule = instrument.schedule or Schedule()
+    wanted = instrument.schedule or Schedule()
     place = loaded.site.camera.position
     now = start or datetime.now(UTC)
     if power:
-        click.echo(power_schedule_text(schedule, place, now), nl=False)
+        click.echo(power_schedule_text(wanted, place, now), nl=False)
         return 0
     from so2cam.cli.schedule_table import schedule_table
 
     midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
-    console.print(schedule_table(schedule, place, midnight, midnight + timedelta(days=days)))
+    console.print(schedule_table(wanted, place, midnight, midnight + timedelta(days=days)))
     return 0 if _report_schedule(loaded, refuse=False) else 2
 
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -48,7 +49,7 @@ def install_settings(
         instrument=instrument,
         node=found,
         site_bytes=content,
-        site_files=tuple(_named_files(loaded)),
+        site_files=tuple(_named_files(loaded, content)),
         program=program,
         access_point_password=password,
     )
@@ -155,24 +156,30 @@ def _notes(settings: InstallSettings) -> list[str]:
     return notes
 
 
-def _named_files(loaded: LoadedSite) -> list[tuple[str, bytes]]:
-    """Return the line files that the site file names, where they lie below its folder."""
+def _named_files(loaded: LoadedSite, content: bytes) -> list[tuple[str, bytes]]:
+    """Return the line files that the site file names: without them it could not be read on the node."""
     found = {}
-    for line in loaded.site.lines:
-        if line.file is None:
+    for index, line in enumerate(tomllib.loads(content.decode("utf-8-sig"))["lines"]):
+        name = line.get("file")
+        if name is None:
             continue
-        path = loaded.path.parent / line.file
-        if Path(line.file).is_absolute() or ".." in Path(line.file).parts:
-            continue
-        found[Path(line.file).as_posix()] = path.read_bytes()
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise InstallError(
+                "cannot come along to the node",
+                file=loaded.path,
+                key=f"lines[{index}].file",
+                value=name,
+                remedy="put the line file into the site file's folder, or one below it",
+            )
+        found[Path(name).as_posix()] = (loaded.path.parent / name).read_bytes()
     return sorted(found.items())
 
 
 def _require(pattern: re.Pattern[str], text: str, key: str) -> None:
     if not pattern.fullmatch(text) or ".." in text.split("/"):
         raise InstallError(
-            "has signs that cannot stand in the system's files",
+            "cannot stand in the system's files",
             key=key,
             value=text,
-            remedy="use letters, digits and _ . , + @ - between slashes",
+            remedy="use letters, digits and _ . , + @ - between slashes, and no .. (a relative folder lies below /var/lib/so2cam)",
         )
