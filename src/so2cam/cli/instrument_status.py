@@ -100,8 +100,8 @@ def _devices_table(devices: tuple[DeviceHealth, ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("  device")
     table.add_column("state")
-    for name in ("last item", "rate", "exposure", "light", "saturated", "kept", "missed"):
-        table.add_column(name, justify="right")
+    for title in ("last item", "rate", "exposure", "light", "saturated", "kept", "missed"):
+        table.add_column(title, justify="right")
     for device in devices:
         style = _STYLES[device.level]
         name = Text.assemble((f"  {_SIGNS[device.level]} ", style), device.name)

@@ -22,7 +22,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]*[A-Za-z0-9])?")
 
 
 class AccessPoint(Table):
-    """A Wi-Fi network of the node's own, for a phone or laptop beside the case. Its password is no part of this file."""
+    """A Wi-Fi network of the node's own, for a phone beside the case. Its password is no part of this file."""
 
     ssid: str = Field(min_length=1, max_length=32)
     interface: Interface = "wlan0"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -334,7 +335,7 @@ class NodeAgent:
             _LOG.warning("%s", decision.reason)
             self._note_change("battery", decision.reason)
         self._battery, self._battery_words = decision.watch, decision.reason
-        self.memory.battery = decision.watch.state.value  # type: ignore[assignment]
+        self.memory.battery = decision.watch.state.value
         if decision.shut_down:
             if decision.wake_after is not None:
                 wake = now_utc() + decision.wake_after
@@ -362,7 +363,7 @@ class NodeAgent:
                 changes, self._changes = self._changes, []
             if now_s - last_s >= interval_s or (changes and now_s - last_s >= CHANGE_S) or reason == "start":
                 record = self.record(reason if reason == "start" else "change" if changes else "minute")
-                writer.give(record.reason, lambda record=record: health_item(record))  # type: ignore[misc]
+                writer.give(record.reason, partial(health_item, record))
                 reason, last_s = "", now_s
                 if any(s.disk_trouble for s in self.supervisors.values()):
                     self.keeper.hurry()

@@ -83,7 +83,7 @@ class DeviceLoop:
         if device.type not in ("camera", "spectrometer"):
             raise TypeError(f"a {device.type} takes nothing")
         self._launch = launch
-        self._device: Capturing = device  # type: ignore[assignment]
+        self._device: Capturing = device
         self._send = send
         self._stop = stop
         self._wake = threading.Event()

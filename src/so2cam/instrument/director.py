@@ -1,8 +1,8 @@
 """What is wanted of the devices now: the schedule, and what people asked for meanwhile.
 
-A person's start or stop holds until the schedule next begins or ends capturing; ``pause`` keeps the schedule out for a time,
-or until it is resumed. With a clock that was never set, or a place and schedule that cannot be evaluated, the answer is
-to capture: light that was not recorded never comes back.
+A person's start or stop holds until the schedule next begins or ends capturing; ``pause`` keeps the schedule out for a
+time, or until it is resumed. With a clock that was never set the answer is to capture: light that was not recorded
+never comes back.
 """
 
 from collections.abc import Iterable

@@ -126,7 +126,7 @@ def _device_trouble(device: DeviceHealth) -> str | None:
     if device.lost:
         return f"{device.lost} items could not be kept"
     if device.level is Level.WARNING:
-        if (device.saturated_fraction or 0.0) > 0.5:  # noqa: PLR2004 - as in its level
+        if (device.saturated_fraction or 0.0) > 0.5:
             return f"{device.saturated_fraction:.0%} of the image is saturated"
         return f"{device.queued} items wait for the disk"
     return None

@@ -18,7 +18,7 @@ def make_item(launch: Launch, device: Capturing, taken: Taken, note: Note) -> St
     raw = taken.raw
     if isinstance(raw, RawFrame):
         if not isinstance(device, CameraDevice):
-            raise ValueError("a frame comes from a camera")
+            raise TypeError("a frame comes from a camera")
         frame = FrameRecord(
             band=device.band,
             kind=FRAME_KINDS[note.kind],
@@ -43,7 +43,7 @@ def make_item(launch: Launch, device: Capturing, taken: Taken, note: Note) -> St
             compression=launch.storage.compression,
         )
     if not isinstance(raw, RawSpectrum):
-        raise ValueError("neither frame nor spectrum")
+        raise TypeError("neither frame nor spectrum")
     spectrum = SpectrumRecord(
         kind=SPECTRUM_KINDS[note.kind],
         time=raw.time,

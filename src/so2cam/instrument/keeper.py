@@ -1,7 +1,7 @@
 """Looks after the spool, beside everything else: recovery at the start, room on the disk, a little checking at a time.
 
-It has a thread of its own, because a disk may take its time or refuse for minutes: capture, commands and the watchdog wait for
-nothing here.
+It has a thread of its own, because a disk may take its time or refuse for minutes: capture, commands and the watchdog
+wait for nothing here.
 """
 
 import logging

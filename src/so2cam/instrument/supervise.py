@@ -1,8 +1,8 @@
 """A device's process, watched: started, told what to do, ended when it hangs, started again after a pause.
 
-The process announces each phase (opening, waiting, capturing ...) with the time that it may take at most; where that passes
-without a word, the process hangs and is ended. Pauses grow with failures in a row, up to half a minute, and start anew
-after a minute of good work. One device's trouble touches no other: each has its own thread here, which only waits.
+The process announces each phase (opening, waiting, capturing ...) with the time that it may take at most; where that
+passes without a word, the process hangs and is ended. Pauses grow with failures in a row, up to half a minute, and start
+anew after a minute of good work. One device's trouble touches no other: each has its own thread here, which only waits.
 """
 
 import logging
@@ -164,11 +164,10 @@ class DeviceSupervisor:
         age_s = None if found.last_item_time is None else max(0.0, (now - found.last_item_time).total_seconds())
         span_s = min(max(_RATE_S, late_s), max(1.0, monotonic_s - stored[0])) if stored else 1.0
         level = Level.OK
-        if found.state is DeviceState.WAITING:
+        late = found.state is DeviceState.CAPTURING and self.progress_age_s() > late_s
+        if found.state is DeviceState.WAITING or (late and found.role != "power"):
             level = Level.ALARM
-        elif found.role != "power" and found.state is DeviceState.CAPTURING and self.progress_age_s() > late_s:
-            level = Level.ALARM
-        elif found.lost or self.disk_trouble or (found.saturated_fraction or 0.0) > 0.5:  # noqa: PLR2004
+        elif found.lost or self.disk_trouble or (found.saturated_fraction or 0.0) > 0.5:
             level = Level.WARNING
         return found.model_copy(
             update={

@@ -1,7 +1,7 @@
 """Telling systemd how the agent is: ``READY=1``, ``WATCHDOG=1`` and what to show, over its datagram socket.
 
-The protocol is sd_notify(3): one datagram of ``KEY=VALUE`` lines to the Unix socket that NOTIFY_SOCKET names (``@`` at its
-start means a name in the abstract space). Without that variable nothing is sent.
+The protocol is sd_notify(3): one datagram of ``KEY=VALUE`` lines to the Unix socket that NOTIFY_SOCKET names (``@`` at
+its start means a name in the abstract space). Without that variable nothing is sent.
 """
 
 import contextlib

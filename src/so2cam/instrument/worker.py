@@ -1,7 +1,7 @@
 """The process of one device: ``python -m so2cam.instrument.worker DESCRIPTOR``, started by the agent only.
 
-``DESCRIPTOR`` is one end of a socket pair: the first message is the launch, then come orders; phases, status, replies and
-log records go back. Where the line ends, the agent is gone: what was captured is kept, and the process ends within
+``DESCRIPTOR`` is one end of a socket pair: the first message is the launch, then come orders; phases, status, replies
+and log records go back. Where the line ends, the agent is gone: what was captured is kept, and the process ends within
 seconds, whatever the device does.
 """
 

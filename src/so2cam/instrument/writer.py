@@ -1,8 +1,8 @@
 """Keeps what was captured, beside the capture: a thread with a short queue in front of the spool.
 
-The disk of a small computer takes tenths of a second now and then, and refuses for minutes when it is full. Capture waits
-for neither: items wait here, and where the disk refuses for longer than the queue is long, the oldest are given up,
-counted and reported.
+The disk of a small computer takes tenths of a second now and then, and refuses for minutes when it is full. Capture
+waits for neither: items wait here, and where the disk refuses for longer than the queue is long, the oldest are given
+up, counted and reported.
 """
 
 import logging

@@ -230,11 +230,9 @@ class LocalClient:
         try:
             self._socket.sendall(encode(request))
             while b"\n" not in pending:
-                if time.monotonic() > limit:
-                    raise TimeoutError
-                data = self._socket.recv(65_536)
+                data = self._receive(limit)
                 if not data:
-                    raise ConnectionResetError
+                    raise self._ended()
                 pending += data
                 if len(pending) > MAXIMUM_REPLY_BYTES:
                     raise MessageError("the agent's answer is too long", file=self.path)
@@ -245,10 +243,17 @@ class LocalClient:
                 remedy="see its log; restart it if that lasts",
             ) from None
         except OSError:
-            raise NotRunningError(
-                "the agent ended the connection", file=self.path, remedy="see its log; it may be stopping"
-            ) from None
+            raise self._ended() from None
         return parse_reply(pending.partition(b"\n")[0]).result
+
+    def _receive(self, limit: float) -> bytes:
+        self._socket.settimeout(max(0.001, limit - time.monotonic()))
+        return self._socket.recv(65_536)
+
+    def _ended(self) -> NotRunningError:
+        return NotRunningError(
+            "the agent ended the connection", file=self.path, remedy="see its log; it may be stopping"
+        )
 
     def close(self) -> None:
         """End the connection."""
