@@ -74,10 +74,10 @@ class BoundedCaller:
             if self._stop.is_set() and stop_by is None:
                 stop_by = min(deadline, now + _STOP_GRACE_S)
             if stop_by is not None and now >= stop_by:
-                self._stuck = what
+                self._give_up(what)
                 raise DeviceStoppedError(f"{what} was given up, because the program stops", device=self._device)
             if now >= deadline:
-                self._stuck = what
+                self._give_up(what)
                 raise self._stuck_error(what)
         if call.error is not None:
             raise call.error
@@ -91,6 +91,11 @@ class BoundedCaller:
             return
         self._calls.put(None)
         thread.join(GRACE_S)
+
+    def _give_up(self, what: str) -> None:
+        """Call the device stuck; should the call return after all, its thread ends."""
+        self._stuck = what
+        self._calls.put(None)
 
     def _require_thread(self) -> None:
         if self._thread is None:

@@ -104,6 +104,7 @@ class Staged(Protocol):
 
 
 @runtime_checkable
+@runtime_checkable
 class PowerManager(Protocol):
     """A board that switches the computer on and off by the clock, and measures voltages."""
 
@@ -144,6 +145,7 @@ class PowerManager(Protocol):
         ...
 
 
+@runtime_checkable
 @runtime_checkable
 class GpioLines(Protocol):
     """Lines of the header by their purpose, as the site file names them."""

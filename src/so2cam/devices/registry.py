@@ -34,6 +34,20 @@ BUILT_IN: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Name -> ``module:function`` of the drivers that come with so2cam."""
 
+TYPES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "gpiozero": frozenset({"gpio"}),
+        "picamera2": frozenset({"camera"}),
+        "replay": frozenset({"camera", "spectrometer"}),
+        "seabreeze": frozenset({"spectrometer"}),
+        "wittypi3": frozenset({"power"}),
+        "wittypi4": frozenset({"power"}),
+        "faulty": frozenset({"camera", "spectrometer"}),
+        "simulated": frozenset({"camera", "spectrometer", "power", "gpio"}),
+    }
+)
+"""Name -> types of devices that a built-in driver can be."""
+
 
 def list_drivers() -> Mapping[str, str]:
     """Return all drivers by name, each with where it is; nothing is imported."""
@@ -89,7 +103,10 @@ def _entries() -> tuple[EntryPoint, ...]:
 
 
 def _create(settings: AnyDevice, context: DeviceContext) -> object:
-    device: object = _load(settings.driver, settings.name)(settings, context)
+    factory = _load(settings.driver, settings.name)
+    if settings.type not in TYPES.get(settings.driver, {settings.type}):
+        raise _wrong_kind(settings, settings.type)
+    device: object = factory(settings, context)
     return device
 
 

@@ -54,7 +54,8 @@ from so2cam.devices.records import (
 from so2cam.observe.statistics import SATURATION_FRACTION
 
 _FRACTION: Final = 16
-"""Stored counts for one DN where a file keeps a fraction of a count"""
+"""Stored counts for one DN where a file keeps a fraction of a count; fewer where they would not fit into 16 bits"""
+_LARGEST: Final = 65535
 _PAUSE_S: Final = 1.0
 """Between the last and the first file when a replay begins again, where there is but one file"""
 _GAINS: Final = (0.001, 1000.0)
@@ -313,7 +314,10 @@ class ReplayCamera(_Replay[FrameInfo]):
             raise DeviceDataError(f"a file to replay {reason}", device=self._name, file=path) from error
         if counts.dtype == np.uint16:
             return counts.astype(np.uint16, copy=False), 1
-        return np.rint(counts * np.float32(_FRACTION)).astype(np.uint16), _FRACTION
+        scale = _FRACTION
+        while scale > 1 and (2**self._camera.bits - 1) * scale > _LARGEST:
+            scale //= 2
+        return np.minimum(np.rint(counts * np.float32(scale)), _LARGEST).astype(np.uint16), scale
 
 
 class ReplaySpectrometer(_Replay[SpectrumInfo]):
@@ -398,4 +402,4 @@ class ReplaySpectrometer(_Replay[SpectrumInfo]):
 def _rescaled(counts: Counts, scale: int, wanted: int) -> Counts:
     """Return counts with another number of stored counts for one DN, within 16 bits."""
     values = np.rint(counts.astype(np.float64) * wanted / scale)
-    return np.minimum(values, np.iinfo(np.uint16).max).astype(np.uint16)
+    return np.minimum(values, _LARGEST).astype(np.uint16)
