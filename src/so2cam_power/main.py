@@ -1,4 +1,4 @@
-"""The commands: ``after-start``, ``before-shutdown``, ``apply-schedule``."""
+"""The commands: ``after-start``, ``before-shutdown``, ``apply-schedule``, ``test-follower``."""
 
 import argparse
 import dataclasses
@@ -14,7 +14,9 @@ from so2cam_power.errors import PowerError
 from so2cam_power.follower import start_follower, stop_follower
 from so2cam_power.gpio import HeaderLines, Lines
 from so2cam_power.report import write_report
-from so2cam_power.settings import DEFAULT_PATH, Settings, load_settings
+from so2cam_power.settings import DEFAULT_PATH, Follower, Settings, load_settings
+
+_HALTED_S = 15.0
 
 
 def after_start(settings: Settings, lines: Lines, clock: Clock) -> int:
@@ -33,9 +35,10 @@ def before_shutdown(settings: Settings, lines: Lines, clock: Clock) -> int:
     steps: list[Callable[[], str]] = [lambda: ask_to_stop(settings.socket, settings.agent_timeout_s, clock)]
     follower = settings.follower
     if follower is not None:
-        steps.append(lambda: stop_follower(follower, lines, clock).text)
+        steps.append(lambda: _stopped(settings, follower, lines, clock))
     steps.append(_sync)
-    texts, failed = [], False
+    texts: list[str] = []
+    failed = False
     for step in steps:
         try:
             texts.append(step())
@@ -45,6 +48,24 @@ def before_shutdown(settings: Settings, lines: Lines, clock: Clock) -> int:
         _say(texts[-1])
     write_report(settings, "before-shutdown", {"done": not failed, "steps": texts})
     return 1 if failed else 0
+
+
+def test_follower(settings: Settings, lines: Lines, clock: Clock) -> int:
+    """Switch the follower off and on again, to see that both wires do what they are for; 1 where one does not."""
+    if settings.follower is None:
+        raise PowerError("this computer has no follower")
+    _say(_stopped(settings, settings.follower, lines, clock))
+    # A computer that was just told to stop needs a moment until it can be woken.
+    clock.sleep(_HALTED_S)
+    return after_start(settings, lines, clock)
+
+
+def _stopped(settings: Settings, follower: Follower, lines: Lines, clock: Clock) -> str:
+    outcome = stop_follower(follower, lines, clock)
+    write_report(settings, "stop-follower", dataclasses.asdict(outcome))
+    if not outcome.done:
+        raise PowerError(outcome.text)
+    return outcome.text
 
 
 def _sync() -> str:
@@ -62,6 +83,7 @@ def main(arguments: Sequence[str], *, lines: Lines | None = None, clock: Clock |
     commands.add_parser("after-start", help="start the follower")
     commands.add_parser("before-shutdown", help="stop the agent and the follower, sync")
     commands.add_parser("apply-schedule", help="give the power board the agent's schedule")
+    commands.add_parser("test-follower", help="switch the follower off and on again, to test the wires")
     given = parser.parse_args(list(arguments))
     try:
         settings = load_settings(given.settings)
@@ -74,6 +96,8 @@ def main(arguments: Sequence[str], *, lines: Lines | None = None, clock: Clock |
             return after_start(settings, header, clock or Clock())
         if given.command == "before-shutdown":
             return before_shutdown(settings, header, clock or Clock())
+        if given.command == "test-follower":
+            return test_follower(settings, header, clock or Clock())
         _say(apply_schedule(settings))
     except PowerError as error:
         _say(str(error))

@@ -31,7 +31,7 @@ class Settings:
     node: str
     socket: str
     agent_timeout_s: float = 20.0
-    report_folder: str = "/run/so2cam-power"
+    report_folder: str = "/var/lib/so2cam-power"
     board_folder: str | None = None
     schedule_file: str | None = None
     follower: Follower | None = None

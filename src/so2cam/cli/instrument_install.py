@@ -85,7 +85,10 @@ def install(
             raise InstallError("does not exist", file=secrets, remedy="write it, or leave --secrets out")
         password, made = ensure_password(secrets_file, write=not dry_run)
     settings = install_settings(loaded, node, program=program or _default_program(root), password=password)
-    comparison = compare(plan_install(settings), root)
+    plan = plan_install(settings)
+    if root == _ROOT and not dry_run and not no_commands:
+        _install_packages(plan.packages)
+    comparison = compare(plan, root)
     _show(comparison, full=full)
     if made:
         console.print(f"a new password for the access point: {'in' if not dry_run else 'to be made in'} {secrets_file}")
@@ -187,14 +190,25 @@ def _show_commands(commands: tuple[InstallCommand, ...], title: str) -> None:
         console.print(f"  {command.words()}", markup=False)
 
 
+def _install_packages(names: tuple[str, ...]) -> None:
+    """Install what is missing, before files are written that these packages would ask about."""
+    missing = missing_packages(names)
+    if not missing:
+        return
+    arguments = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--no-install-recommends")
+    command = InstallCommand((*arguments, "--option=Dpkg::Options::=--force-confold", *missing), "", timeout_s=1800.0)
+    console.print(f"install packages: {' '.join(missing)}", markup=False)
+    for result in run_commands([command]):
+        if not result.done:
+            last = result.text.splitlines()[-1] if result.text else "failed"
+            report_warning(
+                f"packages could not be installed: {last}\n  What to do: sudo apt install {' '.join(missing)}"
+            )
+
+
 def _run_all(comparison: Comparison) -> int:
-    missing = missing_packages(comparison.plan.packages)
-    commands = comparison.commands
-    if missing:
-        apt = ("apt-get", "install", "--yes", "--no-install-recommends", *missing)
-        commands = (InstallCommand(apt, "install packages", timeout_s=1800.0), *commands)
     failed: list[CommandResult] = []
-    for command in commands:
+    for command in comparison.commands:
         console.print(f"{command.purpose}: {command.words()}", markup=False)
         failed += [result for result in run_commands([command]) if not result.done]
     for result in failed:

@@ -213,6 +213,18 @@ def test_before_shutdown_does_every_step_whatever_the_others_do(tmp_path: Path) 
     assert report["steps"][2] == "everything is on the disks"
 
 
+def test_the_wires_are_tested_by_using_them(tmp_path: Path) -> None:
+    clock = FakeClock()
+    lines = FakeLines(clock, on=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        follower = {"address": "127.0.0.1", "port": server.getsockname()[1], "stop_timeout_s": 3}
+        path = settings_file(tmp_path, follower=follower)
+        assert main(["--settings", str(path), "test-follower"], lines=lines, clock=clock) == 1
+    # A server that stays is a follower that does not stop: the stop wire is broken, and that is on record.
+    assert json.loads((tmp_path / "run" / "stop-follower.json").read_text())["done"] is False
+    assert main(["--settings", str(settings_file(tmp_path)), "test-follower"]) == 1
+
+
 def test_after_start_reports_for_the_agent(tmp_path: Path) -> None:
     clock = FakeClock()
     with socket.create_server(("127.0.0.1", 0)) as server:

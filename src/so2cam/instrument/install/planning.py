@@ -181,5 +181,6 @@ def _require(pattern: re.Pattern[str], text: str, key: str) -> None:
             "cannot stand in the system's files",
             key=key,
             value=text,
-            remedy="use letters, digits and _ . , + @ - between slashes, and no .. (a relative folder lies below /var/lib/so2cam)",
+            remedy="use letters, digits and _ . , + @ - between slashes, and no .. (a relative folder lies below "
+            f"{STATE})",
         )

@@ -12,14 +12,27 @@ from so2cam.instrument.install.files import InstallFile, text_file
 from so2cam.instrument.install.network import address_of
 from so2cam.instrument.install.settings import InstallSettings
 
-CHRONY: Final = "/etc/chrony/conf.d/so2cam.conf"
+CHRONY: Final = "/etc/chrony/chrony.conf"
+_POOL: Final = "pool 2.debian.pool.ntp.org iburst"
 GPSD: Final = "/etc/default/gpsd"
 
 
 def time_files(settings: InstallSettings) -> list[InstallFile]:
-    """Return chrony's part, gpsd's settings where there is a GPS, and the time zone."""
+    """Return chrony's settings, gpsd's where there is a GPS, and the time zone.
+
+    Chrony's file is written whole: where two lines speak of one thing, it takes the last.
+    """
     node = settings.node
-    lines = [f"server {each} iburst" for each in node.time.servers]
+    lines = [
+        "driftfile /var/lib/chrony/chrony.drift",
+        "keyfile /etc/chrony/chrony.keys",
+        "logdir /var/log/chrony",
+        "confdir /etc/chrony/conf.d",
+        "sourcedir /etc/chrony/sources.d",
+        *(f"server {each} iburst" for each in node.time.servers),
+    ]
+    if node.role != "follower" and not node.time.servers:
+        lines.append(_POOL)
     if node.role == "follower":
         lines += _from_lead(settings)
     if node.time.gps is not None:
@@ -30,7 +43,7 @@ def time_files(settings: InstallSettings) -> list[InstallFile]:
         lines.append(f"refclock PPS {node.time.pps} refid PPS{lock} prefer trust")
     if node.role == "lead":
         lines += _to_follower(settings)
-    lines += ["makestep 1 -1", "rtcsync"]
+    lines += ["maxupdateskew 100", "makestep 1 -1", "rtcsync"]
     files = [
         text_file(CHRONY, lines),
         InstallFile("/etc/localtime", link="/usr/share/zoneinfo/Etc/UTC"),

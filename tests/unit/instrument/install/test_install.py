@@ -120,12 +120,12 @@ def test_the_password_is_in_no_other_file(tmp_path: Path) -> None:
 
 def test_the_lead_serves_time_and_the_follower_takes_it(tmp_path: Path) -> None:
     path = site_file(tmp_path)
-    lead = content(plan_of(path), "/etc/chrony/conf.d/so2cam.conf").splitlines()
+    lead = content(plan_of(path), "/etc/chrony/chrony.conf").splitlines()
     assert "allow 192.168.5.0/24" in lead
     assert "local stratum 10" in lead
     assert any(line.startswith("refclock SHM 0") for line in lead)
     assert 'DEVICES="/dev/serial0"' in content(plan_of(path), "/etc/default/gpsd")
-    follower = content(plan_of(path, "follower"), "/etc/chrony/conf.d/so2cam.conf").splitlines()
+    follower = content(plan_of(path, "follower"), "/etc/chrony/chrony.conf").splitlines()
     assert any(line.startswith("server 192.168.5.5 iburst") for line in follower)
     assert not any(line.startswith(("allow", "local", "refclock")) for line in follower)
     for node in ("lead", "follower"):
@@ -250,6 +250,33 @@ def test_systemd_accepts_the_units_and_finds_them_confined(tmp_path: Path, node:
         assert float(found[2]) <= 2.5, f"{found[1]}: {found[2]}"
 
 
+@pytest.mark.skipif(shutil.which("chronyd") is None, reason="chronyd is not installed")
+@pytest.mark.parametrize("node", ["lead", "follower"])
+def test_chrony_accepts_its_settings(tmp_path: Path, node: str) -> None:
+    path = site_file(tmp_path, ('time.gps = "/dev/serial0"', 'time = { gps = "/dev/serial0", pps = "/dev/pps0" }'))
+    settings = tmp_path / "chrony.conf"
+    settings.write_text(content(plan_of(path, node), "/etc/chrony/chrony.conf"))
+    done = subprocess.run(["chronyd", "-p", "-f", str(settings)], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(shutil.which("nmcli") is None, reason="nmcli is not installed")
+@pytest.mark.parametrize("name", ["so2cam-eth0", "so2cam-ap"])
+def test_network_manager_reads_the_profiles(tmp_path: Path, name: str) -> None:
+    text = content(plan_of(site_file(tmp_path)), f"/etc/NetworkManager/system-connections/{name}.nmconnection")
+    done = subprocess.run(
+        ["nmcli", "--offline", "connection", "modify", "connection.zone", ""],
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"id={name}\n" in done.stdout
+    assert "method=" in done.stdout
+
+
 # --- writing -----------------------------------------------------------------------------------------------------
 
 
@@ -282,7 +309,7 @@ def test_a_new_address_is_one_line_and_one_command(tmp_path: Path) -> None:
     states = {change.path: change.state for change in changed.pending}
     assert states == {
         "/etc/NetworkManager/system-connections/so2cam-eth0.nmconnection": "changed",
-        "/etc/chrony/conf.d/so2cam.conf": "changed",
+        "/etc/chrony/chrony.conf": "changed",
         "/var/lib/so2cam/site.toml": "changed",
     }
     diff = next(change.diff for change in changed.pending if "eth0" in change.path)
