@@ -568,6 +568,7 @@ class DeviceLoop:
     # --- telling the agent ---------------------------------------------------------------------------------------
 
     def _reply(self, number: int, ok: bool, text: str, values: Mapping[str, Any]) -> None:
+        self._report()  # first: whoever is told that it is done also sees it in the status
         self._send({"t": "reply", "id": number, "ok": ok, "text": text, "values": dict(values)})
 
     def _phase(self, name: str, for_s: float) -> None:
