@@ -5,8 +5,8 @@ the exposure is scaled so that the level becomes ``target``, which lies inside b
 adjustment, and noise at an edge cannot start another (no flipping). Levels have the dark level taken off, which makes
 them proportional to the exposure.
 
-A clipped level is a lower limit only. Then the exposure is divided by ``4 * 10 ** min(2 s, 1)``, where s is the
-saturated share: by 4 where a few pixels are saturated, by 40 where half of the image is or more. Where the image's
+A clipped level is a lower limit only. Then the exposure is divided by ``4 * 15 ** min(2 s, 1)``, where s is the
+saturated share: by 4 where a few pixels are saturated, by 60 where half of the image is or more. Where the image's
 ratio of bright to middle is known from an earlier frame and the middle is not saturated, the ratio tells instead.
 From 50 times too bright the second frame is measured and the third is right; from 50 times too dark the second is.
 
@@ -22,7 +22,7 @@ from so2cam.core.site_devices import AutomaticExposure, CameraDevice, Spectromet
 from so2cam.observe.statistics import SATURATION_FRACTION, LightLevel
 
 SMALLEST_CLIPPED_STEP: Final = 4.0
-LARGEST_CLIPPED_STEP: Final = 40.0
+LARGEST_CLIPPED_STEP: Final = 60.0
 LARGEST_STEP_UP: Final = 64.0
 """An exposure grows at most by this factor from one frame to the next."""
 _DARKEST: Final = 1e-9

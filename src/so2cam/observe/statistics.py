@@ -18,6 +18,8 @@ Counts = npt.NDArray[np.uint16]
 SATURATION_FRACTION: Final = 0.98
 """Counts from this share of the full scale up are saturated."""
 _BLOCK_PX: Final = 16
+_STEP_VARIANCE: Final = 1 / 12
+"""Of rounding to whole counts; noise larger than that averages it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +155,14 @@ def frame_level(
 
 
 def _spread(histogram: Histogram, pixels: int) -> float:
-    """Return 1 sigma [DN] of the brightest pixels' mean: their spread, and the counts' own step."""
+    """Return 1 sigma [DN] of the brightest pixels' mean: from their spread, or the counts' step if larger."""
     filled = np.flatnonzero(histogram.occurrences)[::-1]
     number = histogram.occurrences[filled]
     taken = np.minimum(np.maximum(pixels - (np.cumsum(number) - number), 0), number)
     total = int(taken.sum())
     mean = float(np.sum(filled * taken)) / total
     variance = float(np.sum(taken * (filled - mean) ** 2)) / total
-    return math.sqrt(variance / total + 1 / 12) / histogram.scale
+    return math.sqrt(variance / total if variance > _STEP_VARIANCE else _STEP_VARIANCE) / histogram.scale
 
 
 def spectrum_level(
@@ -195,7 +197,7 @@ def spectrum_level(
         middle=(float(np.median(chosen)) - dark_counts) / span,
         saturated_share=share,
         clipped=clipped,
-        uncertainty=math.sqrt(float(top.var()) / top.size + 1 / 12) / span,
+        uncertainty=math.sqrt(float(top.var()) / top.size + _STEP_VARIANCE) / span,
     )
 
 
