@@ -9,6 +9,8 @@ A clipped level is a lower limit only. Then the exposure is divided by ``4 * 15 
 saturated share: by 4 where a few pixels are saturated, by 60 where half of the image is or more. Where the image's
 ratio of bright to middle is known from an earlier frame and the middle is not saturated, the ratio tells instead.
 From 50 times too bright the second frame is measured and the third is right; from 50 times too dark the second is.
+A step after a clipped frame may end anywhere between the limits: one that ends nearer to a limit than to the target
+is followed by a second, so that noise does not do it later.
 
 All functions are pure: what must be remembered passes through ``ExposureState``.
 """
@@ -150,8 +152,11 @@ def next_exposure(
         factor, reason = 1 / _clipped_step(state, measured, law), ExposureReason.SATURATED
         state = replace(state, clipped_in_a_row=state.clipped_in_a_row + 1)
     else:
+        low, high = law.low, law.high
+        if state.clipped_in_a_row:
+            low, high = (low + law.target) / 2, (high + law.target) / 2
         state = _remember(state, measured)
-        if law.low <= measured.bright <= law.high:
+        if low <= measured.bright <= high:
             factor, reason = 1.0, ExposureReason.WITHIN
         else:
             factor = min(law.target / max(measured.bright, _DARKEST), LARGEST_STEP_UP)

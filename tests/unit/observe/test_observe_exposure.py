@@ -62,6 +62,13 @@ def test_clipped_frames_step_down_by_the_stated_factors():
         assert decide(level(1.0, middle=1.0, share=share, clipped=True)).exposure_s == pytest.approx(0.1 / 60)
 
 
+def test_after_a_clipped_frame_a_level_next_to_a_limit_is_not_left_there():
+    after_clipped = decide(level(1.0, middle=1.0, share=1.0, clipped=True)).state
+    assert decide(level(0.84), state=after_clipped).exposure_s == pytest.approx(0.1 * 0.7 / 0.84)
+    assert decide(level(0.76), state=after_clipped).settled
+    assert decide(level(0.84), state=decide(level(0.84), state=after_clipped).state).settled
+
+
 def test_a_known_ratio_tells_how_much_too_bright():
     seen = decide(level(0.6, middle=0.2)).state
     assert seen.bright_to_middle == pytest.approx(3.0)
