@@ -1,4 +1,4 @@
-"""``so2cam instrument install`` and ``preview``: a node's operating system, and what its schedule means."""
+"""``so2cam instrument install``, ``doctor``, ``preview``: a node's system, its check, and what its schedule means."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -8,8 +8,10 @@ import click
 
 from so2cam.cli.arguments import parse_time
 from so2cam.cli.console import console, report_error, report_warning
+from so2cam.cli.schedule_findings import report_schedule
 from so2cam.core.errors import So2camError
 from so2cam.formats.sitefile import LoadedSite, load_site
+from so2cam.instrument.doctor.report import DoctorReport
 from so2cam.instrument.install.applying import (
     CommandResult,
     Comparison,
@@ -28,7 +30,6 @@ from so2cam.instrument.install.settings import (
     require_node,
 )
 from so2cam.instrument.power_schedule import power_schedule_text
-from so2cam.observe.schedule import check_schedule
 
 _ROOT = Path("/")
 
@@ -77,7 +78,7 @@ def install(
     """
     loaded = load_site(site)
     _, found = require_node(loaded.site, node, site)
-    _report_schedule(loaded)
+    report_schedule(loaded)
     secrets_file = secrets or root / SECRETS.lstrip("/")
     password, made = None, False
     if found.network.access_point is not None:
@@ -142,25 +143,72 @@ def schedule(site: Path, start: datetime | None, days: int, power: bool) -> int:
 
     midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
     console.print(schedule_table(wanted, place, midnight, midnight + timedelta(days=days)))
-    return 0 if _report_schedule(loaded, refuse=False) else 2
+    return 0 if report_schedule(loaded, refuse=False) else 2
 
 
-def _report_schedule(loaded: LoadedSite, *, refuse: bool = True) -> bool:
-    """Print risks of the schedule as warnings; return whether there are no errors, or raise the first one."""
-    instrument = loaded.site.instrument
-    if instrument is None or instrument.schedule is None:
-        return True
-    errors = []
-    for finding in check_schedule(instrument.schedule, loaded.site.camera.position, datetime.now(UTC).year):
-        if finding.severity == "risk":
-            report_warning(f"{finding.key}: {finding.message}\n  What to do: {finding.remedy}")
-        else:
-            errors.append(InstallError(finding.message, file=loaded.path, key=finding.key, remedy=finding.remedy))
-    if refuse and errors:
-        raise errors[0]
-    for error in errors:
-        report_error(str(error))
-    return not errors
+@click.command(
+    "doctor",
+    epilog="""\b
+Examples:
+  sudo so2cam instrument doctor site.toml                      on the node itself
+  so2cam instrument doctor site.toml --node lead --json        for a program
+  sudo so2cam instrument doctor site.toml --cycle-follower     switch the follower off and on: tests both wires
+
+\b
+Exit codes: 0 everything is good; 1 something is bad; 2 bad input.""",
+)
+@click.argument("site", type=click.Path(path_type=Path))
+@click.option("--node", default=None, help="name of the node  [the one called like this computer, or the only one]")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.option("--cycle-follower", is_flag=True, help="first switch the follower off and on (minutes; as root)")
+def doctor(site: Path, node: str | None, as_json: bool, cycle_follower: bool) -> int:
+    """Check everything on this node before the case is closed.
+
+    SITE is the site file. Each line is good, or bad with what to do. Run as root, it sees more.
+    """
+    import json
+
+    from so2cam.instrument.doctor.examine import examine
+
+    loaded = load_site(site)
+    settings = install_settings(loaded, node or _this_node(loaded), program=_default_program(_ROOT))
+    report = examine(settings, cycle=cycle_follower)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+    else:
+        _show_report(report)
+    return 0 if report.good else 1
+
+
+def _this_node(loaded: LoadedSite) -> str:
+    """Return the node called like this computer, or the only one."""
+    import socket
+
+    names = [] if loaded.site.instrument is None else [node.name for node in loaded.site.instrument.nodes]
+    own = socket.gethostname().partition(".")[0]
+    if own in names or len(names) == 1:
+        return own if own in names else names[0]
+    require_node(loaded.site, own, loaded.path)
+    return own
+
+
+def _show_report(report: DoctorReport) -> None:
+    from rich.text import Text
+
+    styles = {"good": ("ok ", "green"), "bad": ("BAD", "bold red"), "none": (" - ", "dim")}
+    topic = ""
+    for line in report.lines:
+        if line.topic != topic:
+            topic = line.topic
+            console.print(topic, style="bold", markup=False)
+        word, style = styles[line.verdict.value]
+        console.print(Text.assemble("  ", (word, style), f"  {line.title}: {line.text}"))
+        if line.remedy is not None:
+            console.print(Text.assemble("       ", ("What to do: ", "bold"), line.remedy))
+    bad = sum(line.verdict.value == "bad" for line in report.lines)
+    good = sum(line.verdict.value == "good" for line in report.lines)
+    summary = f"{report.node}: {good} good, {bad} bad" + ("" if bad else "; the case can be closed")
+    console.print(summary, style="bold red" if bad else "bold green", markup=False)
 
 
 def _default_program(root: Path) -> str:
