@@ -40,7 +40,10 @@ def times_of(bench: Any, node: str, device: str) -> list[datetime]:
 def test_two_nodes_have_every_grid_time_and_stop_within_three_seconds(bench: Any, benches: ModuleType) -> None:
     bench.write(
         {
-            "lead": [benches.camera(), '[[instrument.nodes.devices]]\ntype = "power"\nname = "power"\ndriver = "simulated"\n'],
+            "lead": [
+                benches.camera(),
+                '[[instrument.nodes.devices]]\ntype = "power"\nname = "power"\ndriver = "simulated"\n',
+            ],
             "follower": [benches.camera("camera-off", "off"), benches.spectrometer()],
         }
     )
@@ -68,7 +71,9 @@ def test_two_nodes_have_every_grid_time_and_stop_within_three_seconds(bench: Any
     ):
         assert len(set(times)) == len(times), device
         missing = set(wanted) - set(times)
-        told = sum(bench.sidecar(item, node)["so2cam"]["skipped_grid_points"] for item in bench.items(node, device=device))
+        told = sum(
+            bench.sidecar(item, node)["so2cam"]["skipped_grid_points"] for item in bench.items(node, device=device)
+        )
         assert len(missing) <= told, "each grid time is there, or was counted as passed over"
         skipped += len(missing)
     assert skipped <= len(wanted) // 2, "a busy computer may pass some over; most must be there"

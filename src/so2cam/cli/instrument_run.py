@@ -70,9 +70,8 @@ def run(
         node=node if tied else None,
     )
     fast = None if rate == 1.0 else FastTime(rate=rate, start=now_utc(), began_s=time.time())
-    agent = NodeAgent(
-        loaded.site, site.absolute(), node, socket or socket_to_serve(site, node), RunOptions(run_for_s, fast)
-    )
+    options = RunOptions(run_for_s, fast, log.write_folded)
+    agent = NodeAgent(loaded.site, site.absolute(), node, socket or socket_to_serve(site, node), options)
     log.open()
     try:
         with _stopping(agent, tied):

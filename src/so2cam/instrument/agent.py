@@ -47,6 +47,7 @@ MODE_AGAIN_S: Final = 5.0
 CHANGE_S: Final = 5.0
 """Records on change are at least this far apart"""
 MEMORY_S: Final = 300.0
+MINUTE_S: Final = 60.0
 CHRONY_S: Final = 60.0
 STALLED_S: Final = 300.0
 """The watchdog is not fed any more when nothing was captured for this long though it is wanted"""
@@ -56,10 +57,14 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How an agent is run. ``run_for_s``: end by itself; ``fast``: time that runs faster, for replays and tests."""
+    """How an agent is run. ``run_for_s``: end by itself; ``fast``: time that runs faster, for replays and tests.
+
+    ``each_minute`` is called about once a minute by the main loop.
+    """
 
     run_for_s: float | None = None
     fast: FastTime | None = None
+    each_minute: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +183,7 @@ class NodeAgent:
         return self._stop.is_set()
 
     def _loop(self, began_s: float, vital: Sequence[VitalThread]) -> None:
-        last_schedule = last_darks = last_fed = last_memory = time.monotonic()
+        last_schedule = last_darks = last_fed = last_memory = last_minute = time.monotonic()
         while not self._stop.wait(TICK_S):
             now, now_s = now_utc(), time.monotonic()
             if self._options.run_for_s is not None and now_s - began_s >= self._options.run_for_s:
@@ -195,6 +200,9 @@ class NodeAgent:
             if now_s - last_memory >= MEMORY_S:
                 last_memory = now_s
                 self._remember()
+            if now_s - last_minute >= MINUTE_S:
+                last_minute = now_s
+                self._options.each_minute()
             interval_s = self.watchdog.interval_s
             if self.watchdog.wanted and now_s - last_fed >= min(10.0, (interval_s or 30.0) / 3):
                 last_fed = now_s

@@ -32,6 +32,7 @@ class _Seen:
     folded: int
     level: int
     logger: str
+    device: str | None
     text: str
 
 
@@ -41,7 +42,7 @@ class Folding(logging.Filter):
     def __init__(self, window_s: float = FOLD_S) -> None:
         super().__init__()
         self._window_s = window_s
-        self._seen: dict[tuple[str, int, str], _Seen] = {}
+        self._seen: dict[tuple[str, int, str | None, str], _Seen] = {}
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -49,7 +50,8 @@ class Folding(logging.Filter):
         text = record.getMessage()
         if getattr(record, "never_folded", False):
             return True
-        key = (record.name, record.levelno, _NUMBERS.sub("#", text))
+        device = getattr(record, "device", None)
+        key = (record.name, record.levelno, device, _NUMBERS.sub("#", text))
         now = time.monotonic()
         with self._lock:
             seen = self._seen.get(key)
@@ -60,21 +62,26 @@ class Folding(logging.Filter):
             if seen is not None and seen.folded:
                 record.msg = f"{text} (and {seen.folded} more like it)"
                 record.args = ()
-            self._seen[key] = _Seen(now + self._window_s, 0, record.levelno, record.name, text)
+            self._seen[key] = _Seen(now + self._window_s, 0, record.levelno, record.name, device, text)
             while len(self._seen) > _MAXIMUM_KEYS:
                 self._seen.pop(next(iter(self._seen)))
         return True
 
-    def summaries(self, *, everything: bool = False) -> list[tuple[str, int, str]]:
-        """Return (logger, level, text) for what was folded and whose time is over, and forget it."""
+    def summaries(self, *, everything: bool = False) -> list[tuple[str, int, str, dict[str, object]]]:
+        """Return (logger, level, text, extra) for what was folded and whose time is over, and forget it."""
         now = time.monotonic()
         with self._lock:
             over = [key for key, seen in self._seen.items() if everything or now >= seen.until]
             found = [self._seen.pop(key) for key in over]
         return [
-            (s.logger, s.level, f"{s.text} (and {s.folded - 1} more like it)" if s.folded > 1 else s.text)
-            for s in found
-            if s.folded
+            (
+                seen.logger,
+                seen.level,
+                f"{seen.text} (and {seen.folded - 1} more like it)" if seen.folded > 1 else seen.text,
+                {"never_folded": True} | ({} if seen.device is None else {"device": seen.device}),
+            )
+            for seen in found
+            if seen.folded
         ]
 
 
@@ -179,8 +186,8 @@ class AgentLog:
 
     def write_folded(self, *, everything: bool = False) -> None:
         """Write the counts of what was folded and whose minute is over."""
-        for name, level, text in self.folding.summaries(everything=everything):
-            logging.getLogger(name).log(level, "%s", text, extra={"never_folded": True})
+        for name, level, text, extra in self.folding.summaries(everything=everything):
+            logging.getLogger(name).log(level, "%s", text, extra=extra)
 
     def close(self) -> None:
         """Write what was folded, and stop."""
