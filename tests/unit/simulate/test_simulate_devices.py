@@ -105,12 +105,8 @@ def test_kinds_in_front_of_the_camera(context):
     device = camera(context)
     device.configure(CameraSettings(0.2))
     means = {}
-    for kind, cell in (
-        (FrameKind.CLEAR, None),
-        (FrameKind.CELL, 0.0),
-        (FrameKind.CELL, 1000.0),
-        (FrameKind.DARK, None),
-    ):
+    cell = FrameKind.CELL
+    for kind, label in ((FrameKind.CLEAR, None), (cell, 0.0), (cell, 1000.0), (FrameKind.DARK, None)):
         device.stage(kind, label)
         frame = device.capture(None, 5)
         means[kind, label] = float(frame.dn.mean()) - 15
