@@ -474,8 +474,8 @@ def uneven(scene: Scene, scenario: Scenario) -> tuple[FloatArray, Callable[[Path
     """Return a sensitivity to SO2 that grows from left to right, and what makes on-band frames of such a camera."""
     x = np.linspace(-1, 1, WIDTH)
     mask = np.broadcast_to(1 + 0.2 * x + 0.1 * x**2 - 0.025, (HEIGHT, WIDTH))
-    camera, section = scene.cameras[0], scenario.cells.cross_section_on_cm2
-    difference = section - scenario.cells.cross_section_off_cm2
+    camera = scene.cameras[0]
+    difference = camera.light.cross_section_cm2 - scene.cameras[1].light.cross_section_cm2
     dark = camera.expected(FrameKind.DARK, 0.0)
 
     def change(path: Path, counts: Any) -> Any:

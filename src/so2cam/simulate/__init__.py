@@ -1,6 +1,7 @@
-"""A volcano with known truth: frames as an instrument writes them, the site file that goes with them, and the truth.
+"""A volcano with known truth: frames and spectra as an instrument writes them, the site file, and the truth.
 
 The geometry and the physics here are written apart from ``so2cam.science``, so that the two check each other.
+``simulate.live`` serves frames and spectra of any moment to simulated devices.
 """
 
 from so2cam.simulate.run import SimulationResult, simulate

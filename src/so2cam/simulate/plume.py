@@ -1,47 +1,56 @@
 """The plume: an exact solution of the continuity equation, so that its emission rate is known exactly.
 
-In the plume plane the axis is straight; ``s`` [m] runs along it, ``n`` [m] across, and the half-width grows as
-``w(s) = w0 + c s``. Gas moves at ``v_s = v`` along and ``v_n = v c n / w`` across, so that ``eta = n / w`` and
-``theta = t - s / v`` stay what they are for every parcel. Then
+In the plume plane the axis of a stream is straight; ``s`` [m] runs along it, ``n`` [m] across, the half-width grows as
+``w(s) = w0 + c s``, and gas keeps its ``eta = n / w``. It moves along the axis with ``v_s = v (1 + shear eta)`` times
+1 (the plume entrains air) or ``w_ref / w`` (no divergence in the plane), and across with ``v_n = v_s c eta``. With
+``T(s, eta)``, the time from s = 0 on, every parcel keeps ``theta = t - T``, and
 
-    D(s, n, t) = F(theta, eta) / w(s)        [kg m-2 of the plane]
+    D(s, n, t) = F(theta, eta) / (v_s w)        [kg m-2 of the plane]
 
-solves ``dD/dt + div(D v) = 0`` for any F. Here ``F = Q(theta) / v * g(theta, eta)`` with the integral of g over eta
-equal to 1, so the emission rate through every section across the axis is ``Q(t - s / v)`` [kg s-1]. F is by
-definition the bilinear interpolation of a table; images and truth read the same table.
+solves ``dD/dt + div(D v) = 0`` for any F. Here ``F = Q(theta) g(eta, theta)`` with the integral of g over eta equal
+to 1, so that Q [kg s-1] leaves the vent. F is by definition the bilinear interpolation of a table, which images and
+truth both read. Gusts put ``tau(t)`` in the place of t, and eddies deform the plane (``wind``): both stay exact.
+The plumes of two vents are added.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
-from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
-from so2cam.simulate.geometry import SceneGeometry
-from so2cam.simulate.scenario import EmissionSource, PlumeShape
+from so2cam.simulate.emission import Emission
+from so2cam.simulate.scenario import EmissionSource, Scenario
+from so2cam.simulate.texture import BLOCK_ROWS, Rows, smooth_noise, smooth_series
+from so2cam.simulate.wind import Eddies, Gusts, build_eddies, build_gusts
 
 _STEP_M: Final = 2.0
-"""Distance of the table's rows along the axis [m]"""
+"""Distance of the table's rows along the axis, where the speed is that of the scenario [m]"""
 _COLUMNS: Final = 161
 """Number of the table's columns, over eta from -1 to 1"""
-_MAXIMUM_ROWS: Final = 150_000
-"""Longest table: 100 MB, and several times that while it is made"""
+_BLOCKS_KEPT: Final = 24
 _HIDDEN_M: Final = 120.0
 """Length of axis inside the crater, behind its rim [m]"""
 _CORE: Final = 0.8
 """Half-width of the instantaneous plume, in eta; the rest is room for its meanders"""
 _COARSE: Final = 2.4
 """Size of the coarse texture over that of the fine one"""
+_MEANDER_S: Final = 14.0
+
+Velocity = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
 class PlumeAxis:
-    """The straight axis of the plume. ``origin`` [m] and the unit vectors are (a, z) in the plume plane."""
+    """The straight axis of a stream. ``origin`` [m] and the unit vectors are (a, z) in the plume plane.
+
+    ``speed_m_s`` holds on the axis where the half-width is ``reference_m``; with ``slowing`` it goes with 1/half-width.
+    ``shear`` is the relative change of speed from eta = 0 to 1.
+    """
 
     origin: tuple[float, float]
     along: tuple[float, float]
@@ -49,6 +58,9 @@ class PlumeAxis:
     speed_m_s: float
     half_width_m: float
     opening: float
+    reference_m: float
+    slowing: bool = False
+    shear: float = 0.0
 
     def position(self, distance_from_vent_m: float) -> tuple[float, float]:
         """Return (a, z) [m] of the axis at a distance from the vent."""
@@ -70,181 +82,195 @@ class PlumeAxis:
         width = self.half_width_m + self.opening * np.maximum(s, 0.0)
         return s, np.where(s >= 0, n / width, np.inf), width
 
-    def velocity(self, a: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the velocity (a, z) [m s-1] of the gas; outside the plume that which gas would have there."""
-        s, eta, _ = self.coordinates(a, z)
-        side = self.opening * np.where(s >= 0, eta, 0.0)
+    def speed(self, eta: FloatArray, width: FloatArray) -> FloatArray:
+        """Return v_s [m s-1], without gusts."""
+        speed = self.speed_m_s * (1 + self.shear * np.clip(eta, -1, 1))
+        return speed * (self.reference_m / width) if self.slowing else speed
+
+    def delay(self, s: FloatArray, eta: FloatArray, width: FloatArray) -> FloatArray:
+        """Return T [s], without gusts."""
+        path = s * (self.half_width_m + width) / (2 * self.reference_m) if self.slowing else s
+        return np.asarray(path / (self.speed_m_s * (1 + self.shear * np.clip(eta, -1, 1))))
+
+    def velocity(self, a: FloatArray, z: FloatArray) -> Velocity:
+        """Return the velocity (a, z) [m s-1] without gusts; outside the plume that which gas would have there."""
+        s, eta, width = self.coordinates(a, z)
+        eta = np.where(s >= 0, eta, 0.0)
+        speed = self.speed(eta, width)
+        side = self.opening * eta
         return (
-            self.speed_m_s * (self.along[0] + side * self.across[0]),
-            self.speed_m_s * (self.along[1] + side * self.across[1]),
+            speed * (self.along[0] + side * self.across[0]),
+            speed * (self.along[1] + side * self.across[1]),
         )
 
 
-def build_axis(shape: PlumeShape) -> PlumeAxis:
-    """Return the axis of a plume that leaves the vent (0, 0) from inside the crater."""
-    angle = math.radians(shape.inclination_deg)
+def build_axes(scenario: Scenario) -> tuple[PlumeAxis, ...]:
+    """Return the axes of the plumes that leave the vent (0, 0), and the second one, from inside the crater."""
+    shape, second = scenario.plume, scenario.second_vent
     side = -1.0 if shape.toward == "left" else 1.0
-    along = (side * math.cos(angle), math.sin(angle))
-    return PlumeAxis(
-        origin=(-_HIDDEN_M * along[0], -_HIDDEN_M * along[1]),
-        along=along,
-        across=(-along[1], along[0]),
-        speed_m_s=shape.speed_m_s,
-        half_width_m=shape.half_width_m,
-        opening=shape.opening,
-    )
+    vents = [(0.0, shape.inclination_deg, shape.half_width_m, shape.speed_m_s)]
+    if second is not None:
+        speed = shape.speed_m_s * second.speed_factor
+        vents.append((second.right_m, second.inclination_deg, second.half_width_m, speed))
+    axes = []
+    for right_m, inclination_deg, half_width, speed in vents:
+        angle = math.radians(inclination_deg)
+        along = (side * math.cos(angle), math.sin(angle))
+        axis = PlumeAxis(
+            origin=(right_m - _HIDDEN_M * along[0], -_HIDDEN_M * along[1]),
+            along=along,
+            across=(-along[1] * side, along[0] * side),  # upward: eta = 1 is the upper edge
+            speed_m_s=speed,
+            half_width_m=half_width,
+            opening=shape.opening,
+            reference_m=half_width + shape.opening * (scenario.lines.upstream_distance_m + _HIDDEN_M),
+            slowing=shape.spreading == "divergence-free",
+            shear=scenario.wind.shear,
+        )
+        axes.append(axis)
+    return tuple(axes)
+
+
+class Stream:
+    """The SO2 of one vent, at any time, along its axis."""
+
+    def __init__(
+        self,
+        axis: PlumeAxis,
+        source: EmissionSource,
+        share: float,
+        gusts: Gusts,
+        *,
+        texture_width_m: float,
+        key: tuple[int, ...],
+    ) -> None:
+        """``texture_width_m`` [m]: the half-width at which texture has its nominal size across the axis."""
+        self.axis = axis
+        self.row_step_s = _STEP_M / axis.speed_m_s
+        """Rows of the table are so far apart in tau; row 0 left at tau = 0"""
+        self._gusts = gusts
+        self._source = source
+        self._emission = Emission(source, share, key)
+        self._texture_width_m = texture_width_m
+        self._key = key
+        self._rows = Rows(self._make, keep=_BLOCKS_KEPT)
+
+    def emission_rate(self, time_s: FloatArray) -> FloatArray:
+        """Return what leaves the vent [kg s-1] at times [s]."""
+        return self._emission.rate(time_s)
+
+    def table(self, first: int, last: int) -> tuple[npt.NDArray[np.float32], int]:
+        """Return rows of F [kg s-1 per unit of eta, and per unit of g], and the number of the first of them."""
+        return self._rows.window(first, last + 1)
+
+    @property
+    def columns(self) -> int:
+        """Number of the table's columns."""
+        return _COLUMNS
+
+    def _make(self, block: int) -> npt.NDArray[np.float32]:
+        source, step = self._source, self.row_step_s
+        tau = step * (block * BLOCK_ROWS + np.arange(BLOCK_ROWS, dtype=np.float64))
+        time = self._gusts.clock_time(tau)
+        rate = self._emission.rate(time) / self._gusts.factor(time)
+        eta = np.linspace(-1, 1, _COLUMNS)
+        shift = (1 - _CORE) * np.tanh(0.5 * smooth_series(block, _MEANDER_S / step, (*self._key, 3)))
+        core = (eta[np.newaxis, :] - shift[:, np.newaxis]) / _CORE
+        section = np.clip(1 - core**4, 0, None) ** 1.5
+        texture = np.zeros((BLOCK_ROWS, _COLUMNS))
+        for number, factor in enumerate((1.0, _COARSE)):
+            size_m = factor * source.texture_length_m
+            sigma = (size_m / _STEP_M, size_m / self._texture_width_m * (_COLUMNS - 1) / 2)
+            texture += smooth_noise(block, sigma, _COLUMNS, (*self._key, 4 + number)) / math.sqrt(2)
+        section *= np.exp(source.texture_contrast * texture)
+        section[:, [0, -1]] = 0
+        section /= section.sum(axis=1, keepdims=True) * (eta[1] - eta[0])
+        return (rate[:, np.newaxis] * section).astype(np.float32)
+
+    def density(self, a: FloatArray, z: FloatArray, tau_s: float) -> FloatArray:
+        """Return D [kg m-2 of the plane] at points of the plane without eddies."""
+        s, eta, width = self.axis.coordinates(a, z)
+        inside = np.abs(eta) < 1
+        total = np.zeros(np.shape(eta))
+        if not np.any(inside):
+            return total
+        s, eta, width = s[inside], eta[inside], width[inside]
+        row = (tau_s - self.axis.delay(s, eta, width)) / self.row_step_s
+        table, first = self.table(math.floor(float(row.min())), math.floor(float(row.max())) + 1)
+        column = (eta + 1) * (_COLUMNS - 1) / 2
+        i = np.floor(row).astype(np.int64) - first
+        j = np.minimum(np.floor(column), _COLUMNS - 2).astype(np.int64)
+        p, q = row - first - i, column - j
+        early = (1 - q) * table[i, j] + q * table[i, j + 1]
+        late = (1 - q) * table[i + 1, j] + q * table[i + 1, j + 1]
+        total[inside] = ((1 - p) * early + p * late) / (self.axis.speed(eta, width) * width)
+        return total
 
 
 @dataclass(frozen=True, slots=True)
 class PlumeField:
-    """The SO2 of a plume at any place and time within ``first_s`` to ``last_s`` [s] of the sequence's start.
+    """The SO2 in the plume plane, and how it moves, at any time [s] since the sequence's start."""
 
-    ``table`` [kg m-1] is F, shape (theta, eta), float32; row 0 is at theta ``theta_start_s``, rows are
-    ``theta_step_s`` apart; columns run over eta from -1 to 1. ``emission_kg_s`` is Q at the rows.
-    """
+    streams: tuple[Stream, ...]
+    gusts: Gusts
+    eddies: Eddies | None
 
-    axis: PlumeAxis
-    table: npt.NDArray[np.float32]
-    emission_kg_s: FloatArray
-    theta_start_s: float
-    theta_step_s: float
-    first_s: float
-    last_s: float
+    @property
+    def axis(self) -> PlumeAxis:
+        """The axis of the first vent's plume."""
+        return self.streams[0].axis
 
     def density(self, a: FloatArray, z: FloatArray, time_s: float) -> FloatArray:
-        """Return D [kg m-2 of the plane] at points of the plane, ``time_s`` after the sequence's start."""
-        self.require_time(time_s)
-        s, eta, width = self.axis.coordinates(a, z)
-        inside = np.abs(eta) <= 1
-        row = (time_s - s / self.axis.speed_m_s - self.theta_start_s) / self.theta_step_s
-        column = (np.where(inside, eta, 0.0) + 1) * (self.table.shape[1] - 1) / 2
-        if np.any(inside & ((row < 0) | (row > self.table.shape[0] - 1))):
-            raise ValueError("a point lies beyond the part of the plume that this table holds")
-        i = np.clip(np.floor(row), 0, self.table.shape[0] - 2).astype(np.int64)
-        j = np.minimum(np.floor(column), self.table.shape[1] - 2).astype(np.int64)
-        p, q = row - i, column - j
-        early = (1 - q) * self.table[i, j] + q * self.table[i, j + 1]
-        late = (1 - q) * self.table[i + 1, j] + q * self.table[i + 1, j + 1]
-        return np.where(inside, ((1 - p) * early + p * late) / width, 0.0)
+        """Return D [kg m-2 of the plane] at points of the plane, all vents together."""
+        tau = float(self.gusts.stream_time(time_s))
+        if self.eddies is not None:
+            a, z = self.eddies.undo(a, z, tau)
+        return np.asarray(sum(stream.density(a, z, tau) for stream in self.streams), np.float64)
 
-    def require_time(self, time_s: float) -> None:
-        """Raise ValueError for a time that the table does not hold."""
-        if not self.first_s <= time_s <= self.last_s:
-            raise ValueError(f"the plume is known from {self.first_s} to {self.last_s} s, not at {time_s} s")
+    def flux(self, a: FloatArray, z: FloatArray, time_s: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return D [kg m-2] and its flux D v (a, z) [kg m-1 s-1] at points of the plane, all vents together."""
+        tau, factor = float(self.gusts.stream_time(time_s)), float(self.gusts.factor(time_s))
+        if self.eddies is not None:
+            a, z = self.eddies.undo(a, z, tau)
+        density, flux_a, flux_z = (np.zeros(np.shape(a)) for _ in range(3))
+        for stream in self.streams:
+            part = stream.density(a, z, tau)
+            v_a, v_z = self._carried(stream, a, z, tau)
+            density += part
+            flux_a += part * v_a * factor
+            flux_z += part * v_z * factor
+        return density, flux_a, flux_z
 
+    def velocity(self, a: FloatArray, z: FloatArray, time_s: float, stream: int = 0) -> Velocity:
+        """Return the velocity (a, z) [m s-1] of one vent's gas at points of the plane."""
+        tau, factor = float(self.gusts.stream_time(time_s)), float(self.gusts.factor(time_s))
+        if self.eddies is not None:
+            a, z = self.eddies.undo(a, z, tau)
+        v_a, v_z = self._carried(self.streams[stream], a, z, tau)
+        return v_a * factor, v_z * factor
 
-def build_plume(
-    axis: PlumeAxis,
-    emission: EmissionSource,
-    *,
-    texture_width_m: float,
-    longest_m: float,
-    first_s: float,
-    last_s: float,
-    seeds: np.random.SeedSequence,
-) -> PlumeField:
-    """Return a random plume.
+    def _carried(self, stream: Stream, a: FloatArray, z: FloatArray, tau_s: float) -> Velocity:
+        velocity = stream.axis.velocity(a, z)
+        return velocity if self.eddies is None else self.eddies.carry(a, z, velocity, tau_s)
 
-    ``texture_width_m`` [m] is the half-width at which texture has its nominal size across the axis; ``longest_m``
-    [m] is the largest ``s`` that is ever looked at. The same seeds with a later ``last_s`` give the same plume, longer.
-    Raises InputError for a sequence too long to hold.
-    """
-    step = _STEP_M / axis.speed_m_s
-    start = first_s - longest_m / axis.speed_m_s - 4 * step
-    rows = math.ceil((last_s - start) / step) + 4
-    if rows > _MAXIMUM_ROWS:
-        raise InputError(
-            f"the sequence is too long for one simulation: {last_s - first_s:.0f} s",
-            key="pairs",
-            remedy=f"at this plume speed, simulate up to {0.9 * _MAXIMUM_ROWS * step:.0f} s at once",
-        )
-    q_seed, shift_seed, *texture_seeds = (np.random.default_rng(child) for child in seeds.spawn(4))
-    theta: FloatArray = start + step * np.arange(rows, dtype=np.float64)
-    rate = emission.mean_kg_s * _pulsation(theta, step, emission.pulsation, q_seed)
-    eta = np.linspace(-1, 1, _COLUMNS)
-    shift = (1 - _CORE) * np.tanh(0.5 * _smooth_series(rows, 14.0 / step, shift_seed))
-    core = (eta[np.newaxis, :] - shift[:, np.newaxis]) / _CORE
-    section = np.clip(1 - core**4, 0, None) ** 1.5
-    texture = np.zeros((rows, _COLUMNS))
-    for factor, rng in zip((1.0, _COARSE), texture_seeds, strict=True):
-        size_m = factor * emission.texture_length_m
-        sigma = (size_m / _STEP_M, size_m / texture_width_m * (_COLUMNS - 1) / 2)
-        texture += _smooth_noise((rows, _COLUMNS), sigma, rng) / math.sqrt(2)
-    section *= np.exp(emission.texture_contrast * texture)
-    section[:, [0, -1]] = 0
-    section /= section.sum(axis=1, keepdims=True) * (eta[1] - eta[0])
-    table = (rate / axis.speed_m_s)[:, np.newaxis] * section
-    return PlumeField(axis, table.astype(np.float32), rate, start, step, first_s, last_s)
+    def slant_columns(self, a: FloatArray, z: FloatArray, slant: FloatArray, time_s: float) -> FloatArray:
+        """Return slant columns [molecules cm-2]; ``slant``: cosine between line of sight and the plane's normal."""
+        return np.asarray(self.density(a, z, time_s) / slant / KG_M2_PER_MOLEC_CM2)
 
 
-def _pulsation(theta: FloatArray, step_s: float, contrast: float, rng: np.random.Generator) -> FloatArray:
-    """Return positive factors with a mean near 1: puffs of 30 to 120 s, half periodic and half random."""
-    periods = np.geomspace(30, 120, 6) * rng.uniform(0.9, 1.1, 6)
-    phases = rng.uniform(0, 2 * np.pi, 6)
-    waves = np.sin(2 * np.pi * theta[:, np.newaxis] / periods + phases).sum(axis=1) / math.sqrt(3)
-    puffs = _smooth_series(theta.size, 12.0 / step_s, rng)
-    factors: FloatArray = np.exp(contrast * (waves + puffs) / math.sqrt(2) - contrast**2 / 2)
-    return factors
-
-
-def _smooth_series(size: int, sigma: float, rng: np.random.Generator) -> FloatArray:
-    """Return noise of unit variance, shape (size,), smoothed with a Gaussian of ``sigma`` samples."""
-    pad = math.ceil(4 * sigma)
-    smooth = gaussian_filter1d(rng.standard_normal(size + 2 * pad), sigma, mode="constant")
-    return np.asarray(smooth[pad : pad + size] / _smoothed_deviation(sigma), np.float64)
-
-
-def _smooth_noise(shape: tuple[int, int], sigma: tuple[float, float], rng: np.random.Generator) -> FloatArray:
-    """Return noise of unit variance, smoothed with a Gaussian of ``sigma`` rows and columns."""
-    pads = math.ceil(4 * sigma[0]), math.ceil(4 * sigma[1])
-    noise = rng.standard_normal((shape[0] + 2 * pads[0], shape[1] + 2 * pads[1]))
-    smooth = gaussian_filter(noise, sigma, mode="constant")
-    cut = smooth[pads[0] : pads[0] + shape[0], pads[1] : pads[1] + shape[1]]
-    return np.asarray(cut / (_smoothed_deviation(sigma[0]) * _smoothed_deviation(sigma[1])), np.float64)
-
-
-def _smoothed_deviation(sigma: float) -> float:
-    """Return the standard deviation that white noise of unit variance keeps after ``gaussian_filter1d``."""
-    impulse = np.zeros(2 * math.ceil(5 * sigma) + 3)
-    impulse[impulse.size // 2] = 1
-    return float(np.sqrt(np.sum(gaussian_filter1d(impulse, sigma) ** 2)))
-
-
-class PlumePixels:
-    """One camera's pixels that the plume can reach, with all that does not change from frame to frame."""
-
-    def __init__(self, field: PlumeField, geometry: SceneGeometry, x: FloatArray, y: FloatArray) -> None:
-        """``x`` and ``y``: on-band coordinates of the camera's pixels, shape (rows, columns)."""
-        points = geometry.to_plane(x, y)
-        s, eta, width = field.axis.coordinates(points.a, points.z)
-        inside = np.abs(eta) < 1
-        columns = field.table.shape[1]
-        column = (eta[inside] + 1) * (columns - 1) / 2
-        left = np.minimum(np.floor(column), columns - 2)
-        self._field = field
-        self.index: npt.NDArray[np.int64] = np.flatnonzero(inside)
-        """Flat indices of these pixels in the image"""
-        self._left = left.astype(np.int64)
-        self._share = (column - left).astype(np.float32)
-        self._delay = (s[inside] / field.axis.speed_m_s / field.theta_step_s).astype(np.float32)
-        slant = points.ray[1][inside]
-        self._per_table = (1 / (width[inside] * slant * KG_M2_PER_MOLEC_CM2)).astype(np.float32)
-
-    def columns(self, time_s: float) -> npt.NDArray[np.float32]:
-        """Return slant columns [molecules cm-2] of the pixels ``index``, ``time_s`` after the sequence's start."""
-        field = self._field
-        field.require_time(time_s)
-        whole, rest = divmod((time_s - field.theta_start_s) / field.theta_step_s, 1.0)
-        row = np.float32(rest) - self._delay
-        below = np.floor(row)
-        p, q = row - below, self._share
-        at = (below.astype(np.int64) + int(whole)) * field.table.shape[1] + self._left
-        flat = field.table.ravel()
-        early: npt.NDArray[np.float32] = flat[at]
-        early += q * (flat[at + 1] - early)
-        at += field.table.shape[1]
-        late = flat[at]
-        late += q * (flat[at + 1] - late)
-        early += p * (late - early)
-        early *= self._per_table
-        return early
+def build_plume(scenario: Scenario, seed: int) -> PlumeField:
+    """Return the plume of ``scenario``, of which every chance is drawn from ``seed``."""
+    key: Sequence[int] = (seed, 0)
+    wind = scenario.wind
+    axes = build_axes(scenario)
+    gusts = build_gusts(wind.gusts, np.random.default_rng([*key, 100]))
+    main = axes[0]
+    stream = (main.speed_m_s * main.along[0], main.speed_m_s * main.along[1])
+    eddies = build_eddies(wind.turbulence, wind.eddy_m, stream, np.random.default_rng([*key, 101]))
+    share = scenario.second_vent.share if scenario.second_vent is not None else 0.0
+    shares = (1.0,) if len(axes) == 1 else (1 - share, share)
+    streams = tuple(
+        Stream(axis, scenario.emission, part, gusts, texture_width_m=axis.reference_m, key=(*key, number))
+        for number, (axis, part) in enumerate(zip(axes, shares, strict=True))
+    )
+    return PlumeField(streams, gusts, eddies)

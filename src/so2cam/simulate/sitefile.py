@@ -6,8 +6,10 @@ from pydantic import ValidationError
 
 from so2cam.core.errors import InputError
 from so2cam.core.site import GeoPoint, Line, Site
-from so2cam.simulate.geometry import Matrix, SceneGeometry
+from so2cam.simulate.geometry import Matrix
+from so2cam.simulate.light import SO2_TABLE
 from so2cam.simulate.scenario import Scenario
+from so2cam.simulate.scene import Scene
 
 _TEMPLATE = """\
 # A simulated volcano (scenario "{scenario}"). Every value of this installation is right; the truth of its emission
@@ -44,12 +46,7 @@ minimum_signal_dn = 5.0  # below, after subtraction of the dark, a pixel is mask
 on_band = "fltrA"
 off_band = "fltrB"
 
-[registration]  # takes (x, y, 1) of an on-band pixel to the same scene in the off band
-matrix = [
-  [{m00}, {m01}, {m02}],
-  [{m10}, {m11}, {m12}],
-]
-
+{registration}
 [plume_plane]  # vertical, through the vent
 orientation = "perpendicular"  # to the viewing azimuth
 orientation_uncertainty_deg = 2.0
@@ -66,8 +63,8 @@ order = 2
 
 [processing.calibration]
 source = "cells"
-model = "line"
-label_uncertainty = 0.02  # 1 sigma of a cell's label, relative (here the labels are exact)
+model = "quadratic"  # the bands saturate: absorbance grows less than the column
+label_uncertainty = {label_sigma}  # 1 sigma of a cell's label, relative{labels}
 
 [processing.speed]
 methods = ["flow_raw", "cross_correlation"]
@@ -77,13 +74,13 @@ lines = [{pair}]  # upstream, downstream
 
 [processing.emission]
 baseline_fraction = 0.12  # share of a line at each end that is free of plume
-"""
+
+{spectrometer}"""
 
 
-def format_site(
-    scenario: Scenario, geometry: SceneGeometry, matrix: Matrix, lines: tuple[Line, ...]
-) -> tuple[str, Site]:
+def format_site(scene: Scene) -> tuple[str, Site]:
     """Return the text of the site file, and what it says. Raises InputError where it would not be valid."""
+    scenario, geometry, lines = scene.scenario, scene.geometry, scene.lines
     optics = geometry.optics
     if optics.field_of_view_deg is not None:
         across, down = optics.field_of_view_deg
@@ -101,9 +98,12 @@ def format_site(
         pitch=optics.pixel_pitch_um,
         lens=lens,
         bits=scenario.sensor.bits,
-        **{f"m{row}{column}": repr(matrix[row][column]) for row in range(2) for column in range(3)},
+        registration=_registration(scenario, scene.matrix),
         lines="\n".join(_line(line) for line in lines),
         pair=", ".join(f'"{line.name}"' for line in lines),
+        labels="" if any(scenario.cells.label_errors) else " (here the labels are exact)",
+        label_sigma=_label_sigma(scenario),
+        spectrometer=_spectrometer(scenario),
     )
     try:
         return text, Site.model_validate(tomllib.loads(text))
@@ -113,6 +113,40 @@ def format_site(
             key=f"scenario {scenario.name}",
             remedy="correct the scenario's lines, plume and view so that both lines lie inside the image",
         ) from error
+
+
+def _registration(scenario: Scenario, matrix: Matrix) -> str:
+    if not scenario.misregistration.known:
+        return '[registration]\nsource = "automatic"  # found in the frames\n'
+    rows = "".join(f"  [{', '.join(repr(value) for value in row)}],\n" for row in matrix)
+    return (
+        "[registration]  # takes (x, y, 1) of an on-band pixel to the same scene in the off band\n"
+        f"matrix = [\n{rows}]\n"
+    )
+
+
+def _label_sigma(scenario: Scenario) -> float:
+    """Return the uncertainty of the cells' labels that the site file states: 2 %, or more where they are wrong."""
+    cells = scenario.cells
+    wrong = [abs(error) for label, error in zip(cells.labels_ppm_m, cells.label_errors, strict=True) if label > 0]
+    return round(max(0.02, *wrong, 0.02), 3)
+
+
+def _spectrometer(scenario: Scenario) -> str:
+    """Return the table of the spectrometer: its detector and line shape, as one knows them from its tests."""
+    model = scenario.spectrometer
+    return f"""\
+[spectrometer.detector]
+saturation_counts = {0.96 * (2**model.bits - 1):.0f}.0
+minimum_counts = 500.0
+
+[spectrometer.line_shape]  # a super-Gaussian, as measured with a lamp
+width_nm = {model.width_nm}
+exponent = {model.exponent}
+
+[spectrometer.references]
+so2 = {{ table = "{SO2_TABLE}", relative_uncertainty = 0.03 }}  # the one that this volcano is made of
+"""
 
 
 def _place(key: str, point: GeoPoint) -> str:
