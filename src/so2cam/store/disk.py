@@ -104,8 +104,12 @@ class Disk:
             self.sync_folder(new.parent)
 
     def exists(self, path: Path) -> bool:
-        """Tell whether something has this name, be it a link to nothing."""
-        return os.path.lexists(path)
+        """Tell whether something has this name, be it a link to nothing. A disk that cannot tell raises OSError."""
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def read(self, path: Path) -> bytes:
         """Return a whole file."""

@@ -2,6 +2,8 @@
 
 import errno
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +50,15 @@ def from_os_error(error: OSError, file: Path | str) -> SpoolError:
     return SpoolWriteError(
         f"cannot be written: {reason}", file=file, remedy="check the disk, its cable and its mount options"
     )
+
+
+@contextmanager
+def os_errors(file: Path) -> Iterator[None]:
+    """Turn an OSError into the spool's own; ``file`` is named where the error names none."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, error.filename or file) from error
 
 
 def from_sqlite_error(error: sqlite3.Error, file: Path | str) -> SpoolError:

@@ -3,6 +3,7 @@
 It is the system's own file lock (flock): it ends with the process that held it, however that ended.
 """
 
+import contextlib
 import fcntl
 import os
 import time
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from so2cam.store.errors import SpoolBusyError, from_os_error
+from so2cam.store.errors import SpoolBusyError, from_os_error, os_errors
 
 _POLL_S: Final = 0.01
 
@@ -22,16 +23,19 @@ class Gate:
     def __init__(self, path: Path) -> None:
         """Open the lock, and make its file where it is missing. Raises SpoolError where that cannot be."""
         self._path = path
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise from_os_error(error, path) from error
+        self._descriptor = -1
+        self._open()
+
+    def _open(self) -> None:
+        with os_errors(self._path):
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def close(self) -> None:
         """Close the lock. Closing it again does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):  # nothing was written; the lock ends in any case
+                os.close(descriptor)
 
     @contextmanager
     def shared(self, timeout_s: float) -> Iterator[None]:
@@ -47,11 +51,19 @@ class Gate:
 
     @contextmanager
     def _held(self, operation: int, timeout_s: float) -> Iterator[None]:
+        self._acquire(operation, timeout_s)
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _acquire(self, operation: int, timeout_s: float) -> None:
+        if self._descriptor < 0:
+            self._open()
         deadline = time.monotonic() + timeout_s
         while True:
             try:
                 fcntl.flock(self._descriptor, operation | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     raise SpoolBusyError(
@@ -62,7 +74,11 @@ class Gate:
                 time.sleep(_POLL_S)
             except OSError as error:
                 raise from_os_error(error, self._path) from error
+            else:
+                return
+
+    def _release(self) -> None:
         try:
-            yield
-        finally:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        except OSError:
+            self.close()  # that ends the lock too; it is opened again when it is needed

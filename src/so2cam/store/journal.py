@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from so2cam.store.errors import SpoolDamagedError, SpoolError, UnknownItemError, from_sqlite_error
+from so2cam.store.errors import SpoolError, UnknownItemError, from_os_error, from_sqlite_error
 from so2cam.store.items import Order, Origin, StoredItem, StoreItem, from_microseconds, to_microseconds
 
 FORMAT: Final = 1
@@ -138,7 +138,7 @@ class Journal:
             status = path.stat()
         except OSError as error:
             self.close()
-            raise SpoolDamagedError(f"the journal vanished: {error.strerror}", file=path) from error
+            raise from_os_error(error, path) from error
         except BaseException:
             self.close()
             raise

@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from so2cam.core.times import parse_utc
 from so2cam.store.disk import Disk
-from so2cam.store.errors import SpoolDamagedError, SpoolError, from_os_error
+from so2cam.store.errors import SpoolDamagedError, SpoolError, os_errors
 from so2cam.store.gate import Gate
 from so2cam.store.items import SIDECAR_SUFFIX, Origin, StoredItem, StoreItem
 from so2cam.store.journal import DAMAGED, DELETING, KEPT, MISSING, Found, Journal
@@ -113,20 +113,15 @@ def recover_spool(
     """
     disk = disk or Disk()
     began = time.monotonic()
-    try:
+    with os_errors(root):
         for folder in (root / DATA, root / INCOMING):
             disk.make_folder(folder)
-    except OSError as error:
-        raise from_os_error(error, root) from error
-    gate = Gate(root / LOCK)
-    try:
-        with gate.exclusive(timeout_s):
-            try:
+        gate = Gate(root / LOCK)
+        try:
+            with gate.exclusive(timeout_s):
                 return _recover(root, node, receivers, full, timeout_s, disk, began)
-            except OSError as error:
-                raise from_os_error(error, error.filename or root) from error
-    finally:
-        gate.close()
+        finally:
+            gate.close()
 
 
 def _recover(

@@ -37,7 +37,7 @@ from so2cam.store.errors import (
     SpoolError,
     SpoolFullError,
     UnknownItemError,
-    from_os_error,
+    os_errors,
 )
 from so2cam.store.gate import Gate
 from so2cam.store.items import (
@@ -100,11 +100,9 @@ class Spool:
         self._timeout_s = timeout_s
         self._thread_lock = threading.RLock()
         self._journal_connection: Journal | None = None
-        try:
+        with os_errors(root):
             for folder in (root / DATA, root / INCOMING):
                 self.disk.make_folder(folder)
-        except OSError as error:
-            raise from_os_error(error, root) from error
         self._gate = Gate(root / LOCK)
         self._gate_depth = 0
         try:
@@ -149,7 +147,9 @@ class Spool:
 
     def _open_journal(self) -> None:
         path = self.root / JOURNAL
-        if self.disk.exists(path):
+        with os_errors(path):
+            there = self.disk.exists(path)
+        if there:
             try:
                 journal = Journal(path, busy_timeout_s=self._timeout_s)
             except SpoolDamagedError:
@@ -159,10 +159,11 @@ class Spool:
             with self.locked(exclusive=True):
                 journal = Journal(path, busy_timeout_s=self._timeout_s)
                 try:
-                    self.disk.sync_folder(self.root)
-                except OSError as error:
+                    with os_errors(path):
+                        self.disk.sync_folder(self.root)
+                except SpoolError:
                     journal.close()
-                    raise from_os_error(error, path) from error
+                    raise
         try:
             journal.require(self._receivers)
         except BaseException:
@@ -210,8 +211,11 @@ class Spool:
                 raise SpoolDamagedError("the journal cannot be opened", file=self.root / JOURNAL)
             try:
                 yield self._journal_connection
-            except SpoolDamagedError:
-                # Opened again at the next call, which finds it damaged and builds a new one.
+            except UnknownItemError:
+                raise
+            except SpoolError:
+                # A connection whose disk refused may hold locks that it knows nothing of. The next call opens another,
+                # and builds a new journal where this one is damaged.
                 with contextlib.suppress(SpoolError):
                     self.close_journal()
                 raise
@@ -226,11 +230,8 @@ class Spool:
         ValueError for metadata that JSON cannot hold; then nothing is acknowledged, and the same item may be put
         again.
         """
-        with self._one_thread(), self.journal(), self.locked(), self.journal() as journal:
-            try:
-                return self._put(item, journal)
-            except OSError as error:
-                raise from_os_error(error, error.filename or self.root) from error
+        with os_errors(self.root), self._one_thread(), self.journal(), self.locked(), self.journal() as journal:
+            return self._put(item, journal)
 
     def _put(self, item: StoreItem, journal: Journal) -> Receipt:
         disk = self.disk
@@ -389,10 +390,8 @@ class Spool:
         """Return what the spool holds, what receivers still have to get, and the room on the disk."""
         with self.journal() as journal:
             items, size = journal.totals()
-            try:
+            with os_errors(self.root):
                 free, total = self.disk.free_bytes(self.root), self.disk.total_bytes(self.root)
-            except OSError as error:
-                raise from_os_error(error, self.root) from error
             return SpoolCounts(
                 items=items,
                 bytes=size,
