@@ -42,7 +42,7 @@ _OLD_S: Final = 0.1
 """A frame that ended this long before it was asked for [s] is an old one"""
 _CLOSE_S: Final = 5.0
 _CONFIGURE_S: Final = 5.0
-REPEATS: Final = "noiseless"
+NOISELESS: Final = "noiseless"
 """A description whose ``details`` have this key may give one and the same frame twice (a simulation without noise)."""
 RECORDED: Final = "recorded"
 """A description whose ``details`` have this key gives recorded data, with exposures of their own."""
@@ -120,8 +120,8 @@ class CheckedCamera(_Checked):
         """Open the camera and check that it is the one of the site file. See ``Camera.open``."""
         if self._description is not None:
             return self._description
-        found = self._call("opening the camera", lambda: self._camera.open(timeout_s), timeout_s)
         try:
+            found = self._call("opening the camera", lambda: self._camera.open(timeout_s), timeout_s)
             if self._device.serial is not None and found.serial != self._device.serial:
                 raise WrongDeviceError(
                     f"the camera with the serial number {found.serial} is connected, not {self._device.serial}",
@@ -131,7 +131,7 @@ class CheckedCamera(_Checked):
             if min(found.width_px, found.height_px, found.bits, found.scale) < 1 or found.bits > 16:
                 raise self._wrong("describes itself wrongly", value=found)
         except DeviceError:
-            self._call("closing the camera", self._camera.close, _CLOSE_S)
+            self.close()
             raise
         self._description = found
         self._settings = self._last_s = self._last_counts = None
@@ -210,7 +210,7 @@ class CheckedCamera(_Checked):
                 raise self._wrong(f"the gain is not what was set: {self._settings.gain:g}", value=frame.gain)
         end_s = frame.mid_exposure_s + frame.exposure_s / 2
         self._check_time("frame", frame.mid_exposure_s, end_s, asked_s, self._last_s)
-        if found.details.keys().isdisjoint((REPEATS, RECORDED)) and self._is_repeated(counts):
+        if found.details.keys().isdisjoint((NOISELESS, RECORDED)) and self._is_repeated(counts):
             raise self._wrong("gave the same picture twice, pixel for pixel: the sensor hangs")
 
     def _is_repeated(self, counts: Counts) -> bool:
@@ -244,8 +244,8 @@ class CheckedSpectrometer(_Checked):
         """Open the spectrometer and check that it is the one of the site file. See ``Spectrometer.open``."""
         if self._description is not None:
             return self._description
-        found = self._call("opening the spectrometer", lambda: self._spectrometer.open(timeout_s), timeout_s)
         try:
+            found = self._call("opening the spectrometer", lambda: self._spectrometer.open(timeout_s), timeout_s)
             for key, wanted, value in (
                 ("serial", self._device.serial, found.serial),
                 ("model", self._device.model, found.model),
@@ -260,7 +260,7 @@ class CheckedSpectrometer(_Checked):
             if found.pixels < 16 or not found.saturation_counts > 0:
                 raise self._wrong("describes itself wrongly", value=found)
         except DeviceError:
-            self._call("closing the spectrometer", self._spectrometer.close, _CLOSE_S)
+            self.close()
             raise
         self._description = found
         self._settings = self._last_s = self._last_counts = None
@@ -347,7 +347,7 @@ class CheckedSpectrometer(_Checked):
         end_s = spectrum.mid_exposure_s + spectrum.duration_s / 2
         self._check_time("spectrum", spectrum.mid_exposure_s, end_s, asked_s, self._last_s)
         same = self._last_counts is not None and np.array_equal(self._last_counts, spectrum.counts)
-        if same and found.details.keys().isdisjoint((REPEATS, RECORDED)) and low != high:
+        if same and found.details.keys().isdisjoint((NOISELESS, RECORDED)) and low != high:
             raise self._wrong("gave the same spectrum twice, pixel for pixel: the detector hangs")
 
 

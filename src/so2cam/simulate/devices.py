@@ -7,10 +7,10 @@ All devices of a run look at one scene. Options of cameras and spectrometers:
 ``seed``        0 if absent; all devices of an installation need the same one
 ``brightness``  of the light, 1 if absent
 ``light``       ``day`` (default) always, or ``sun``: as the sun stands at ``latitude`` and ``longitude``
+``width_px``, ``height_px``, ``bits``, ``scale``  of a cheap scene: 648, 486, 10 and 1 stored count for one DN
 ``serial``      what the device answers; its name if absent
 ``jitter_s``    1 sigma of the moment of a frame, 0.0005 s if absent
 ``readout_s``   from the end of an exposure to the frame, 0.005 s if absent
-``scale``       of a cheap scene: stored counts for one DN, 1 (default) or 16
 
 Options of the power board: ``voltage_v`` (12.6), ``temperature_c`` (18). Options of the wires: ``folder`` in which
 lines are files, and ``connected`` = {start = "start-follower"}: which output an input hangs on.
@@ -21,21 +21,21 @@ import threading
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from pydantic import Field
 
-from so2cam.core.records import Band, FloatArray, FrameKind
+from so2cam.core.records import FrameKind
 from so2cam.core.site_devices import CameraDevice, GpioDevice, PowerDevice, SpectrometerDevice
 from so2cam.core.site_types import NotNegative, Positive, Table
 from so2cam.core.spectra import SpectrumKind
+from so2cam.devices.checked import NOISELESS
 from so2cam.devices.errors import (
     DeviceMissingError,
     DeviceSettingError,
     DeviceStoppedError,
     DeviceTimeoutError,
-    DriverError,
 )
 from so2cam.devices.options import check_options
 from so2cam.devices.protocols import DeviceContext
@@ -43,7 +43,6 @@ from so2cam.devices.records import (
     BoardAlarm,
     CameraDescription,
     CameraSettings,
-    Counts,
     PowerReading,
     RawFrame,
     RawSpectrum,
@@ -52,12 +51,11 @@ from so2cam.devices.records import (
 )
 from so2cam.observe.statistics import SATURATION_FRACTION
 from so2cam.observe.sun import sun_elevation_deg
-from so2cam.simulate.cheap_scene import CheapScene
+from so2cam.simulate.device_scenes import CheapDeviceScene, DeviceScene, LiveDeviceScene
 
 _EXPOSURES_S: Final = (1e-5, 6.0)
 _GAINS: Final = (1.0, 16.0)
 _INTEGRATION_TIMES_S: Final = (0.001, 65.0)
-_SATURATION_COUNTS: Final = 65535.0
 _LONGEST_PULSE_S: Final = 30.0
 _FRAME_KINDS: Final = {kind.value: kind for kind in FrameKind}
 _SPECTRUM_KINDS: Final = {kind.value: kind for kind in SpectrumKind}
@@ -96,34 +94,6 @@ class GpioOptions(Table):
     connected: dict[str, str] = {}
 
 
-class Scene(Protocol):
-    """What devices look at: the cheap scene or a volcano."""
-
-    def frame(
-        self,
-        band: Band,
-        kind: FrameKind,
-        mid_exposure: datetime,
-        exposure_s: float,
-        gain: float = 1.0,
-        cell_ppm_m: float | None = None,
-        brightness: float = 1.0,
-    ) -> Counts:
-        """Return counts (rows, columns), uint16."""
-        ...
-
-    def spectrum(
-        self,
-        kind: SpectrumKind,
-        mid_exposure: datetime,
-        integration_time_s: float,
-        coadds: int = 1,
-        brightness: float = 1.0,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return wavelengths [nm] and counts, shape (N,) each."""
-        ...
-
-
 def create(
     settings: CameraDevice | SpectrometerDevice | PowerDevice | GpioDevice, context: DeviceContext
 ) -> "SimulatedCamera | SimulatedSpectrometer | SimulatedPower | SimulatedGpio":
@@ -137,17 +107,13 @@ def create(
     return SimulatedGpio(settings, check_options(GpioOptions, settings.options, settings.name), context)
 
 
-def build_device_scene(options: SceneOptions, context: DeviceContext) -> Scene:
-    """Return the scene that the options ask for; the volcano begins with the run."""
-    if options.scene == "cheap":
-        return CheapScene(
-            options.seed,
-            width_px=options.width_px,
-            height_px=options.height_px,
-            bits=options.bits,
-            scale=options.scale,
-        )
-    raise DriverError("the live scene is not in this version", key="options.scene", remedy='take scene = "cheap"')
+def build_device_scene(options: SceneOptions, context: DeviceContext, device: str) -> DeviceScene:
+    """Return the scene that the options ask for. Raises DriverError for a scenario that is not known."""
+    if options.scene == "live":
+        return LiveDeviceScene(options.scenario, options.seed, context.run_start, device)
+    return CheapDeviceScene(
+        options.seed, width_px=options.width_px, height_px=options.height_px, bits=options.bits, scale=options.scale
+    )
 
 
 class _Looking:
@@ -158,7 +124,7 @@ class _Looking:
         self._options = options
         self._context = context
         self._serial = options.serial or f"simulated-{name}"
-        self._scene: Scene | None = None
+        self._scene: DeviceScene | None = None
         self._cell_ppm_m: float | None = None
         self._rng = np.random.default_rng([options.seed, len(name), *name.encode()])
 
@@ -166,12 +132,12 @@ class _Looking:
         """Let the scene go."""
         self._scene = None
 
-    def _open(self) -> Scene:
+    def _open(self) -> DeviceScene:
         if self._scene is None:
-            self._scene = build_device_scene(self._options, self._context)
+            self._scene = build_device_scene(self._options, self._context, self._name)
         return self._scene
 
-    def _require_scene(self) -> Scene:
+    def _require_scene(self) -> DeviceScene:
         if self._scene is None:
             raise DeviceMissingError("the simulated device is not open", device=self._name)
         return self._scene
@@ -216,21 +182,21 @@ class SimulatedCamera(_Looking):
 
     def open(self, timeout_s: float) -> CameraDescription:
         """See ``Camera.open``."""
-        self._open()
-        options = self._options
-        cheap = options.scene == "cheap"
+        scene = self._open()
+        options, shape = self._options, scene.shape
         return CameraDescription(
             driver="simulated",
             model=f"{options.scene} scene",
             serial=self._serial,
-            width_px=options.width_px,
-            height_px=options.height_px,
-            bits=options.bits,
+            width_px=shape.width_px,
+            height_px=shape.height_px,
+            bits=shape.bits,
             exposure_limits_s=_EXPOSURES_S,
             gain_limits=_GAINS,
-            scale=options.scale if cheap else 1,
+            scale=shape.scale,
             binning=4,
             exposure_step_s=1e-6,
+            details={NOISELESS: True} if scene.noiseless else {},
         )
 
     def configure(self, settings: CameraSettings) -> CameraSettings:
@@ -261,14 +227,13 @@ class SimulatedCamera(_Looking):
             self._cell_ppm_m,
             brightness=self._brightness(time_utc),
         )
-        options = self._options
-        scale = options.scale if options.scene == "cheap" else 1
-        limit = math.ceil(SATURATION_FRACTION * (2**options.bits - 1) * scale)
+        shape = scene.shape
+        limit = math.ceil(SATURATION_FRACTION * (2**shape.bits - 1) * shape.scale)
         self._number += 1
         return RawFrame(
             counts=counts,
-            scale=scale,
-            bits=options.bits,
+            scale=shape.scale,
+            bits=shape.bits,
             time=time_utc,
             mid_exposure_s=middle,
             exposure_s=used.exposure_s,
@@ -276,7 +241,7 @@ class SimulatedCamera(_Looking):
             serial=self._serial,
             saturated_share=float(np.count_nonzero(counts >= limit)) / counts.size,
             sensor_timestamp_s=middle + used.exposure_s / 2,
-            metadata={"simulated": True, "scene": options.scene, "number": self._number},
+            metadata={"simulated": True, "scene": self._options.scene, "number": self._number},
         )
 
 
@@ -300,7 +265,8 @@ class SimulatedSpectrometer(_Looking):
             pixels=wavelengths.size,
             wavelength_range_nm=(float(wavelengths[0]), float(wavelengths[-1])),
             integration_time_limits_s=_INTEGRATION_TIMES_S,
-            saturation_counts=_SATURATION_COUNTS,
+            saturation_counts=scene.shape.saturation_counts,
+            details={NOISELESS: True} if scene.noiseless else {},
         )
 
     def configure(self, settings: SpectrometerSettings) -> SpectrometerSettings:
@@ -328,7 +294,7 @@ class SimulatedSpectrometer(_Looking):
         wavelengths, counts = scene.spectrum(
             self._kind, time_utc, used.integration_time_s, used.coadds, brightness=self._brightness(time_utc)
         )
-        saturated = float(np.count_nonzero(counts >= SATURATION_FRACTION * _SATURATION_COUNTS)) / counts.size
+        saturated = float(np.count_nonzero(counts >= SATURATION_FRACTION * scene.shape.saturation_counts)) / counts.size
         return RawSpectrum(
             wavelengths_nm=wavelengths,
             counts=counts,
@@ -338,7 +304,7 @@ class SimulatedSpectrometer(_Looking):
             coadds=used.coadds,
             duration_s=duration,
             serial=self._serial,
-            saturation_counts=_SATURATION_COUNTS,
+            saturation_counts=scene.shape.saturation_counts,
             saturated_share=saturated,
             metadata={"simulated": True, "scene": self._options.scene},
         )

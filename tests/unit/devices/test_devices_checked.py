@@ -180,10 +180,11 @@ def test_frame_of_another_camera(camera):
 
 
 def test_opening_another_camera_than_the_site_files(context):
-    settings = CameraDevice(name="on", driver="simulated", band="on", serial="A1")
+    settings = CameraDevice(name="opened-wrongly", driver="simulated", band="on", serial="A1")
     checked = CheckedCamera(SimulatedCamera(settings, SceneOptions(**SMALL, serial="B2"), context), settings, context)
     with pytest.raises(WrongDeviceError, match="B2"):
         checked.open(5)
+    assert not [thread for thread in threading.enumerate() if thread.name == "device-opened-wrongly"]
     with pytest.raises(DeviceMissingError, match="not open"):
         checked.capture(None, 5)
 
@@ -260,16 +261,16 @@ def test_a_stop_ends_a_call_that_does_not_notice_it(monkeypatch):
 
 
 def test_results_and_errors_come_through_and_the_thread_ends():
-    caller = BoundedCaller("camera-on", threading.Event())
+    caller = BoundedCaller("own", threading.Event())
     assert caller.call("x", lambda: 7, 5) == 7
     names = {thread.name for thread in threading.enumerate()}
-    assert "device-camera-on" in names
+    assert "device-own" in names
     with pytest.raises(DeviceError, match="boom"):
         caller.call("x", _boom, 5)
     with pytest.raises(KeyError):
         caller.call("x", lambda: {}["missing"], 5)
     caller.finish()
-    assert "device-camera-on" not in {thread.name for thread in threading.enumerate()}
+    assert "device-own" not in {thread.name for thread in threading.enumerate()}
     assert caller.call("again", lambda: 8, 5) == 8
     caller.finish()
 

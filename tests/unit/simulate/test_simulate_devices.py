@@ -260,3 +260,31 @@ def test_wires_between_two_nodes_are_files(context):
             lead.pulse(purpose, seconds)
     with pytest.raises(DeviceSettingError):
         follower.active("start-follower")
+
+
+def test_the_volcano_with_known_truth(context):
+    """Devices look at the scene whose truth is known: counts are those of the live scene at the same moment."""
+    from so2cam.simulate.live import LiveScene
+    from so2cam.simulate.scenario import load_scenario
+
+    settings = CameraDevice(
+        name="camera-on", driver="simulated", band="on", options={"scene": "live", "scenario": "ideal", "jitter_s": 0.0}
+    )
+    device = create_camera(settings, context)
+    found = device.open(5)
+    assert (found.width_px, found.height_px, found.bits) == (648, 486, 10)
+    device.configure(CameraSettings(0.4))
+    frame = device.capture(4.0, 5)
+    scene = LiveScene(load_scenario("ideal"), 0, START - timedelta(minutes=15))
+    assert np.array_equal(frame.counts, scene.frame(Band.ON, FrameKind.PLUME, frame.time, 0.4))
+    eye = create_spectrometer(
+        SpectrometerDevice(name="s", driver="simulated", options={"scene": "live", "scenario": "ideal"}), context
+    )
+    assert eye.open(5).pixels == 2048
+    eye.configure(SpectrometerSettings(0.2, 2))
+    assert eye.capture(None, 5).counts.max() > 5000
+    with pytest.raises(DriverError, match="no such scenario"):
+        create_camera(
+            CameraDevice(name="x", driver="simulated", band="on", options={"scene": "live", "scenario": "etna2"}),
+            context,
+        ).open(5)
