@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from so2cam.core.site import Site
 from so2cam.core.site_devices import CameraDevice, Device, GpioDevice
 from so2cam.core.site_instrument import Instrument, Node
 from so2cam.instrument.alarms import AlarmBoard
-from so2cam.instrument.clock_quality import EARLIEST, ClockQuality, chrony_quality, kernel_quality
+from so2cam.instrument.clock_quality import ClockQuality, chrony_quality, judge_clock, timesyncd_quality
 from so2cam.instrument.commands import Commander
 from so2cam.instrument.director import Director
 from so2cam.instrument.errors import InstrumentError
@@ -28,6 +28,7 @@ from so2cam.instrument.launch import FastTime, Launch, now_utc
 from so2cam.instrument.memory import load_memory, save_memory
 from so2cam.instrument.mirroring import MirrorThread
 from so2cam.instrument.places import places_of
+from so2cam.instrument.power_schedule import NAME, write_power_schedule
 from so2cam.instrument.settings import DeviceSettings, OverrideFile, from_site, with_overrides
 from so2cam.instrument.supervise import END_S, DeviceSupervisor
 from so2cam.instrument.system import boot_id, read_system
@@ -48,6 +49,7 @@ CHANGE_S: Final = 5.0
 """Records on change are at least this far apart"""
 MEMORY_S: Final = 300.0
 MINUTE_S: Final = 60.0
+POWER_PLAN_S: Final = 6 * 3600.0
 CHRONY_S: Final = 60.0
 STALLED_S: Final = 300.0
 """The watchdog is not fed any more when nothing was captured for this long though it is wanted"""
@@ -184,6 +186,7 @@ class NodeAgent:
 
     def _loop(self, began_s: float, vital: Sequence[VitalThread]) -> None:
         last_schedule = last_darks = last_fed = last_memory = last_minute = time.monotonic()
+        next_power_plan = time.monotonic()
         while not self._stop.wait(TICK_S):
             now, now_s = now_utc(), time.monotonic()
             if self._options.run_for_s is not None and now_s - began_s >= self._options.run_for_s:
@@ -197,6 +200,9 @@ class NodeAgent:
             if now_s - last_darks >= DARKS_S:
                 last_darks = now_s
                 self._darks_by_schedule(now)
+            if now_s >= next_power_plan:
+                next_power_plan = now_s + POWER_PLAN_S
+                self._plan_power(now)
             if now_s - last_memory >= MEMORY_S:
                 last_memory = now_s
                 self._remember()
@@ -327,6 +333,17 @@ class NodeAgent:
                 reply = self.supervisors[name].order({"do": "darks"}, timeout_s=2.0)
                 _LOG.info("dark set by schedule: %s", reply.text, extra={"device": name})
 
+    def _plan_power(self, now: datetime) -> None:
+        """Write the power schedule of the board, where there is one and the time is known."""
+        schedule = self.instrument.schedule
+        if schedule is None or self.node.power is None or self.clock_quality().quality == "unset":
+            return
+        try:
+            if write_power_schedule(self.places.state / NAME, schedule, self.site.camera.position, now):
+                _LOG.info("the power schedule was written anew")
+        except So2camError as error:
+            _LOG.warning("the power schedule cannot be written: %s", " ".join(str(error).split()))
+
     def _checking_welcome(self) -> bool:
         with self.director_lock:
             return self.director.housekeeping_wanted(now_utc())
@@ -381,17 +398,16 @@ class NodeAgent:
             self._stop.wait(1.0)
 
     def _ask_chrony(self) -> None:
-        self._chrony = chrony_quality()
-        source = None if self._chrony is None else self._chrony.quality
+        self._chrony = told = chrony_quality() or timesyncd_quality()
+        if told is None:
+            return
+        order = {"do": "clock", **asdict(told)}
         for name in self.settings:
-            self.supervisors[name].tell({"do": "clock", "source": source})
+            self.supervisors[name].tell(order)
 
     def clock_quality(self) -> ClockQuality:
         """Return how far the clock can be trusted now."""
-        now = now_utc()
-        if now >= EARLIEST and self._chrony is not None:
-            return self._chrony
-        return kernel_quality(now)
+        return judge_clock(now_utc(), self._chrony)
 
     def record(self, reason: str) -> HealthRecord:
         """Return everything as it is now."""

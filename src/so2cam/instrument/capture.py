@@ -19,7 +19,7 @@ from so2cam.core.health import DeviceState
 from so2cam.core.site_devices import CameraDevice
 from so2cam.devices.errors import DeviceDataError, DeviceError, DeviceStoppedError
 from so2cam.devices.protocols import DeviceContext
-from so2cam.instrument.clock_quality import Quality, kernel_quality
+from so2cam.instrument.clock_quality import ClockQuality, judge_clock
 from so2cam.instrument.grid import Grid, GridFollower, GridTarget
 from so2cam.instrument.heads import Head, Taken, create_head, require_exposure
 from so2cam.instrument.items import make_item
@@ -40,6 +40,8 @@ _HANDOVER_S: Final = 0.5
 """The device is asked this long before its exposure must begin [s]: until then orders are taken"""
 _PREPARE_S: Final = 0.005
 _IDLE_S: Final = 1.0
+_TOLD_S: Final = 300.0
+"""What the agent said of the clock holds this long [s]"""
 _BAD_ITEMS: Final = 3
 """Items that cannot be used, one after the other, until the device is opened again"""
 _REOPENINGS: Final = 3
@@ -112,7 +114,7 @@ class DeviceLoop:
         self._skipped = 0
         self._bad_in_a_row = 0
         self._reopened = 0
-        self._clock_source: Quality | None = None
+        self._clock_told: tuple[ClockQuality, float] | None = None
         self._counters = _Counters()
         self._lock = threading.Lock()
         self._last: dict[str, Any] = {}
@@ -323,7 +325,7 @@ class DeviceLoop:
             kind=wish.kind,
             grid_time=None if target is None else target.time,
             offset_s=None if target is None else (taken.time - target.time).total_seconds(),
-            clock=kernel_quality(taken.time, self._clock_source),
+            clock=judge_clock(taken.time, self._told_of_clock()),
             clock_steps=self._follower.steps,
             monotonic_s=taken.mid_exposure_s,
             skipped=self._skipped,
@@ -422,7 +424,8 @@ class DeviceLoop:
         number = int(order.get("id", 0))
         what = order["do"]
         if what == "clock":
-            self._clock_source = order["source"]
+            told = ClockQuality(order["quality"], order["offset_s"], order["maximum_error_s"])
+            self._clock_told = (told, time.monotonic())
         elif what == "run":
             self._plan.run(order["kind"], order.get("count"))
             self._reply(number, True, f"captures {order['kind']} every {self._grid.period_s:g} s", {})
@@ -560,6 +563,10 @@ class DeviceLoop:
         else:
             values["coadds"] = applied_coadds
         self._reply(number, True, "applied", values)
+
+    def _told_of_clock(self) -> ClockQuality | None:
+        told = self._clock_told
+        return None if told is None or time.monotonic() - told[1] > _TOLD_S else told[0]
 
     def _limits(self) -> tuple[float, float]:
         low, high = self._found.get("exposure_limits_s", (0.0, float("inf")))

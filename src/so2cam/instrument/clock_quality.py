@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final, Literal
 
 Quality = Literal["gps", "ntp", "synchronised", "free", "unset"]
@@ -45,13 +46,17 @@ class _Timex(ctypes.Structure):
     ]
 
 
-def kernel_quality(now: datetime, source: Quality | None = None) -> ClockQuality:
-    """Return the quality of the clock that says ``now``, as the kernel keeps it; microseconds of work.
+def judge_clock(now: datetime, told: ClockQuality | None = None) -> ClockQuality:
+    """Return the quality of the clock that says ``now``; microseconds of work.
 
-    ``source`` is what set the clock, if that is known; it counts only where the kernel calls the clock synchronised.
+    ``told`` is what the program that sets the clock said of it lately; without it the kernel is asked, which a
+    confined service may not do, and which knows nothing of programs that do not tell it: then the clock counts as
+    running free.
     """
     if now < EARLIEST:
         return ClockQuality("unset")
+    if told is not None and told.quality not in ("free", "unset"):
+        return told
     adjtimex = _adjtimex()
     if adjtimex is None:
         return ClockQuality("free")
@@ -59,8 +64,7 @@ def kernel_quality(now: datetime, source: Quality | None = None) -> ClockQuality
     state = adjtimex(ctypes.byref(timex))
     if state < 0 or state == _ERROR_STATE or timex.status & _UNSYNCHRONISED:
         return ClockQuality("free")
-    known = source if source in ("gps", "ntp") else "synchronised"
-    return ClockQuality(known, None, timex.maxerror * 1e-6)
+    return ClockQuality("synchronised", None, timex.maxerror * 1e-6)
 
 
 @functools.cache
@@ -81,6 +85,11 @@ def chrony_quality(program: str = "chronyc") -> ClockQuality | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return parse_tracking(done.stdout) if done.returncode == 0 else None
+
+
+def timesyncd_quality(run: Path = Path("/run/systemd/timesync")) -> ClockQuality | None:
+    """Return what systemd's own time client says, or None where it has not set the clock."""
+    return ClockQuality("ntp") if (run / "synchronized").exists() else None
 
 
 def parse_tracking(text: str) -> ClockQuality | None:

@@ -1,37 +1,43 @@
-"""Writing the power board's schedule from the site file's, for the board's own software or for a look at it."""
+"""The power schedule for the board: compiled ahead, and written anew only where the next days would differ.
 
-from datetime import datetime
+The file is ``schedule.wpi`` in the node's state folder; what the system does when it changes is set up by
+``so2cam instrument install``.
+"""
+
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
+from so2cam.core.errors import So2camError
+from so2cam.core.intervals import Interval
 from so2cam.core.site_camera import GeoPoint
 from so2cam.core.site_schedule import Schedule
-from so2cam.core.times import format_utc
-from so2cam.formats.wittypi import format_wittypi
+from so2cam.formats.wittypi import format_wittypi, parse_wittypi
 from so2cam.observe.power import compile_power
 from so2cam.store.atomic import atomic_write_bytes
 
+NAME: Final = "schedule.wpi"
+AGREE: Final = timedelta(days=3)
+"""A file that says the same for this long is left as it is"""
 
-def power_schedule_text(schedule: Schedule, place: GeoPoint, now: datetime) -> str:
-    """Return the text of ``schedule.wpi`` from ``now`` (aware) on."""
+
+def write_power_schedule(path: Path, schedule: Schedule, place: GeoPoint, now: datetime) -> bool:
+    """Bring the file ``path`` up to date; return whether it was written. Raises OutputError where it cannot be."""
     plan = compile_power(schedule, place, now)
-    days = plan.cycle.days
-    comment = (
-        "the same every day" if days == 1 else f"sun-based: {days} days from {format_utc(plan.begin)[:10]}, then again"
-    )
-    return format_wittypi(plan, comments=(f"written by so2cam, times in UTC; {comment}",))
-
-
-def write_power_schedule(schedule: Schedule, place: GeoPoint, now: datetime, path: Path) -> bool:
-    """Write the schedule where it differs from what is there; return whether it did.
-
-    Called by the agent at its start and once a day, it makes the board follow the sun; the service that watches the
-    file hands it to the board. Raises OutputError where it cannot be written.
-    """
-    content = power_schedule_text(schedule, place, now).encode()
-    try:
-        if path.read_bytes() == content:
-            return False
-    except OSError:
-        pass
-    atomic_write_bytes(path, content)
+    span = Interval(now, now + AGREE)
+    known = _read(path)
+    if known is not None:
+        try:
+            if parse_wittypi(known, file=str(path)).on_intervals(span) == plan.on_intervals(span):
+                return False
+        except So2camError:
+            pass  # no schedule, or a damaged one: it is replaced
+    atomic_write_bytes(path, format_wittypi(plan).encode("ascii"))
     return True
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
