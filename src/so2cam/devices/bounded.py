@@ -8,9 +8,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
 
-from so2cam.devices.errors import DeviceStoppedError, DeviceStuckError
+from so2cam.devices.errors import (
+    DeviceDataError,
+    DeviceError,
+    DeviceMissingError,
+    DeviceStoppedError,
+    DeviceStuckError,
+)
 
 GRACE_S: Final = 2.0
 """A driver has this much longer than its own time limit [s] before it counts as stuck."""
@@ -21,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class _Call:
-    """One call and what came of it."""
+    """One call and what came of it. As a context it keeps whatever is raised: the supervision point of drivers."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self.function = function
@@ -29,13 +36,20 @@ class _Call:
         self.result: Any = None
         self.error: BaseException | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.error = error
+        self.done.set()
+        return True
+
     def run(self) -> None:
-        try:
+        """Call the function in the present thread."""
+        with self:
             self.result = self.function()
-        except BaseException as error:  # noqa: BLE001 - handed to the caller, who raises it
-            self.error = error
-        finally:
-            self.done.set()
 
 
 class BoundedCaller:
@@ -54,10 +68,12 @@ class BoundedCaller:
         return self._stuck is not None
 
     def call(self, what: str, function: Callable[[], _T], timeout_s: float) -> _T:
-        """Return what ``function`` returns, or raise what it raises.
+        """Return what ``function`` returns, or raise the DeviceError that it raises.
 
-        Raises DeviceStuckError where it takes longer than ``timeout_s`` and the grace, or an earlier call still does;
-        DeviceStoppedError where the program stops meanwhile and the driver does not notice.
+        A driver is foreign code: where it raises OSError or EOFError, the device counts as missing, and anything else
+        is a fault of the driver, DeviceDataError. Raises DeviceStuckError where it takes longer than ``timeout_s`` and
+        the grace, or an earlier call still does; DeviceStoppedError where the program stops meanwhile and the driver
+        does not notice.
         """
         if self._stuck is not None:
             raise self._stuck_error(self._stuck)
@@ -80,7 +96,10 @@ class BoundedCaller:
                 self._give_up(what)
                 raise self._stuck_error(what)
         if call.error is not None:
-            raise call.error
+            error = self._translated(what, call.error)
+            if error is call.error:
+                raise error
+            raise error from call.error
         result: _T = call.result
         return result
 
@@ -105,6 +124,20 @@ class BoundedCaller:
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             call.run()
+
+    def _translated(self, what: str, error: BaseException) -> BaseException:
+        """Return the error that the caller gets for what the driver raised."""
+        if isinstance(error, DeviceError) or not isinstance(error, Exception):
+            return error
+        if isinstance(error, (OSError, EOFError)):
+            return DeviceMissingError(
+                f"{what}: {error}", device=self._device, remedy="check that the device is connected and powered"
+            )
+        return DeviceDataError(
+            f"{what}: the driver failed with {type(error).__name__}: {error}",
+            device=self._device,
+            remedy="the device is opened again by itself; report this if it comes back",
+        )
 
     def _stuck_error(self, what: str) -> DeviceStuckError:
         return DeviceStuckError(

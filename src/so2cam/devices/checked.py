@@ -64,20 +64,7 @@ class _Checked:
         return self._caller.stuck
 
     def _call(self, what: str, function: Callable[[], _T], timeout_s: float) -> _T:
-        try:
-            return self._caller.call(what, function, timeout_s)
-        except DeviceError:
-            raise
-        except (OSError, EOFError) as error:
-            raise DeviceMissingError(
-                f"{what}: {error}", device=self._name, remedy="check that the device is connected and powered"
-            ) from error
-        except Exception as error:  # A driver is foreign code: whatever it raises is the device's trouble.
-            raise DeviceDataError(
-                f"{what}: the driver failed with {type(error).__name__}: {error}",
-                device=self._name,
-                remedy="the device is opened again by itself; report this if it comes back",
-            ) from error
+        return self._caller.call(what, function, timeout_s)
 
     def _wrong(self, message: str, value: object = None, remedy: str | None = None) -> DeviceDataError:
         return DeviceDataError(message, device=self._name, value=value, remedy=remedy)

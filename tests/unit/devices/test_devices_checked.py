@@ -267,7 +267,7 @@ def test_results_and_errors_come_through_and_the_thread_ends():
     assert "device-own" in names
     with pytest.raises(DeviceError, match="boom"):
         caller.call("x", _boom, 5)
-    with pytest.raises(KeyError):
+    with pytest.raises(DeviceDataError, match="KeyError"):
         caller.call("x", lambda: {}["missing"], 5)
     caller.finish()
     assert "device-own" not in {thread.name for thread in threading.enumerate()}
