@@ -11,6 +11,7 @@ from so2cam.cli.console import console, report_error, report_warning
 from so2cam.cli.schedule_findings import report_schedule
 from so2cam.core.errors import So2camError
 from so2cam.formats.sitefile import LoadedSite, load_site
+from so2cam.formats.wittypi import format_wittypi
 from so2cam.instrument.doctor.report import DoctorReport
 from so2cam.instrument.install.applying import (
     CommandResult,
@@ -27,9 +28,10 @@ from so2cam.instrument.install.settings import (
     SECRETS,
     InstallError,
     ensure_password,
+    is_made_up,
     require_node,
 )
-from so2cam.instrument.power_schedule import power_schedule_text
+from so2cam.observe.power import compile_power
 
 _ROOT = Path("/")
 
@@ -137,7 +139,9 @@ def schedule(site: Path, start: datetime | None, days: int, power: bool) -> int:
     place = loaded.site.camera.position
     now = start or datetime.now(UTC)
     if power:
-        click.echo(power_schedule_text(wanted, place, now), nl=False)
+        plan = compile_power(wanted, place, now)
+        days_text = "the same every day" if plan.cycle.days == 1 else f"sun-based: {plan.cycle.days} days, then again"
+        click.echo(format_wittypi(plan, comments=(f"times in UTC; {days_text}",)), nl=False)
         return 0
     from so2cam.cli.schedule_table import schedule_table
 
@@ -171,7 +175,9 @@ def doctor(site: Path, node: str | None, as_json: bool, cycle_follower: bool) ->
     from so2cam.instrument.doctor.examine import examine
 
     loaded = load_site(site)
-    settings = install_settings(loaded, node or _this_node(loaded), program=_default_program(_ROOT))
+    name = node or _this_node(loaded)
+    _, found = require_node(loaded.site, name, loaded.path)
+    settings = install_settings(loaded, name, program=_default_program(_ROOT), by_hand=is_made_up(found))
     report = examine(settings, cycle=cycle_follower)
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))

@@ -63,6 +63,31 @@ def compile_power(schedule: Schedule, place: GeoPoint, now: datetime) -> PowerPl
     return PowerPlan(begin, PLAN_END, _states(on, span))
 
 
+@dataclass(frozen=True, slots=True)
+class PowerSwitch:
+    """When the board is next to switch off and, later, on; None: not within the days looked ahead."""
+
+    off: datetime | None
+    on: datetime | None
+
+
+def next_switch(schedule: Schedule, place: GeoPoint, now: datetime) -> PowerSwitch:
+    """Return the next times for the board's two alarms, for boards whose alarms the agent sets itself.
+
+    In a time with power: its end, and the beginning of the next one. Outside (somebody switched the node on by hand):
+    no end, because a person is at work, and the next beginning.
+    """
+    utc = require_utc(now)
+    on = power_intervals(schedule, place, Interval(utc, utc + 8 * _DAY))
+    if not on:
+        return PowerSwitch(None, None)
+    if on[0].start > utc:
+        return PowerSwitch(None, on[0].start)
+    if len(on) == 1:
+        return PowerSwitch(None if on[0].duration == 8 * _DAY else on[0].end, None)
+    return PowerSwitch(on[0].end, on[1].start)
+
+
 class BatteryState(StrEnum):
     """How the battery is, as the last decision left it."""
 

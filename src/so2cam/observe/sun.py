@@ -57,6 +57,7 @@ class SunTrack:
         self._observer = _observer(latitude, longitude)
         count = -(-span.duration // _STEP)
         self._times = [*(span.start + index * _STEP for index in range(count)), span.end]
+        self._known: dict[tuple[float, bool], tuple[Interval, ...]] = {}
         self._elevations = [self.elevation_deg(time) for time in self._times]
 
     def elevation_deg(self, time: datetime) -> float:
@@ -65,17 +66,23 @@ class SunTrack:
 
     def above(self, threshold_deg: float) -> tuple[Interval, ...]:
         """Return when the sun stands at ``threshold_deg`` [degrees] or higher; edges are good to a second."""
-        return self._where(threshold_deg, wanted=True)
+        return self._found(threshold_deg, wanted=True)
 
     def below(self, threshold_deg: float) -> tuple[Interval, ...]:
         """Return when the sun stands lower than ``threshold_deg`` [degrees]."""
-        return self._where(threshold_deg, wanted=False)
+        return self._found(threshold_deg, wanted=False)
 
     def extremes_deg(self, interval: Interval) -> tuple[float, float]:
         """Return the lowest and highest elevation [degrees] in ``interval``, which must lie in the span."""
         inside = [elevation for time, elevation in self._nodes(None) if interval.start <= time < interval.end]
         ends = [self.elevation_deg(interval.start), self.elevation_deg(interval.end)]
         return min(inside + ends), max(inside + ends)
+
+    def _found(self, threshold_deg: float, *, wanted: bool) -> tuple[Interval, ...]:
+        key = (threshold_deg, wanted)
+        if key not in self._known:
+            self._known[key] = self._where(threshold_deg, wanted=wanted)
+        return self._known[key]
 
     def _where(self, threshold_deg: float, *, wanted: bool) -> tuple[Interval, ...]:
         found: list[Interval] = []

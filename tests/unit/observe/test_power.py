@@ -13,7 +13,9 @@ from so2cam.formats.wittypi import format_wittypi, parse_wittypi
 from so2cam.observe.power import (
     BatteryState,
     BatteryWatch,
+    PowerSwitch,
     compile_power,
+    next_switch,
     power_intervals,
     watch_battery,
 )
@@ -133,6 +135,28 @@ def test_power_times_do_not_depend_on_the_span(now: datetime, hours: int) -> Non
     assert power_intervals(schedule, VILLARRICA, narrow) == intersection(
         power_intervals(schedule, VILLARRICA, wide), (narrow,)
     )
+
+
+def test_the_boards_next_alarms() -> None:
+    schedule = Schedule(windows=(Window(do="power", start="09:00", end="17:00"),))
+    day = datetime(2023, 4, 17, tzinfo=UTC)
+    tomorrow = day + timedelta(days=1, hours=9)
+    assert next_switch(schedule, VILLARRICA, NOW) == PowerSwitch(day + timedelta(hours=17), tomorrow)
+    # Switched on by hand in the night: nobody switches it off, and the morning comes as planned.
+    assert next_switch(schedule, VILLARRICA, day + timedelta(hours=22)) == PowerSwitch(None, tomorrow)
+    assert next_switch(Schedule(), VILLARRICA, NOW) == PowerSwitch(None, None)
+
+
+@settings(max_examples=25, deadline=None)
+@given(moments)
+def test_the_alarms_are_the_edges_of_the_power_times(now: datetime) -> None:
+    schedule = Schedule(windows=(Window(do="capture", sun_above_deg=5),), power=Power(mode="follow"))
+    switch = next_switch(schedule, VILLARRICA, now)
+    on = power_intervals(schedule, VILLARRICA, Interval(now - timedelta(days=2), now + timedelta(days=3)))
+    if switch.off is not None:
+        assert switch.off in [piece.end for piece in on]
+    assert switch.on in [piece.start for piece in on]
+    assert (switch.off is not None) == any(piece.contains(now) for piece in on)
 
 
 SETTINGS = Battery(floor_v=11.6, recovery_v=12.4, confirm_s=120, retry_h=6, look_s=180)

@@ -10,13 +10,11 @@ from so2cam.instrument.doctor.probes import Probes
 from so2cam.instrument.doctor.report import Line, bad, good, none
 from so2cam.instrument.install.devices import mirror_label
 from so2cam.instrument.install.network import address_of
-from so2cam.instrument.install.settings import HOOKS, POWER_REPORTS, USER, InstallSettings
+from so2cam.instrument.install.settings import HOOKS, MADE_UP, POWER_REPORTS, USER, InstallSettings, is_made_up
 
 TOPIC: Final = "devices"
 WIRES: Final = "wires"
 DISK: Final = "external disk"
-MADE_UP: Final = frozenset({"simulated", "replay", "faulty"})
-"""Drivers without hardware"""
 _CAMERA: Final = re.compile(r"^\s*(\d+) : (\S+) \[(\d+)x(\d+) (\d+)-bit[^\]]*\] \((\S+)\)", re.MULTILINE)
 _OCEAN: Final = frozenset({"2457", "0999"})
 _BOARDS: Final = {"wittypi3": (0x68, 0x69), "wittypi4": (0x08,)}
@@ -141,6 +139,9 @@ def check_wires(settings: InstallSettings, probes: Probes) -> Iterator[Line]:
         yield _stop_input(settings, probes)
         return
     follower = settings.follower
+    if is_made_up(settings.node):
+        yield none(WIRES, "to a follower", "a bench without hardware has no wires")
+        return
     if follower is None:
         yield none(WIRES, "to a follower", "this node has no follower")
         return

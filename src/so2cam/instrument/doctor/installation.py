@@ -5,12 +5,11 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from so2cam.instrument.doctor.devices import MADE_UP
 from so2cam.instrument.doctor.probes import Probes
 from so2cam.instrument.doctor.report import Line, bad, good, none
 from so2cam.instrument.install.applying import Comparison
 from so2cam.instrument.install.network import address_of
-from so2cam.instrument.install.settings import HOOKS, SITE_FILE, STATE, USER, InstallSettings
+from so2cam.instrument.install.settings import HOOKS, SITE_FILE, STATE, USER, InstallSettings, is_made_up
 from so2cam.instrument.install.units import AGENT, GROUPS, enabled_units
 
 TOPIC: Final = "installation"
@@ -18,14 +17,9 @@ LINK: Final = "link"
 _INSTALL: Final = "sudo so2cam instrument install SITE --node {node}"
 
 
-def is_made_up(settings: InstallSettings) -> bool:
-    """Whether no device of the node is real: a bench, of which no installation is expected."""
-    return all(device.driver in MADE_UP for device in settings.node.enabled)
-
-
 def check_installation(settings: InstallSettings, probes: Probes, comparison: Comparison | None) -> Iterator[Line]:
     """Yield the lines about files, users and services; ``comparison`` None: the files cannot be read."""
-    if is_made_up(settings):
+    if is_made_up(settings.node):
         yield none(TOPIC, "services", "a bench without hardware runs by hand")
         return
     remedy = _INSTALL.format(node=settings.node.name)
@@ -117,7 +111,7 @@ def _services(probes: Probes, settings: InstallSettings, remedy: str) -> Iterato
 
 def check_link(settings: InstallSettings, probes: Probes) -> Iterator[Line]:
     """Yield the lines about the network."""
-    if is_made_up(settings):
+    if is_made_up(settings.node):
         yield none(LINK, "network", "a bench without hardware is reached here")
         return
     network = settings.node.network

@@ -7,7 +7,7 @@ from typing import Final
 from so2cam.instrument.doctor.probes import Probes
 from so2cam.instrument.doctor.report import Line, bad, good, none
 from so2cam.instrument.install.planning import packages
-from so2cam.instrument.install.settings import InstallSettings
+from so2cam.instrument.install.settings import InstallSettings, is_made_up
 
 TOPIC: Final = "computer"
 CLOCK: Final = "clock"
@@ -16,6 +16,7 @@ _UNUSED: Final = 0.05
 _BEHIND_S: Final = 0.1
 _DISK: Final = re.compile(r"/dev/((?:mmcblk|nvme)\w*?)p(\d+)|/dev/(sd[a-z]+)(\d+)")
 _THROTTLED: Final = {0: "under-voltage", 1: "frequency limited", 2: "throttled", 3: "too hot"}
+_BENCH: Final = "not looked at on a bench without hardware"
 _ITEM_BYTES: Final = 450_000
 """A compressed frame with its sidecar, as measured on simulated frames; for the estimate of days only"""
 
@@ -34,7 +35,7 @@ def check_clock(settings: InstallSettings, probes: Probes) -> Iterator[Line]:
     """Yield the lines about time."""
     yield _year(probes)
     yield _zone(probes)
-    yield _synchronised(probes)
+    yield none(CLOCK, "synchronised", _BENCH) if is_made_up(settings.node) else _synchronised(probes)
     yield _gps(settings, probes)
 
 
@@ -117,6 +118,8 @@ def _space(settings: InstallSettings, probes: Probes) -> Iterator[Line]:
 
 def _packages(settings: InstallSettings, probes: Probes) -> Line:
     title = "packages"
+    if is_made_up(settings.node):
+        return none(TOPIC, title, _BENCH)
     wanted = packages(settings)
     output = probes.run(["dpkg-query", "--show", "--showformat=${Package} ${Status}\n", *wanted], 20.0)
     if output.code == 127:

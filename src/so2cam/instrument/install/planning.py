@@ -27,16 +27,17 @@ _DEVICE: Final = re.compile(r"/dev/[A-Za-z0-9_./-]+")
 
 
 def install_settings(
-    loaded: LoadedSite, node: str, *, program: str = PROGRAM, password: str | None = None
+    loaded: LoadedSite, node: str, *, program: str = PROGRAM, password: str | None = None, by_hand: bool = False
 ) -> InstallSettings:
-    """Return everything that the installation of ``node`` is made from.
+    """Return everything that the installation of ``node`` is made from; ``by_hand``: it runs where the site file is.
 
     Raises InstrumentError where there is no such node, and InstallError where the site file names a folder or a device
     that cannot stand in the system's files, or a file that cannot be read.
     """
     instrument, found = require_node(loaded.site, node, loaded.path)
     _require(_PATH, program, "--program")
-    _require(_PATH, instrument.storage_of(found).folder, "instrument.storage.folder")
+    if not by_hand:
+        _require(_PATH, instrument.storage_of(found).folder, "instrument.storage.folder")
     for key, device in (("gps", found.time.gps), ("pps", found.time.pps)):
         if device is not None:
             _require(_DEVICE, device, f"instrument.nodes.time.{key}")
@@ -50,6 +51,7 @@ def install_settings(
         node=found,
         site_bytes=content,
         site_files=tuple(_named_files(loaded, content)),
+        base=str(loaded.path.parent.resolve()) if by_hand else STATE,
         program=program,
         access_point_password=password,
     )

@@ -30,6 +30,9 @@ PROGRAM: Final = "/opt/so2cam/bin/so2cam"
 BOARD_SCHEDULE: Final = "schedule.wpi"
 """Name of the power board's schedule in the state folder of a node's data"""
 
+MADE_UP: Final = frozenset({"simulated", "replay", "faulty"})
+"""Drivers without hardware"""
+
 _PASSWORD: Final = re.compile(r"[!-~]([ -~]{6,61})[!-~]")
 # Without letters and digits that look alike: it is typed from a label beside the case.
 _ALPHABET: Final = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -49,6 +52,8 @@ class InstallSettings:
     site_bytes: bytes
     site_files: tuple[tuple[str, bytes], ...] = ()
     """files that the site file names: path relative to it, content"""
+    base: str = STATE
+    """folder of the site file on the node, to which the data folder is relative"""
     program: str = PROGRAM
     access_point_password: str | None = None
 
@@ -56,7 +61,7 @@ class InstallSettings:
     def data(self) -> str:
         """Folder of the node's data, absolute on the node."""
         folder = self.instrument.storage_of(self.node).folder
-        return folder if folder.startswith("/") else f"{STATE}/{folder}"
+        return os.path.normpath(f"{self.base}/{folder}") if not folder.startswith("/") else folder
 
     @property
     def state(self) -> str:
@@ -74,6 +79,11 @@ class InstallSettings:
         if self.node.role != "lead":
             return None
         return next((node for node in self.instrument.nodes if node.role == "follower"), None)
+
+
+def is_made_up(node: Node) -> bool:
+    """Return whether no device of the node is real: a bench that runs by hand, of which no installation is expected."""
+    return all(device.driver in MADE_UP for device in node.enabled)
 
 
 def require_node(site: Site, name: str, file: Path) -> tuple[Instrument, Node]:
