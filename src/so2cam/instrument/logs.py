@@ -174,10 +174,12 @@ class AgentLog:
         self._fan = _Fan(handlers)
         self._fan.addFilter(self.folding)
         self._note = note
+        self._before = (logging.raiseExceptions, self._root.level)
 
     def open(self) -> None:
         """Write what is logged from now on."""
-        logging.raiseExceptions = False
+        self._before = (logging.raiseExceptions, self._root.level)
+        logging.raiseExceptions = False  # a log that cannot be written disturbs nobody
         self._root.setLevel(self._level)
         self._root.propagate = False
         self._root.addHandler(self._fan)
@@ -194,6 +196,8 @@ class AgentLog:
         self.write_folded(everything=True)
         self._root.removeHandler(self._fan)
         self._root.propagate = True
+        logging.raiseExceptions, level = self._before
+        self._root.setLevel(level)
         self._fan.close()
 
 
