@@ -140,6 +140,10 @@ class PowerManager(Protocol):
         """Set when the board switches off; None clears it. Read back; DeviceDataError where it differs."""
         ...
 
+    def prepare_halt(self) -> None:
+        """Make the board ready for the computer to halt: alarms that rang are cleared, the one that starts is armed."""
+        ...
+
     def set_voltage_limits(self, low_v: float | None, recovery_v: float | None) -> None:
         """Set below which input voltage the board switches off, and above which on again; None: never."""
         ...

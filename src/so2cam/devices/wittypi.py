@@ -39,14 +39,19 @@ from so2cam.devices.wittypi_registers import (
     DS3231_BUSY,
     DS3231_CONTROL,
     DS3231_CONVERT,
+    DS3231_RANG,
+    DS3231_STARTUP_ON,
     DS3231_STATUS,
     DS3231_STOPPED,
     DS3231_TEMPERATURE,
     LM75B_TEMPERATURE,
+    PCF85063_CONTROL,
+    PCF85063_RANG,
     PCF85063_STOPPED,
     WAKE_REASONS,
     WITTY_PI_3,
     WITTY_PI_4,
+    WITTY_PI_4_RANG,
     Registers,
     decode_alarm,
     decode_clock,
@@ -220,6 +225,20 @@ class WittyPi:
         if alarm is not None and alarm.second and len(self._board.shutdown) == 3:
             raise self._setting_error("shutdown", alarm, f"the {self._board.model} switches off at whole minutes only")
         self._set_alarm(self._board.shutdown, alarm, "shutdown")
+
+    def prepare_halt(self) -> None:
+        """See ``PowerManager.prepare_halt``. The board cuts the power itself, when the computer has halted."""
+        address = self._board.clock_address
+        with self._lock:
+            if self._board.ds3231:
+                status = self._read(address, DS3231_STATUS)
+                self._write_once(address, DS3231_STATUS, status & ~DS3231_RANG & 0xFF)
+                self._write(address, DS3231_CONTROL, DS3231_STARTUP_ON)
+                return
+            control = self._read(address, PCF85063_CONTROL)
+            self._write_once(address, PCF85063_CONTROL, control & ~PCF85063_RANG & 0xFF)
+            for register in WITTY_PI_4_RANG:
+                self._write(self._board.controller, register, 0)
 
     def set_voltage_limits(self, low_v: float | None, recovery_v: float | None) -> None:
         """See ``PowerManager.set_voltage_limits``. The recovery must lie above the low limit."""

@@ -118,6 +118,14 @@ DS3231_BUSY: Final = 0x04
 DS3231_STOPPED: Final = 0x80
 DS3231_ALARMS_ON: Final = 0x07
 """Interrupt output, alarm 1 and alarm 2 enabled"""
+DS3231_STARTUP_ON: Final = 0x05
+"""Interrupt output and alarm 1 enabled"""
+DS3231_RANG: Final = 0x03
+"""In the status: alarm 1 and alarm 2 rang"""
+PCF85063_CONTROL: Final = 55
+PCF85063_RANG: Final = 0x40
+WITTY_PI_4_RANG: Final = (39, 40)
+"""Flags of the microcontroller: alarm 1 and alarm 2 rang"""
 LM75B_TEMPERATURE: Final = 50
 PCF85063_STOPPED: Final = 0x80
 """In the seconds register: the clock lost its power, its time means nothing."""

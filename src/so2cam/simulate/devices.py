@@ -367,6 +367,9 @@ class SimulatedPower:
         """See ``PowerManager.set_shutdown``."""
         self._alarms["shutdown"] = alarm
 
+    def prepare_halt(self) -> None:
+        """See ``PowerManager.prepare_halt``."""
+
     def set_voltage_limits(self, low_v: float | None, recovery_v: float | None) -> None:
         """See ``PowerManager.set_voltage_limits``."""
         self._limits = (low_v, recovery_v)

@@ -126,6 +126,21 @@ def test_voltage_limits(board):
         driver.set_voltage_limits(40.0, None)
 
 
+def test_before_halting_alarms_that_rang_are_cleared_and_the_start_stays_armed(board, version):
+    driver, bus = board
+    driver.set_startup(BoardAlarm(17, 9, 5, 30))
+    if version == 3:
+        bus.chips[0x68][0x0F] = 0x0B
+    else:
+        bus.chips[0x08][55], bus.chips[0x08][39], bus.chips[0x08][40] = 0xC7, 1, 1
+    driver.prepare_halt()
+    assert driver.startup() == BoardAlarm(17, 9, 5, 30)
+    if version == 3:
+        assert (bus.chips[0x68][0x0F], bus.chips[0x68][0x0E]) == (0x08, 0x05)
+    else:
+        assert (bus.chips[0x08][55], bus.chips[0x08][39], bus.chips[0x08][40]) == (0x87, 0, 0)
+
+
 def test_setting_the_clock(board, clock):
     driver, _ = board
     wanted = datetime(2027, 12, 31, 23, 59, 58, 600_000, tzinfo=UTC)
