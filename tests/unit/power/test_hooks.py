@@ -119,12 +119,18 @@ def test_a_wait_ends_even_where_the_clock_stands_still() -> None:
     assert len(asked) == 12
 
 
-def test_a_computer_that_refuses_is_there_and_a_silent_one_is_not() -> None:
+def test_a_computer_that_refuses_is_there_and_a_silent_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert reachable(Follower(address="127.0.0.1", port=port))
     assert reachable(Follower(address="127.0.0.1", port=port))
-    assert not reachable(Follower(address="192.0.2.1"), timeout_s=0.2)
+
+    def silent(address: tuple[str, int], timeout: float) -> socket.socket:
+        assert timeout == 0.2
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "create_connection", silent)
+    assert not reachable(Follower(address="127.0.0.1"), timeout_s=0.2)
 
 
 @contextlib.contextmanager
