@@ -21,6 +21,8 @@ Counts = npt.NDArray[np.uint16]
 
 SKY_DN_PER_S: Final = {Band.ON: 1800.0, Band.OFF: 6900.0}
 """Counts of the brightest sky per second of exposure [DN s-1] at gain 1"""
+_KEYS: Final = 2**62
+"""keys of the noise are not negative, also before the scene's start: clocks are set back"""
 _CELL_ABSORBANCE_PER_PPM_M: Final = {Band.ON: 3.5e-4, Band.OFF: 5.0e-6}
 _PLUME_ABSORBANCE: Final = {Band.ON: 0.25, Band.OFF: 0.004}
 _SPEED_PX_S: Final = 8.0
@@ -91,7 +93,7 @@ class CheapScene:
         return self._record(light, exposure_s, gain, time_s, band)
 
     def _record(self, light: FloatImage | None, exposure_s: float, gain: float, time_s: float, band: Band) -> Counts:
-        rng = np.random.default_rng([self._seed, round(time_s * 1e6), 0 if band is Band.ON else 1])
+        rng = np.random.default_rng([self._seed, round(time_s * 1e6) % _KEYS, 0 if band is Band.ON else 1])
         row, column = rng.integers(0, 64, 2)
         noise = self._noise[row : row + self._shape[0], column : column + self._shape[1]]
         if light is None:
@@ -119,7 +121,7 @@ class CheapScene:
     ) -> tuple[FloatArray, FloatArray]:
         """Return wavelengths [nm] and counts (2048,) each: the mean of ``coadds`` readouts."""
         time_s = (mid_exposure - _EPOCH).total_seconds()
-        rng = np.random.default_rng([self._seed, round(time_s * 1e6), 2])
+        rng = np.random.default_rng([self._seed, round(time_s * 1e6) % _KEYS, 2])
         signal = np.zeros(PIXELS)
         if kind is SpectrumKind.LAMP:
             lines = (253.65, 296.73, 302.15, 312.57, 313.17, 334.15, 365.02)
