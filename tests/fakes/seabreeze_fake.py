@@ -2,7 +2,8 @@
 
 After the library's text: devices are listed with model and serial number; ``Spectrometer(device)`` opens one and keeps
 its wavelengths; integration times are set in whole microseconds within limits; the detector runs freely, so that the
-readout after a change still has the old integration time; an unplugged device raises an OSError (USBError is one).
+readout after a change still has the old integration time, and may have been kept for long; an unplugged device raises
+an OSError (USBError is one).
 """
 
 from types import SimpleNamespace
@@ -33,6 +34,8 @@ class World:
         self.bad_wavelengths = False
         self.readouts = 0
         self.overhead_s = 0.004
+        self.buffered = False  # the last readout of the free-running detector is kept until it is asked for
+        self.taken_at = []
         self.set_log = []
 
 
@@ -45,6 +48,7 @@ def make_vendor(world):
             self._dev = device
             device.is_open = True
             self._time_us = self._next_us = 100_000
+            self._last_end = world.clock.monotonic_s()
             self._wavelengths = np.linspace(242.0, 404.0, device.pixels)
             if world.bad_wavelengths:
                 self._wavelengths[:] = 0.0
@@ -70,7 +74,14 @@ def make_vendor(world):
             world_check()
             used = 1000 if world.resets else self._time_us
             self._time_us = self._next_us
-            world.clock.advance(used * 1e-6 + world.overhead_s)
+            idle = world.clock.monotonic_s() - self._last_end
+            if world.buffered and idle > used * 1e-6:
+                world.clock.advance(world.overhead_s)
+                world.taken_at.append(self._last_end + used * 0.5e-6)
+            else:
+                world.clock.advance(used * 1e-6 + world.overhead_s)
+                world.taken_at.append(world.clock.monotonic_s() - world.overhead_s - used * 0.5e-6)
+            self._last_end = world.clock.monotonic_s()
             world.readouts += 1
             shape = np.exp(-(((self._wavelengths - 340) / 40) ** 2))
             rng = np.random.default_rng(world.readouts)

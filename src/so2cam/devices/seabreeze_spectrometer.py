@@ -1,7 +1,8 @@
 """Spectrometers of Ocean Optics (Flame-S, Ocean SR, USB2000+ and others): driver ``seabreeze``, named as its library.
 
 Limits of the integration time and the highest count come from the spectrometer. Readouts are averaged here (coadds).
-The detector runs freely: after a new integration time the first readout still has the old one, and is thrown away.
+The detector runs freely: after a new integration time the first readout still has the old one, and is thrown away. So
+is a first readout that comes at once: some spectrometers keep the last one, taken long before it was asked for.
 A spectrometer that was unplugged is found again when it is opened the next time.
 
 Options: ``backend`` (``auto``: ``pyseabreeze``, which knows the Ocean SR too, otherwise ``cseabreeze``),
@@ -38,6 +39,8 @@ from so2cam.observe.statistics import SATURATION_FRACTION
 
 _MISSING: Final = "check its USB cable; if it is new here, its udev rules: so2cam instrument install"
 _BACKENDS: Final[tuple[Literal["pyseabreeze", "cseabreeze"], ...]] = ("pyseabreeze", "cseabreeze")
+_BUFFERED: Final = 0.1
+"""A first readout that comes in less than this share of the integration time was kept in the spectrometer: it is old"""
 _TOO_QUICK: Final = 0.8
 """A readout that follows another in less than this share of the integration time cannot be whole"""
 
@@ -184,8 +187,12 @@ class SeabreezeSpectrometer:
         saturated = np.zeros(description.pixels, np.bool_)
         limit = SATURATION_FRACTION * description.saturation_counts
         ends: list[float] = []
-        for _ in range(coadds):
-            counts = self._read(description.pixels)
+        asked = clock.monotonic_s()
+        counts = self._read(description.pixels)
+        kept = clock.monotonic_s() - asked < _BUFFERED * exposure_s
+        for number in range(coadds):
+            if number > 0 or kept:
+                counts = self._read(description.pixels)
             ends.append(clock.monotonic_s())
             self._require_time(deadline)
             saturated |= counts >= limit
@@ -217,7 +224,11 @@ class SeabreezeSpectrometer:
             serial=description.serial,
             saturation_counts=description.saturation_counts,
             saturated_share=float(np.count_nonzero(saturated)) / saturated.size,
-            metadata={"model": description.model, "readout_overhead_s": self._overhead_s},
+            metadata={
+                "model": description.model,
+                "readout_overhead_s": self._overhead_s,
+                "old_readout_discarded": kept,
+            },
         )
 
     def _choose(self, devices: list[Any]) -> Any:

@@ -84,6 +84,22 @@ def test_readouts_lie_around_the_wanted_moment(make, clock):
         assert spectrum.time == clock.utc_at(spectrum.mid_exposure_s)
 
 
+@pytest.mark.parametrize("coadds", [1, 4])
+def test_readouts_that_were_kept_for_long_are_thrown_away(make, clock, coadds):
+    driver, world = make()
+    driver.open(5)
+    world.buffered = True
+    driver.configure(SpectrometerSettings(0.2, coadds))
+    driver.capture(None, 5)
+    clock.advance(30.0)
+    before = len(world.taken_at)
+    spectrum = driver.capture(clock.monotonic_s() + 2.0, 5)
+    assert spectrum.metadata["old_readout_discarded"]
+    assert len(world.taken_at) - before == coadds + 1
+    used = world.taken_at[before + 1 :]
+    assert spectrum.mid_exposure_s == pytest.approx(sum(used) / coadds, abs=0.01)
+
+
 def test_saturation_of_single_readouts_is_seen(make):
     driver, world = make()
     driver.open(5)
