@@ -20,6 +20,7 @@ _COMMANDS = {
     "process": ("so2cam.cli.process", "Turn folders of frames into SO2 emission rates."),
     "register": ("so2cam.cli.register", "Find how the off-band image lies on the on-band image."),
     "spectra": ("so2cam.cli.spectra", "Turn UV spectra into SO2 column densities."),
+    "spool": ("so2cam.cli.spool", "Show, verify and recover what an instrument has kept."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
 }
 

@@ -395,16 +395,18 @@ class Journal:
         return {str(name): bool(required) for name, required in rows}
 
     def require(self, names: Sequence[str]) -> None:
-        """Make deletion wait for just these receivers. New ones get everything that is kept."""
-        if {name for name, required in self.receivers().items() if required} != set(names):
-            with self.transaction():
-                self._set_required(names)
+        """Make deletion wait for just these receivers. New ones get everything that is kept.
 
-    def _set_required(self, names: Sequence[str]) -> None:
+        New ones are filled in small transactions, so that others put meanwhile; only then does deletion wait for them.
+        A change that was cut off goes on with the next call.
+        """
+        if {name for name, required in self.receivers().items() if required} == set(names):
+            return
         for name in names:
-            self.add_receiver(name)
+            with self.transaction():
+                self.add_receiver(name)
             self.fill_receiver(name)
-        with self._errors():
+        with self.transaction(), self._errors():
             marks = ", ".join("?" * len(names))
             self._connection.execute(f"UPDATE receivers SET required = (name IN ({marks}))", tuple(names))  # noqa: S608
             self._connection.execute(
@@ -422,11 +424,19 @@ class Journal:
                 self._connection.execute("INSERT INTO receivers(name, required) VALUES(?, 0)", (name,))
                 self.set_meta(f"fill {name}", f"0 {self.next_sequence() - 1}")
 
-    def fill_receiver(self, name: str, limit: int | None = None) -> bool:
-        """Add up to ``limit`` items that were there before ``name`` to what it has to get; within a transaction.
+    def is_filling(self, name: str) -> bool:
+        """Tell whether items from before ``name`` have still to be added to what it has to get."""
+        return self.meta(f"fill {name}") is not None
 
-        Return whether there are more.
-        """
+    def fill_receiver(self, name: str, *, at_once: int = 2000) -> None:
+        """Add the items that were there before ``name`` to what it has to get, in transactions of ``at_once`` items."""
+        more = True
+        while more:
+            with self.transaction():
+                more = self._fill_some(name, at_once)
+
+    def _fill_some(self, name: str, limit: int) -> bool:
+        """Add up to ``limit`` items; return whether there are more."""
         state = self.meta(f"fill {name}")
         if state is None:
             return False
@@ -434,7 +444,7 @@ class Journal:
         with self._errors():
             rows = self._connection.execute(
                 "SELECT sequence FROM items WHERE sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?",
-                (after, last, -1 if limit is None else limit),
+                (after, last, limit),
             ).fetchall()
             upto = rows[-1][0] if rows else last
             self._connection.execute(
@@ -442,7 +452,7 @@ class Journal:
                 "FROM items, receivers WHERE receivers.name = ? AND state = 0 AND sequence > ? AND sequence <= ?",
                 (name, after, upto),
             )
-            if limit is None or len(rows) < limit:
+            if len(rows) < limit:
                 self._connection.execute("DELETE FROM meta WHERE key = ?", (f"fill {name}",))
                 return False
         self.set_meta(f"fill {name}", f"{upto} {last}")

@@ -33,7 +33,7 @@ from so2cam.store.errors import SpoolDamagedError, SpoolError, os_errors
 from so2cam.store.gate import Gate
 from so2cam.store.items import SIDECAR_SUFFIX, Origin, StoredItem, StoreItem
 from so2cam.store.journal import DAMAGED, DELETING, KEPT, MISSING, Found, Journal
-from so2cam.store.layout import DATA, INCOMING, JOURNAL, LOCK, QUARANTINE, STATION
+from so2cam.store.layout import DATA, INCOMING, JOURNAL, LOCK, QUARANTINE, STATION, name_node
 
 _LOG = logging.getLogger(__name__)
 _CHECKED_BYTES: Final = 64_000_000
@@ -100,32 +100,34 @@ class _Candidate:
 def recover_spool(
     root: Path,
     *,
-    node: str = "node",
-    receivers: Sequence[str] = (STATION,),
+    node: str | None = None,
+    receivers: Sequence[str] | None = None,
     full: bool = False,
     timeout_s: float = 10.0,
     disk: Disk | None = None,
 ) -> RecoveryReport:
     """Bring the spool below ``root`` in order, and make it where it is missing; see the module.
 
-    ``full`` looks at sealed folders too. Nobody can put meanwhile. Raises SpoolBusyError where others do not stop
-    putting for ``timeout_s``, and SpoolError where the disk refuses; then the next recovery goes on.
+    ``node`` and ``receivers`` are as of ``Spool``. ``full`` looks at sealed folders too. Nobody can put meanwhile.
+    Raises SpoolBusyError where others do not stop putting for ``timeout_s``, and SpoolError where the disk refuses;
+    then the next recovery goes on.
     """
     disk = disk or Disk()
     began = time.monotonic()
     with os_errors(root):
         for folder in (root / DATA, root / INCOMING):
             disk.make_folder(folder)
+        name = name_node(disk, root, node)
         gate = Gate(root / LOCK)
         try:
             with gate.exclusive(timeout_s):
-                return _recover(root, node, receivers, full, timeout_s, disk, began)
+                return _recover(root, name, receivers, full, timeout_s, disk, began)
         finally:
             gate.close()
 
 
 def _recover(
-    root: Path, node: str, receivers: Sequence[str], full: bool, timeout_s: float, disk: Disk, began: float
+    root: Path, node: str, receivers: Sequence[str] | None, full: bool, timeout_s: float, disk: Disk, began: float
 ) -> RecoveryReport:
     fresh = not disk.exists(root / JOURNAL)
     aside: list[str] = []
@@ -137,7 +139,8 @@ def _recover(
         fresh = True
         journal = Journal(root / JOURNAL, busy_timeout_s=timeout_s)
     try:
-        journal.require(receivers)
+        if receivers is not None or not any(journal.receivers().values()):
+            journal.require(receivers or (STATION,))
         work = _Work(root, node, disk, journal, trust=fresh)
         for path in aside:
             work.note("quarantined", path)

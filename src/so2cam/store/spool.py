@@ -6,6 +6,7 @@ On the disk, format 1, below the spool's root::
     .incoming/TOKEN.png.tmp       files that are being written
     quarantine/NAME.REASON        what recovery could not vouch for; endings that no reader takes for data
     journal.sqlite (-wal, -shm)   what was acknowledged (``store.journal``)
+    spool.json                    the format, and the node whose spool it is
     .lock                         between processes: shared while putting, exclusive while recovering
 
 ``Spool.put`` writes both files of an item (``store.items``) to temporary names and forces them to the disk; then, alone
@@ -28,7 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from so2cam.store.disk import Disk
 from so2cam.store.errors import (
@@ -51,9 +52,7 @@ from so2cam.store.items import (
     numbered_stem,
 )
 from so2cam.store.journal import DAMAGED, MISSING, Backlog, Found, Journal
-from so2cam.store.layout import DATA, INCOMING, JOURNAL, LOCK, STATION, TEMPORARY_SUFFIX, Layout, item_folder
-
-_FILL: Final = 2000
+from so2cam.store.layout import DATA, INCOMING, JOURNAL, LOCK, STATION, TEMPORARY_SUFFIX, Layout, item_folder, name_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +75,27 @@ class Spool:
         self,
         root: Path,
         *,
-        node: str = "node",
+        node: str | None = None,
         layout: Layout = "hour",
-        receivers: Sequence[str] = (STATION,),
+        receivers: Sequence[str] | None = None,
         reserve_bytes: int = 16_000_000,
         timeout_s: float = 10.0,
         disk: Disk | None = None,
     ) -> None:
         """Open the spool below ``root``, and make it where it is missing.
 
-        ``receivers`` are those that must confirm an item before it counts as delivered. ``put`` refuses when less
-        than ``reserve_bytes`` would stay free: room for the journal. ``timeout_s`` is how long to wait for other
-        processes. Raises SpoolError where the spool cannot be opened, ValueError without a receiver.
+        ``node`` is the computer whose spool it is (``node`` for a new one), and ``receivers`` are those that must
+        confirm an item before it counts as delivered (``station`` for a new one); None leaves them as they are.
+        ``put`` refuses when less than ``reserve_bytes`` would stay free: room for the journal. ``timeout_s`` is how
+        long to wait for other processes. Raises SpoolError where the spool cannot be opened, ValueError without a
+        receiver.
         """
-        if not receivers:
+        if receivers is not None and not receivers:
             raise ValueError("a spool needs a receiver: without one, everything would count as delivered")
         self.root = root
-        self.node = node
         self.layout = layout
         self.disk = disk or Disk()
-        self._receivers = tuple(dict.fromkeys(receivers))
+        self._receivers = None if receivers is None else tuple(dict.fromkeys(receivers))
         self._reserve_bytes = reserve_bytes
         self._timeout_s = timeout_s
         self._thread_lock = threading.RLock()
@@ -103,6 +103,7 @@ class Spool:
         with os_errors(root):
             for folder in (root / DATA, root / INCOMING):
                 self.disk.make_folder(folder)
+            self.node = name_node(self.disk, root, node)
         self._gate = Gate(root / LOCK)
         self._gate_depth = 0
         try:
@@ -165,7 +166,10 @@ class Spool:
                     journal.close()
                     raise
         try:
-            journal.require(self._receivers)
+            if self._receivers is not None:
+                journal.require(self._receivers)
+            elif not any(journal.receivers().values()):
+                journal.require((STATION,))
         except BaseException:
             journal.close()
             raise
@@ -455,20 +459,16 @@ class Spool:
             if name not in journal.receivers():
                 with journal.transaction():
                     journal.add_receiver(name)
-        more = True
-        while more:  # in small transactions: others put meanwhile
-            with self.journal() as journal:
-                more = journal.meta(f"fill {name}") is not None
-                if more:
-                    with journal.transaction():
-                        more = journal.fill_receiver(name, _FILL)
+            if journal.is_filling(name):
+                journal.fill_receiver(name)
 
     def forget_receiver(self, name: str) -> None:
         """Keep no account of ``name`` any more. Raises ValueError for one that deletion waits for."""
-        if name in self._receivers:
-            raise ValueError(f"{name} is a receiver of this spool; change its settings instead")
-        with self.journal() as journal, journal.transaction():
-            journal.forget_receiver(name)
+        with self.journal() as journal:
+            if journal.receivers().get(name):
+                raise ValueError(f"{name} is a receiver of this spool; change its settings instead")
+            with journal.transaction():
+                journal.forget_receiver(name)
 
     def receivers(self) -> dict[str, bool]:
         """Return every receiver of which account is kept, and whether deletion waits for it."""

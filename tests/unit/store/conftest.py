@@ -104,13 +104,13 @@ def disk() -> FaultyDisk:
 
 @pytest.fixture
 def files() -> Callable[[Path], list[str]]:
-    """Return all files below a spool's root but those of its journal and lock."""
+    """Return all files below a spool's root but those of its journal and lock, and its marker."""
 
     def found(root: Path) -> list[str]:
         return sorted(
             path.relative_to(root).as_posix()
             for path in root.rglob("*")
-            if path.is_file() and not path.name.startswith(("journal.sqlite", ".lock"))
+            if path.is_file() and not path.name.startswith(("journal.sqlite", ".lock", "spool.json"))
         )
 
     return found

@@ -191,7 +191,7 @@ def test_a_receiver_that_confirms_something_else_is_refused(spool: Spool, items:
 
 
 def test_receivers_come_and_go(tmp_path: Path, items: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("so2cam.store.spool._FILL", 2)
+    monkeypatch.setattr(Journal.fill_receiver, "__kwdefaults__", {"at_once": 2})
     with Spool(tmp_path) as spool:
         stored = [spool.put(items()).item for _ in range(5)]
         spool.add_receiver("mirror-1")
@@ -435,6 +435,18 @@ def test_a_journal_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match="format 2"):
         Spool(tmp_path)
     assert not (tmp_path / "quarantine").exists()
+
+
+def test_a_spool_is_opened_as_it_is(tmp_path: Path, items: Any) -> None:
+    with Spool(tmp_path, node="lead", receivers=["archive"]) as spool:
+        spool.put(items())
+    with Spool(tmp_path) as spool:
+        assert (spool.node, spool.receivers()) == ("lead", {"archive": True})
+    (tmp_path / "spool.json").write_text("[")
+    with Spool(tmp_path) as spool:
+        assert spool.node == "node"
+    with Spool(tmp_path, node="follower") as spool:
+        assert json.loads((tmp_path / "spool.json").read_text()) == {"format": 1, "node": "follower"}
 
 
 def test_a_spool_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
