@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from so2cam.core.health import DeviceState
 from so2cam.core.site_devices import CameraDevice
+from so2cam.devices.clock import Clock
 from so2cam.devices.errors import DeviceDataError, DeviceError, DeviceStoppedError
 from so2cam.devices.protocols import DeviceContext
 from so2cam.instrument.clock_quality import ClockQuality, judge_clock
@@ -78,9 +79,15 @@ class RestartNeeded(Exception):  # noqa: N818 - a wish, not an error of the prog
 
 
 class DeviceLoop:
-    """The loop. ``send`` takes messages for the agent; ``stop`` ends every wait."""
+    """The loop. ``send`` takes messages for the agent; ``stop`` ends every wait; ``clock`` is the launch's if absent."""
 
-    def __init__(self, launch: Launch, send: Callable[[Mapping[str, Any]], None], stop: threading.Event) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        send: Callable[[Mapping[str, Any]], None],
+        stop: threading.Event,
+        clock: Clock | None = None,
+    ) -> None:
         device = launch.device
         if device.type not in ("camera", "spectrometer"):
             raise TypeError(f"a {device.type} takes nothing")
@@ -90,7 +97,7 @@ class DeviceLoop:
         self._stop = stop
         self._wake = threading.Event()
         self._orders: deque[dict[str, Any]] = deque()
-        self._clock = launch.clock()
+        self._clock = clock or launch.clock()
         self._context = DeviceContext(launch.folder, self._clock, stop, launch.run_start)
         self._head: Head | None = None
         self._found: Mapping[str, Any] = {}
