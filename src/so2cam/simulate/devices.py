@@ -50,7 +50,6 @@ from so2cam.devices.records import (
     SpectrometerSettings,
 )
 from so2cam.observe.statistics import SATURATION_FRACTION
-from so2cam.observe.sun import sun_elevation_deg
 from so2cam.simulate.device_scenes import CheapDeviceScene, DeviceScene, LiveDeviceScene
 
 _EXPOSURES_S: Final = (1e-5, 6.0)
@@ -164,6 +163,8 @@ class _Looking:
         options = self._options
         if options.light == "day":
             return options.brightness
+        from so2cam.observe.sun import sun_elevation_deg
+
         elevation = sun_elevation_deg(time, options.latitude, options.longitude)
         day = math.sin(math.radians(max(elevation, 0.0)))
         twilight = 0.03 * 10 ** (min(elevation, 0.0) / 3)
