@@ -1,4 +1,6 @@
-"""The commands: ``after-start``, ``before-shutdown``, ``apply-schedule``, ``test-follower``."""
+"""The commands: ``after-start``, ``before-shutdown``, ``apply-schedule``, ``set-clock``,
+``test-follower``.
+"""
 
 import argparse
 import dataclasses
@@ -14,6 +16,7 @@ from so2cam_power.errors import PowerError
 from so2cam_power.follower import start_follower, stop_follower
 from so2cam_power.gpio import HeaderLines, Lines
 from so2cam_power.report import write_report
+from so2cam_power.rtc import set_clock
 from so2cam_power.settings import DEFAULT_PATH, Follower, Settings, load_settings
 
 _HALTED_S = 15.0
@@ -83,6 +86,7 @@ def main(arguments: Sequence[str], *, lines: Lines | None = None, clock: Clock |
     commands.add_parser("after-start", help="start the follower")
     commands.add_parser("before-shutdown", help="stop the agent and the follower, sync")
     commands.add_parser("apply-schedule", help="give the power board the agent's schedule")
+    commands.add_parser("set-clock", help="set the system's clock by the power board's, where that is ahead")
     commands.add_parser("test-follower", help="switch the follower off and on again, to test the wires")
     given = parser.parse_args(list(arguments))
     try:
@@ -98,7 +102,10 @@ def main(arguments: Sequence[str], *, lines: Lines | None = None, clock: Clock |
             return before_shutdown(settings, header, clock or Clock())
         if given.command == "test-follower":
             return test_follower(settings, header, clock or Clock())
-        _say(apply_schedule(settings))
+        if given.command == "set-clock":
+            _say("there is no power board" if settings.board is None else set_clock(settings.board))
+        else:
+            _say(apply_schedule(settings))
     except PowerError as error:
         _say(str(error))
         return 1

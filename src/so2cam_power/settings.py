@@ -34,6 +34,7 @@ class Settings:
     report_folder: str = "/var/lib/so2cam-power"
     board_folder: str | None = None
     schedule_file: str | None = None
+    board: str | None = None
     follower: Follower | None = None
 
 

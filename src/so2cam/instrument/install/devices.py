@@ -66,7 +66,7 @@ def _mount_rule(label: str, kind: str, driver: str, options: str) -> str:
 
 
 def boot_files(settings: InstallSettings) -> list[InstallFile]:
-    """Return the part of the boot settings that the node's devices and wires need."""
+    """Return the part of the boot settings, and the kernel's modules, that the node's devices and wires need."""
     node = settings.node
     lines = ["[all]", "dtparam=watchdog=on"]
     if node.power is not None:
@@ -83,4 +83,8 @@ def boot_files(settings: InstallSettings) -> list[InstallFile]:
     # Both ribbon cables are found by themselves unless the image was told otherwise.
     if any(isinstance(device, CameraDevice) and device.driver == "picamera2" for device in node.enabled):
         lines.append("camera_auto_detect=1")
-    return [block_file(BOOT, lines, needs="/boot/firmware")]
+    files = [block_file(BOOT, lines, needs="/boot/firmware")]
+    if node.power is not None:
+        # The bus alone is not enough: without this module there is no /dev/i2c-1.
+        files.append(text_file("/etc/modules-load.d/so2cam.conf", ["i2c-dev"]))
+    return files

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 from so2cam.instrument.install.files import InstallFile
 from so2cam.instrument.install.network import address_of
-from so2cam.instrument.install.settings import BOARD_SCHEDULE, HOOKS, POWER_SETTINGS, InstallSettings
+from so2cam.instrument.install.settings import BOARD_SCHEDULE, BOARDS, HOOKS, POWER_SETTINGS, InstallSettings
 
 
 def hook_files(settings: InstallSettings) -> list[InstallFile]:
@@ -25,6 +25,9 @@ def _settings_text(settings: InstallSettings) -> str:
     if schedule is not None and schedule.power.board_folder is not None and settings.node.power is not None:
         content["board_folder"] = schedule.power.board_folder
         content["schedule_file"] = f"{settings.state}/{BOARD_SCHEDULE}"
+    board = settings.node.power
+    if board is not None and board.driver in BOARDS:
+        content["board"] = board.driver
     follower = settings.follower
     if follower is not None:
         outputs = {} if settings.node.gpio is None else settings.node.gpio.outputs

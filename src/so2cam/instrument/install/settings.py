@@ -27,6 +27,8 @@ HOOKS: Final = "/usr/lib/so2cam-power"
 POWER_REPORTS: Final = "/var/lib/so2cam-power"
 POWER_SETTINGS: Final = f"{CONFIGURATION}/power.json"
 PROGRAM: Final = "/opt/so2cam/bin/so2cam"
+BOARDS: Final = ("wittypi3", "wittypi4")
+"""Power boards with a clock of their own"""
 BOARD_SCHEDULE: Final = "schedule.wpi"
 """Name of the power board's schedule in the state folder of a node's data"""
 

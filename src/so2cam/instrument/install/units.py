@@ -8,6 +8,7 @@ from typing import Final
 
 from so2cam.instrument.install.files import InstallFile, text_file
 from so2cam.instrument.install.settings import (
+    BOARDS,
     HOOKS,
     MEDIA,
     SITE_FILE,
@@ -20,6 +21,7 @@ UNITS: Final = "/etc/systemd/system"
 AGENT: Final = "so2cam-instrument.service"
 FOLLOWER: Final = "so2cam-follower.service"
 SHUTDOWN: Final = "so2cam-before-shutdown.service"
+CLOCK: Final = "so2cam-clock.service"
 SCHEDULE_PATH: Final = "so2cam-schedule.path"
 SCHEDULE: Final = "so2cam-schedule.service"
 _HOOK: Final = f"/usr/bin/python3 -I -S {HOOKS}"
@@ -55,6 +57,8 @@ def unit_files(settings: InstallSettings) -> list[InstallFile]:
     units = {AGENT: _agent(settings), SHUTDOWN: _before_shutdown(settings)}
     if settings.follower is not None:
         units[FOLLOWER] = _follower()
+    if _has_clock(settings):
+        units[CLOCK] = _clock()
     board = _board_folder(settings)
     if board is not None:
         units[SCHEDULE_PATH] = _schedule_path(settings)
@@ -67,6 +71,8 @@ def enabled_units(settings: InstallSettings) -> tuple[str, ...]:
     names = [AGENT, SHUTDOWN]
     if settings.follower is not None:
         names.append(FOLLOWER)
+    if _has_clock(settings):
+        names.append(CLOCK)
     if _board_folder(settings) is not None:
         names.append(SCHEDULE_PATH)
     return tuple(names)
@@ -198,6 +204,40 @@ def _before_shutdown(settings: InstallSettings) -> list[str]:
         "[Install]",
         "WantedBy=multi-user.target",
     ]
+
+
+def _clock() -> list[str]:
+    confined = [
+        *(line for line in _CONFINED if not line.startswith(("ProtectClock", "SystemCallFilter"))),
+        "SystemCallFilter=@system-service @clock",
+    ]
+    return [
+        "[Unit]",
+        "Description=so2cam: the time of the power board, where the system's is behind",
+        "Before=chrony.service gpsd.service time-set.target " + AGENT,
+        "Wants=time-set.target",
+        "After=systemd-modules-load.service",
+        "",
+        "[Service]",
+        "Type=oneshot",
+        "RemainAfterExit=yes",
+        f"ExecStart={_HOOK} set-clock",
+        "TimeoutStartSec=20",
+        "ProtectHome=yes",
+        *confined,
+        "DeviceAllow=char-i2c rw",
+        "RestrictAddressFamilies=none",
+        "PrivateNetwork=yes",
+        "CapabilityBoundingSet=CAP_SYS_TIME",
+        "MemoryDenyWriteExecute=yes",
+        "",
+        "[Install]",
+        "WantedBy=multi-user.target",
+    ]
+
+
+def _has_clock(settings: InstallSettings) -> bool:
+    return settings.node.power is not None and settings.node.power.driver in BOARDS
 
 
 def _schedule_path(settings: InstallSettings) -> list[str]:

@@ -140,6 +140,7 @@ def test_the_follower_can_be_woken_and_stopped_by_its_wires(tmp_path: Path) -> N
     lead = content(plan_of(site_file(tmp_path)), "/boot/firmware/config.txt")
     assert "dtparam=i2c_arm=on" in lead
     assert "gpio-shutdown" not in lead
+    assert "i2c-dev" in content(plan_of(site_file(tmp_path)), "/etc/modules-load.d/so2cam.conf")
 
 
 def test_the_hooks_know_the_follower_and_the_board(tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_systemd_accepts_the_units_and_finds_them_confined(tmp_path: Path, node:
         if file.path.startswith(f"{UNITS}/"):
             (units / Path(file.path).name).write_bytes(file.content)
     paths = sorted(str(path) for path in units.iterdir())
-    assert len(paths) == (5 if node == "lead" else 2)
+    assert len(paths) == (6 if node == "lead" else 2)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, timeout=60, check=False
     )
