@@ -61,6 +61,7 @@ class Keeper:
         self._recovered = threading.Event()
         self._verified_s = time.monotonic()
         self._spool: Spool | None = None
+        self._trouble: str | None = None
         self.thread = VitalThread("keeper", self._run)
 
     def start(self) -> None:
@@ -165,10 +166,11 @@ class Keeper:
             deleted_undelivered=self._state.deleted_undelivered,
             missing=counts.missing + counts.damaged,
             quarantined=self._state.quarantined,
+            error=self._trouble,
         )
 
     def _publish(self, trouble: str | None) -> None:
-        before = self._state.spool.error
+        before, self._trouble = self._trouble, trouble
         self._state.spool = self._state.spool.model_copy(update={"error": trouble})
         self._state.disks = (read_disk("spool", self._places.root),)
         if trouble != before:

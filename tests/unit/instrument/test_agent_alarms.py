@@ -33,9 +33,7 @@ def record(voltage: float | None, free: int = 50, at_s: float = 0.0) -> HealthRe
 
 
 def test_an_alarm_begins_after_its_time_and_ends_at_its_clear_value() -> None:
-    alarm = Alarm(
-        name="battery", quantity="devices.power.readings.input_voltage_v", below=11.8, clear=12.2, for_s=60.0
-    )
+    alarm = Alarm(name="battery", quantity="devices.power.readings.input_voltage_v", below=11.8, clear=12.2, for_s=60.0)
     board = AlarmBoard([alarm])
     seen = []
     voltages = [12.5, 11.7, 11.7, 11.7, 11.9, 12.1, 12.3, 11.9, 11.7]

@@ -32,7 +32,16 @@ def camera(**keys: Any) -> CameraDevice:
 class Rig:
     """A loop in a thread, its clock, and what it says."""
 
-    def __init__(self, root: Path, device: Any, *, period_s: float = 1.0, mode: Any = "plume", start: datetime = START, **keys: Any) -> None:
+    def __init__(
+        self,
+        root: Path,
+        device: Any,
+        *,
+        period_s: float = 1.0,
+        mode: Any = "plume",
+        start: datetime = START,
+        **keys: Any,
+    ) -> None:
         self.root = root
         self.clock = SteppedClock(start)
         self.messages: list[dict[str, Any]] = []
@@ -95,9 +104,7 @@ class Rig:
     def notes(self) -> list[dict[str, Any]]:
         import json
 
-        return [
-            json.loads((self.root / "spool" / item.sidecar_path).read_bytes())["so2cam"] for item in self.items()
-        ]
+        return [json.loads((self.root / "spool" / item.sidecar_path).read_bytes())["so2cam"] for item in self.items()]
 
 
 def test_items_lie_on_the_grid_with_their_offset(tmp_path: Path) -> None:
@@ -243,7 +250,12 @@ def test_settings_are_checked_against_the_devices_own_limits_and_read_back(tmp_p
 
 def test_a_spectrometer_goes_the_same_way(tmp_path: Path) -> None:
     device = SpectrometerDevice(
-        name="spectrometer", driver="simulated", options={"seed": 1}, integration_time_s=0.05, coadds=3, total_time_s=0.6
+        name="spectrometer",
+        driver="simulated",
+        options={"seed": 1},
+        integration_time_s=0.05,
+        coadds=3,
+        total_time_s=0.6,
     )
     rig = Rig(tmp_path, device)
     rig.on_item = lambda count: rig.loop.end() if count >= 8 else None

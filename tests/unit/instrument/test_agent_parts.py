@@ -135,7 +135,9 @@ def test_systemd_hears_what_it_expects(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(os.fspath(path))
         listener.settimeout(5)
-        watchdog = Watchdog({"NOTIFY_SOCKET": os.fspath(path), "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())})
+        watchdog = Watchdog(
+            {"NOTIFY_SOCKET": os.fspath(path), "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}
+        )
         assert watchdog.wanted
         assert watchdog.interval_s == 60.0
         watchdog.ready("two\ndevices")
@@ -242,7 +244,9 @@ def test_the_computer_is_read_and_the_firmwares_bits_are_named(tmp_path: Path) -
 # --- threads -----------------------------------------------------------------------------------------------------
 
 
-def test_a_thread_that_fails_is_started_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_thread_that_fails_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(threads, "AGAIN_S", 0.0)
     monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
     runs: list[int] = []

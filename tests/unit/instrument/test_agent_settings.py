@@ -19,7 +19,9 @@ SPECTROMETER = from_site(
 )
 
 
-def change(site: DeviceSettings, present: DeviceSettings | None = None, *, reset: bool = False, **values: object) -> DeviceSettings:
+def change(
+    site: DeviceSettings, present: DeviceSettings | None = None, *, reset: bool = False, **values: object
+) -> DeviceSettings:
     return changed(site, present or site, DeviceChange(values=DeviceValues(**values), reset=reset))  # type: ignore[arg-type]
 
 
@@ -102,7 +104,9 @@ def test_values_as_people_type_them(texts: list[str], expected: dict[str, object
         assert found[key] == pytest.approx(value)
 
 
-@pytest.mark.parametrize("text", ["exposure", "exposure=", "exposure=x", "x=1", "auto=maybe", "coadds=1.5", "exposure=-1", "period=nan"])
+@pytest.mark.parametrize(
+    "text", ["exposure", "exposure=", "exposure=x", "x=1", "auto=maybe", "coadds=1.5", "exposure=-1", "period=nan"]
+)
 def test_what_is_no_value_is_refused(text: str) -> None:
     with pytest.raises(SettingRefusedError):
         parse_values([text])
