@@ -36,7 +36,7 @@ def benches() -> ModuleType:
     return sys.modules[name]
 
 
-@pytest.fixture()
+@pytest.fixture
 def bench(benches: ModuleType, tmp_path: Path) -> Iterator[Any]:
     """An installation in a folder of its own; whatever runs of it at the end is ended."""
     made = benches.Bench(tmp_path)

@@ -13,7 +13,7 @@ import pytest
 FULL_S = 180.0 if os.environ.get("SO2CAM_FAULT") == "full" else 6.0
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 40 MB, where this account may mount one."""
     folder = tmp_path / "data"

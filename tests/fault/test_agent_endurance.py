@@ -1,7 +1,7 @@
 """Many frames in quick time: memory stays, and so do threads and open files.
 
-``SO2CAM_FAULT=full`` takes 50,000 frames, otherwise 1,500. They are kept in memory where that is large enough, because the
-disk's speed is not what this is about.
+``SO2CAM_FAULT=full`` takes 50,000 frames, otherwise 1,500. They are kept in memory where that is large enough, because
+the disk's speed is not what this is about.
 """
 
 import os
@@ -19,7 +19,7 @@ FRAMES = 25_000 if FULL else 750
 """of each of two cameras"""
 WARM = 4_000 if FULL else 250
 RATE = "30"
-MEMORY_DISK = Path("/dev/shm")
+MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - a folder with a name of its own is made in it
 NEEDED_BYTES = 3_000_000_000
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 

@@ -81,7 +81,7 @@ def test_two_nodes_have_every_grid_time_and_stop_within_three_seconds(bench: Any
         assert bench.broken(node) == []
 
 
-@pytest.fixture()
+@pytest.fixture
 def running(bench: Any, benches: ModuleType) -> Any:
     bench.write({"lead": [benches.camera(), benches.camera("camera-off", "off"), benches.spectrometer()]})
     bench.start()

@@ -79,7 +79,7 @@ class RestartNeeded(Exception):  # noqa: N818 - a wish, not an error of the prog
 
 
 class DeviceLoop:
-    """The loop. ``send`` takes messages for the agent; ``stop`` ends every wait; ``clock`` is the launch's if absent."""
+    """The loop. ``send`` takes messages for the agent; ``stop`` ends every wait."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """A device's process, watched: started, told what to do, ended when it hangs, started again after a pause.
 
 The process announces each phase (opening, waiting, capturing ...) with the time that it may take at most; where that
-passes without a word, the process hangs and is ended. Pauses grow with failures in a row, up to half a minute, and start
-anew after a minute of good work. One device's trouble touches no other: each has its own thread here, which only waits.
+passes without a word, the process hangs and is ended. Pauses grow with failures in a row, up to half a minute, and
+start anew after a minute of good work. One device's trouble touches no other: each has its own thread here, which only waits.
 """
 
 import logging

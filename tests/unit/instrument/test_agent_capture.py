@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def test_the_exposure_settles_within_three_items_and_is_recorded(tmp_path: Path,
     notes = rig.notes()
     assert [note["next_exposure"]["reason"] for note in notes[3:]] == ["within limits"] * len(notes[3:])
     assert len({note["exposure_s"] for note in notes[3:]}) == 1
-    for note, following in zip(notes, notes[1:], strict=False):
+    for note, following in pairwise(notes):
         assert following["exposure_s"] == pytest.approx(note["next_exposure"]["exposure_s"], rel=0.01)
 
 

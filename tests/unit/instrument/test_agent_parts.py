@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 # --- the line to a device's process ------------------------------------------------------------------------------
 
 
-@pytest.fixture()
+@pytest.fixture
 def ends() -> tuple[Channel, Channel]:
     one, other = socket.socketpair()
     return Channel(one), Channel(other)

@@ -135,8 +135,7 @@ def test_what_is_no_value_is_refused(text: str) -> None:
 def test_any_values_are_applied_in_full_or_refused(values: dict[str, object], site: DeviceSettings) -> None:
     try:
         found = change(site, **values)
-    except SettingRefusedError as error:
-        assert error.key
+    except SettingRefusedError:
         return
     applied = found.values()
     for key, value in values.items():

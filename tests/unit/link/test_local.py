@@ -35,7 +35,7 @@ def handle(command: Command) -> Result:
     return Done(text=f"did {command.type}")
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(tmp_path: Path) -> Iterator[LocalServer]:
     made = LocalServer(tmp_path / "run" / "a.sock", "lead", handle)
     made.start()
@@ -72,14 +72,13 @@ def test_no_message_and_too_long_a_message_are_refused_and_the_rest_goes_on(serv
         assert isinstance(parse_reply(line.recv(65536)).result, Refused)
         line.sendall(b'{"id":5,"command":{"type":"status"}}\n')
         assert parse_reply(line.recv(65536)).id == 5
-    with raw(server) as line:
-        with pytest.raises(OSError):  # noqa: PT012 - the server may close before all is sent
-            line.sendall(b"x" * (MAXIMUM_REQUEST_BYTES + 70_000))
-            reply = parse_reply(line.recv(65536))
-            assert isinstance(reply.result, Refused)
-            assert "longer" in reply.result.text
-            assert line.recv(10) == b""
-            raise ConnectionResetError
+    with raw(server) as line, pytest.raises(OSError):  # noqa: PT012 - the server may close before all is sent
+        line.sendall(b"x" * (MAXIMUM_REQUEST_BYTES + 70_000))
+        reply = parse_reply(line.recv(65536))
+        assert isinstance(reply.result, Refused)
+        assert "longer" in reply.result.text
+        assert line.recv(10) == b""
+        raise ConnectionResetError
     with LocalClient(server.path) as client:
         assert client.ask(Status()) == Done(text="did status")
 
