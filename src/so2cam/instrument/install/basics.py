@@ -1,8 +1,25 @@
 """User, folders, journal, hardware watchdog: what every node needs of its operating system."""
 
-from so2cam.instrument.install.files import InstallFile, text_file
+from typing import Final
+
+from so2cam.instrument.install.files import HEADER, InstallFile, text_file
 from so2cam.instrument.install.settings import CONFIGURATION, MEDIA, SITE_FILE, STATE, USER, InstallSettings
 from so2cam.instrument.install.units import GROUPS
+
+_POLKIT: Final = f"""// {HEADER.removeprefix("# ")}
+// The agent may switch the computer off: on a weak battery, and when it is asked to.
+polkit.addRule(function (action, subject) {{
+  var allowed = [
+    "org.freedesktop.login1.power-off",
+    "org.freedesktop.login1.power-off-multiple-sessions",
+    "org.freedesktop.login1.power-off-ignore-inhibit",
+  ];
+  if (subject.user === "{USER}" && allowed.indexOf(action.id) >= 0) {{
+    return polkit.Result.YES;
+  }}
+  return polkit.Result.NOT_HANDLED;
+}});
+"""
 
 
 def basic_files(settings: InstallSettings) -> list[InstallFile]:
@@ -53,6 +70,7 @@ def basic_files(settings: InstallSettings) -> list[InstallFile]:
                 "vm.dirty_writeback_centisecs = 200",
             ],
         ),
+        InstallFile("/etc/polkit-1/rules.d/70-so2cam.rules", _POLKIT.encode()),
         InstallFile(SITE_FILE, settings.site_bytes, 0o640, owner=USER),
         *(InstallFile(f"{STATE}/{name}", content, 0o640, owner=USER) for name, content in settings.site_files),
     ]

@@ -83,7 +83,7 @@ def plan_install(settings: InstallSettings) -> InstallPlan:
 def packages(settings: InstallSettings) -> tuple[str, ...]:
     """Return the Debian packages that the node needs, beside those of every Raspberry Pi OS."""
     node = settings.node
-    names = {"network-manager", "chrony", "avahi-daemon", "i2c-tools", "exfatprogs", "ntfs-3g", "usbutils"}
+    names = {"network-manager", "chrony", "avahi-daemon", "i2c-tools", "exfatprogs", "ntfs-3g", "polkitd", "usbutils"}
     if node.network.service == "shared" or node.network.access_point is not None:
         names.add("dnsmasq-base")
     if node.time.gps is not None:

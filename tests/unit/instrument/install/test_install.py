@@ -184,6 +184,14 @@ def test_the_agent_is_watched_for_progress(tmp_path: Path) -> None:
     assert "ProtectHome=read-only" in content(at_home, f"{UNITS}/so2cam-instrument.service")
 
 
+def test_the_agent_may_switch_off_and_nothing_else(tmp_path: Path) -> None:
+    rule = content(plan_of(site_file(tmp_path)), "/etc/polkit-1/rules.d/70-so2cam.rules")
+    assert 'subject.user === "so2cam"' in rule
+    actions = re.findall(r'"(org\.[a-z0-9.-]+)"', rule)
+    assert actions
+    assert all(action.startswith("org.freedesktop.login1.power-off") for action in actions)
+
+
 def test_a_data_folder_elsewhere_is_writable_and_made(tmp_path: Path) -> None:
     plan = plan_of(site_file(tmp_path, ('folder = "data"', 'folder = "/srv/so2cam"')))
     assert "ReadWritePaths=-/srv/so2cam -/media/so2cam" in content(plan, f"{UNITS}/so2cam-instrument.service")
