@@ -353,12 +353,14 @@ class Journal:
     def count_state(self, state: int) -> int:
         """Return how many items are in a state other than kept."""
         with self._errors():
-            row = self._connection.execute("SELECT count(*) FROM items WHERE state = ?", (state,)).fetchone()
+            row = self._connection.execute(
+                "SELECT count(*) FROM items WHERE state <> 0 AND state = ?", (state,)
+            ).fetchone()
         return int(row[0])
 
     def in_state(self, state: int) -> list[StoredItem]:
         """Return the items in a state other than kept."""
-        return self._select("WHERE state = ? ORDER BY sequence", (state,))
+        return self._select("WHERE state <> 0 AND state = ? ORDER BY sequence", (state,))
 
     def set_state(self, sequences: Iterable[int], state: int) -> None:
         """Set the state of items; within a transaction. What is not kept is no longer waited for."""
@@ -570,7 +572,12 @@ class Journal:
     def item_folders(self) -> set[str]:
         """Return all folders in which items are kept."""
         with self._errors():
-            return {str(row[0]) for row in self._connection.execute("SELECT DISTINCT folder FROM items")}
+            rows = self._connection.execute(  # from folder to folder through the index, not over all items
+                "WITH RECURSIVE every(folder) AS (SELECT min(folder) FROM items UNION ALL "
+                "SELECT (SELECT min(folder) FROM items WHERE items.folder > every.folder) FROM every "
+                "WHERE every.folder IS NOT NULL) SELECT folder FROM every WHERE folder IS NOT NULL"
+            ).fetchall()
+        return {str(row[0]) for row in rows}
 
     def forget_folder(self, folder: str) -> None:
         """Forget a folder that is gone; within a transaction."""
