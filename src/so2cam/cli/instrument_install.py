@@ -31,6 +31,7 @@ from so2cam.instrument.install.settings import (
     is_made_up,
     require_node,
 )
+from so2cam.instrument.places import socket_to_ask
 from so2cam.observe.power import compile_power
 
 _ROOT = Path("/")
@@ -178,7 +179,7 @@ def doctor(site: Path, node: str | None, as_json: bool, cycle_follower: bool) ->
     name = node or _this_node(loaded)
     _, found = require_node(loaded.site, name, loaded.path)
     settings = install_settings(loaded, name, program=_default_program(_ROOT), by_hand=is_made_up(found))
-    report = examine(settings, cycle=cycle_follower)
+    report = examine(settings, cycle=cycle_follower, socket=socket_to_ask(site, name))
     if as_json:
         click.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:

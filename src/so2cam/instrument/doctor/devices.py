@@ -15,7 +15,7 @@ from so2cam.instrument.install.settings import HOOKS, MADE_UP, POWER_REPORTS, US
 TOPIC: Final = "devices"
 WIRES: Final = "wires"
 DISK: Final = "external disk"
-_CAMERA: Final = re.compile(r"^\s*(\d+) : (\S+) \[(\d+)x(\d+) (\d+)-bit[^\]]*\] \((\S+)\)", re.MULTILINE)
+_CAMERA: Final = re.compile(r"^\s*(\d+) : (\S+) \[(\d+)x(\d+)(?: (\d+)-bit)?[^\]]*\] \((\S+)\)", re.MULTILINE)
 _OCEAN: Final = frozenset({"2457", "0999"})
 _BOARDS: Final = {"wittypi3": (0x68, 0x69), "wittypi4": (0x08,)}
 """I2C addresses: of Witty Pi 3 its clock and its controller, of Witty Pi 4 the controller before both"""
@@ -49,7 +49,7 @@ def _list_cameras(probes: Probes) -> dict[int, tuple[str, str]]:
         output = probes.run([program, "--list-cameras"], 15.0)
         if output.code != 127:
             return {
-                int(each[1]): (f"{each[2]} {each[3]}x{each[4]}, {each[5]} bits", each[6])
+                int(each[1]): (f"{each[2]} {each[3]}x{each[4]}" + (f", {each[5]} bits" if each[5] else ""), each[6])
                 for each in _CAMERA.finditer(output.text)
             }
     return {}

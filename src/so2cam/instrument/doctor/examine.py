@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from so2cam.instrument.doctor.agent import check_agent
 from so2cam.instrument.doctor.devices import check_devices, check_disk, check_wires, cycle_follower
 from so2cam.instrument.doctor.installation import check_installation, check_link
 from so2cam.instrument.doctor.probes import ComputerProbes, Probes
@@ -18,10 +19,12 @@ def examine(
     *,
     root: Path = Path("/"),
     cycle: bool = False,
+    socket: Path | None = None,
 ) -> DoctorReport:
     """Return the report on the node of ``settings``, which is the computer that this runs on.
 
-    Takes some seconds; with ``cycle`` the follower is switched off and on first, which takes minutes.
+    Takes some seconds; with ``cycle`` the follower is switched off and on first, which takes minutes. ``socket`` is
+    where the agent listens, if not where an installed one does.
     """
     seen = probes or ComputerProbes()
     first: list[Line] = [cycle_follower(seen)] if cycle else []
@@ -34,6 +37,7 @@ def examine(
         *check_disk(settings, seen),
         *check_installation(settings, seen, _comparison(settings, root)),
         *check_link(settings, seen),
+        *check_agent(settings, seen, socket),
     ]
     return DoctorReport(settings.node.name, seen.now(), tuple(lines))
 

@@ -15,6 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+from so2cam.core.errors import So2camError
+from so2cam.core.health import HealthRecord
+from so2cam.link.local import LocalClient
+from so2cam.link.messages import Status, StatusResult
+
 _I2C_SLAVE: Final = 0x0703
 """ioctl number of linux/i2c-dev.h that chooses an address"""
 
@@ -83,6 +88,9 @@ class Probes(Protocol):
 
     def connect(self, host: str, port: int, timeout_s: float = 2.0) -> Answer:
         """Return how a computer answers to a connection."""
+
+    def health(self, socket_path: str) -> HealthRecord | str:
+        """Return what the agent on a socket says of itself, or why it does not."""
 
 
 class ComputerProbes:
@@ -187,3 +195,12 @@ class ComputerProbes:
             return "refused"
         except OSError:
             return "silent"
+
+    def health(self, socket_path: str) -> HealthRecord | str:
+        """Ask the agent."""
+        try:
+            with LocalClient(Path(socket_path), timeout_s=10.0) as agent:
+                result = agent.ask(Status())
+        except So2camError as error:
+            return error.message
+        return result.health if isinstance(result, StatusResult) else "the agent refuses to tell"

@@ -19,6 +19,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 def network_files(settings: InstallSettings) -> list[InstallFile]:
     """Return the profiles of the node: its port, and its access point if it has one."""
     node = settings.node
+    _require_usable(node.network)
     files = [_profile(f"so2cam-{node.network.interface}", _wired(node.name, node.network))]
     if node.network.access_point is not None:
         if settings.access_point_password is None:
@@ -85,9 +86,7 @@ def _wired(node: str, network: Network) -> list[tuple[str, list[str]]]:
         ipv4.append(f"gateway={network.gateway}")
     elif method != "auto":
         ipv4.append("never-default=true")
-    servers = [each for each in network.dns if ipaddress.ip_address(each).version == 4]
-    if servers:
-        ipv4.append("dns=" + "".join(f"{each};" for each in servers))
+    ipv4 += _dns(network, 4)
     if network.service != "none" and method != "shared":
         ipv4.append(f"link-local={_LINK_LOCAL}")
     if method == "auto":
@@ -97,8 +96,31 @@ def _wired(node: str, network: Network) -> list[tuple[str, list[str]]]:
         ("ethernet", []),
         ("ipv4", ipv4),
         # A link-local address of its own: NAME.local works without any other address.
-        ("ipv6", ["method=link-local"]),
+        ("ipv6", ["method=link-local", *_dns(network, 6)]),
     ]
+
+
+def _dns(network: Network, version: int) -> list[str]:
+    servers = [each for each in network.dns if ipaddress.ip_address(each).version == version]
+    return ["dns=" + "".join(f"{each};" for each in servers)] if servers else []
+
+
+def _require_usable(network: Network) -> None:
+    for key, text in (("address", network.address), ("service_address", network.service_address)):
+        if text is not None and ipaddress.ip_interface(text).version != 4:
+            raise InstallError(
+                "a fixed address is one of IPv4; of IPv6 each port has a link-local one by itself",
+                key=f"instrument.nodes.network.{key}",
+                value=text,
+                remedy="write it like 192.168.5.5/24, or leave it out",
+            )
+    if network.gateway is not None and network.address is None:
+        raise InstallError(
+            "needs network.address: where the address comes by DHCP, so does the gateway",
+            key="instrument.nodes.network.gateway",
+            value=network.gateway,
+            remedy="give the address too, or leave the gateway out",
+        )
 
 
 def _access_point(node: str, point: AccessPoint, settings: InstallSettings) -> list[tuple[str, list[str]]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from so2cam.core.health import ClockHealth, DeviceHealth, DeviceState, HealthRecord, Level
 from so2cam.formats.sitefile import load_site
 from so2cam.instrument.doctor.devices import cycle_follower
 from so2cam.instrument.doctor.examine import examine
@@ -99,6 +100,10 @@ class FakePi:
             "systemctl is-active": Output(0, "active\n"),
             "systemctl is-enabled": Output(0, "enabled\n"),
         }
+        self.devices: tuple[DeviceHealth, ...] | None = (
+            DeviceHealth(name="camera-on", role="camera", band="on", state=DeviceState.CAPTURING, last_item_age_s=2.0),
+            DeviceHealth(name="power", role="power", state=DeviceState.IDLE),
+        )
         self.on_bus = {0x68, 0x69}
         self.bus_is_there = True
         self.levels: dict[int, bool | None] = {23: True}
@@ -140,6 +145,23 @@ class FakePi:
 
     def connect(self, host: str, port: int, timeout_s: float = 2.0) -> Answer:
         return self.hosts.get(host, "silent")
+
+    def health(self, socket_path: str) -> HealthRecord | str:
+        assert socket_path == f"/run/so2cam/{self.settings.node.name}.sock"
+        if self.devices is None:
+            return "the agent is not running"
+        return HealthRecord(
+            time=self.clock,
+            node=self.settings.node.name,
+            site="x",
+            version="1",
+            reason="asked",
+            level=Level.OK,
+            summary="",
+            activity="",
+            clock=ClockHealth(quality="gps"),
+            devices=self.devices,
+        )
 
 
 def _address(settings: InstallSettings) -> str:
@@ -303,6 +325,31 @@ def test_one_defect_makes_one_line_bad_with_what_to_do(
     assert line.title == title
     assert text in line.text
     assert line.remedy
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"state": DeviceState.WAITING, "last_error": "no frame within 5 s"}, "no frame within 5 s"),
+        ({"level": Level.ALARM, "last_error": "late"}, "capturing, last item 2 s ago: late"),
+        ({"saturated_fraction": 0.4}, "40 % saturated"),
+    ],
+)
+def test_a_device_that_the_agent_cannot_use_is_bad(
+    lead: InstallSettings, root: Path, change: dict[str, object], text: str
+) -> None:
+    pi = FakePi(lead)
+    assert pi.devices is not None
+    pi.devices = (pi.devices[0].model_copy(update=change), pi.devices[1])
+    (line,) = bad_lines(report_on(lead, pi, root))
+    assert (line.topic, line.title, line.text) == ("agent", "camera-on", text)
+
+
+def test_an_agent_that_does_not_answer_is_bad(lead: InstallSettings, root: Path) -> None:
+    pi = FakePi(lead)
+    pi.devices = None
+    (line,) = bad_lines(report_on(lead, pi, root))
+    assert line.text == "no: the agent is not running"
 
 
 def test_services_that_do_not_run_or_start(lead: InstallSettings, root: Path) -> None:

@@ -205,6 +205,11 @@ def test_a_data_folder_elsewhere_is_writable_and_made(tmp_path: Path) -> None:
         (('folder = "data"', 'folder = "x\\nExecStartPre=/bin/sh"'), "instrument.storage.folder"),
         (('folder = "data"', 'folder = "../../etc"'), "instrument.storage.folder"),
         (('time.gps = "/dev/serial0"', "time.gps = '/dev/x\"; reboot'"), "instrument.nodes.time.gps"),
+        (
+            ("network.access_point", 'network.service_address = "fd00::1/64"\nnetwork.access_point'),
+            "instrument.nodes.network.service_address",
+        ),
+        (('network.address = "192.168.5.5/24" ', ""), "instrument.nodes.network.gateway"),
         (('label = "SO2CAM"', "label = 'A\", RUN+=\"reboot'"), "instrument.storage.mirror.label"),
     ],
 )
@@ -283,6 +288,8 @@ def test_network_manager_reads_the_profiles(tmp_path: Path, name: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert f"id={name}\n" in done.stdout
+    escaped = SECRET.replace("\\", "\\\\")
+    assert (f"psk={escaped}\n" in done.stdout) == (name == "so2cam-ap")
     assert "method=" in done.stdout
 
 
