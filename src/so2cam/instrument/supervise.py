@@ -2,7 +2,8 @@
 
 The process announces each phase (opening, waiting, capturing ...) with the time that it may take at most; where that
 passes without a word, the process hangs and is ended. Pauses grow with failures in a row, up to half a minute, and
-start anew after a minute of good work. One device's trouble touches no other: each has its own thread here, which only waits.
+start anew after a minute of good work. One device's trouble touches no other: each has its own thread here, which
+only waits.
 """
 
 import logging
