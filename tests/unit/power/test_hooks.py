@@ -277,6 +277,7 @@ def test_what_others_can_change_is_not_trusted(tmp_path: Path) -> None:
 def board(tmp_path: Path) -> tuple[Settings, list[Sequence[str]]]:
     folder = tmp_path / "wittypi"
     folder.mkdir()
+    folder.chmod(0o755)
     (folder / "runScript.sh").write_text("#!/bin/sh\n")
     (folder / "runScript.sh").chmod(0o755)
     (tmp_path / "schedule.wpi").write_text(SCHEDULE)

@@ -61,7 +61,7 @@ def _permissions(probes: Probes, settings: InstallSettings, remedy: str) -> Line
             found = "is missing" if status is None else f"belongs to {status.owner}"
             return bad(TOPIC, title, f"{path} {found}", f"sudo chown -R {USER}:{USER} {path}; {remedy}")
     site = probes.status(SITE_FILE)
-    if site is None or site.owner != USER:
+    if site is None or not (site.owner == USER or site.mode & 0o004):
         return bad(TOPIC, title, f"{SITE_FILE} cannot be read by {USER}", remedy)
     return good(TOPIC, title, f"{STATE} and the data belong to {USER}")
 

@@ -85,7 +85,7 @@ def write(comparison: Comparison) -> None:
             elif change.file.link is not None:
                 _write_link(target, change.file.link)
             else:
-                _write_file(target, change.file, change.content, as_root=root == Path("/"))
+                _write_file(target, change.file, change.content)
         except (OSError, OutputError) as error:
             reason = error.message if isinstance(error, OutputError) else error.strerror
             raise InstallError(
@@ -202,7 +202,7 @@ def _below(root: Path, path: str) -> Path:
     return root / path.lstrip("/")
 
 
-def _write_file(target: Path, file: InstallFile, content: bytes, *, as_root: bool) -> None:
+def _write_file(target: Path, file: InstallFile, content: bytes) -> None:
     def fill(temporary: Path) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
@@ -211,19 +211,9 @@ def _write_file(target: Path, file: InstallFile, content: bytes, *, as_root: boo
             shutil.copymode(target, temporary)
         else:
             temporary.chmod(file.mode)
-        if as_root and file.owner != "root":
-            _give_to(temporary, file.owner)
 
     # A file that others write too may be a link; what it leads to is what is meant.
     atomic_write(target.resolve() if file.block else target, fill)
-
-
-def _give_to(path: Path, owner: str) -> None:
-    try:
-        shutil.chown(path, owner, owner)
-    except LookupError:
-        # The user is made by a command that runs after the files are written; that also sets who owns its folder.
-        return
 
 
 def _write_link(target: Path, link: str) -> None:

@@ -29,8 +29,6 @@ def basic_files(settings: InstallSettings) -> list[InstallFile]:
         f"d {CONFIGURATION} 0755 root root -",
         f"d {MEDIA} 0755 root root -",
     ]
-    # The site file may have been written before there was a user that it can belong to.
-    folders += [f"z {STATE}/{name} 0640 {USER} {USER} -" for name in ("site.toml", *dict(settings.site_files))]
     if not settings.data.startswith(f"{STATE}/"):
         folders.append(f"d {settings.data} 0750 {USER} {USER} -")
     return [
@@ -71,6 +69,7 @@ def basic_files(settings: InstallSettings) -> list[InstallFile]:
             ],
         ),
         InstallFile("/etc/polkit-1/rules.d/70-so2cam.rules", _POLKIT.encode()),
-        InstallFile(SITE_FILE, settings.site_bytes, 0o640, owner=USER),
-        *(InstallFile(f"{STATE}/{name}", content, 0o640, owner=USER) for name, content in settings.site_files),
+        # Root's, so that only an installation changes them; everybody may read them.
+        InstallFile(SITE_FILE, settings.site_bytes),
+        *(InstallFile(f"{STATE}/{name}", content) for name, content in settings.site_files),
     ]

@@ -20,7 +20,6 @@ class InstallFile:
     path: str
     content: bytes = b""
     mode: int = 0o644
-    owner: str = "root"
     secret: bool = False
     block: bool = False
     link: str | None = None

@@ -72,7 +72,7 @@ class FakePi:
         self.statuses = {
             "/var/lib/so2cam": mine,
             "/var/lib/so2cam/data": mine,
-            "/var/lib/so2cam/site.toml": FileStatus("so2cam", 0o640, 5000, False),
+            "/var/lib/so2cam/site.toml": FileStatus("root", 0o644, 5000, False),
             "/usr/lib/so2cam-power": folder,
             "/usr/lib/so2cam-power/__main__.py": program,
             "/opt/wittypi": folder,
@@ -301,6 +301,7 @@ DEFECTS: list[tuple[str, Change, str]] = [
     ("user", outputs({"id": Output(1, "id: 'so2cam': no such user")}), "no user so2cam"),
     ("user", outputs({"id": Output(0, GROUPS.replace(" gpio", "") + "\n")}), "not in gpio"),
     ("permissions", statuses({"/var/lib/so2cam": FileStatus("root", 0o755, 4096, True)}), "belongs to root"),
+    ("permissions", statuses({"/var/lib/so2cam/site.toml": FileStatus("root", 0o600, 9, False)}), "cannot be read"),
     ("power hooks", statuses({"/usr/lib/so2cam-power": None}), "is missing"),
     ("power hooks", statuses({"/opt/wittypi/runScript.sh": FileStatus("pi", 0o755, 9, False)}), "others than root"),
     ("power hooks", outputs({"/usr/bin/python3": Output(1, "")}), "do not run"),

@@ -264,6 +264,31 @@ def test_systemd_accepts_the_units_and_finds_them_confined(tmp_path: Path, node:
         assert float(found[2]) <= 2.5, f"{found[1]}: {found[2]}"
 
 
+@pytest.mark.skipif(shutil.which("systemd-tmpfiles") is None, reason="systemd-tmpfiles is not installed")
+@pytest.mark.skipif(os.geteuid() != 0, reason="making users and folders needs root")
+def test_systemd_makes_the_user_and_the_folders(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    install_into(root, plan_of(site_file(tmp_path)))
+    for name in ("passwd", "group", "shadow", "gshadow"):
+        (root / "etc" / name).touch()
+    for command in (["systemd-sysusers"], ["systemd-tmpfiles", "--create"]):
+        kind = "sysusers.d" if "sysusers" in command[0] else "tmpfiles.d"
+        done = subprocess.run(
+            [*command, f"--root={root}", str(root / "etc" / kind / "so2cam.conf")],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "so2cam:" in (root / "etc/passwd").read_text()
+    assert re.search("^gpio:.*:so2cam$", (root / "etc/group").read_text(), re.MULTILINE)
+    folder = (root / "var/lib/so2cam").stat()
+    assert folder.st_mode & 0o777 == 0o750
+    assert folder.st_uid != 0
+    assert (root / "var/lib/so2cam/site.toml").stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.skipif(shutil.which("chronyd") is None, reason="chronyd is not installed")
 @pytest.mark.parametrize("node", ["lead", "follower"])
 def test_chrony_accepts_its_settings(tmp_path: Path, node: str) -> None:
