@@ -27,9 +27,8 @@ class Job:
     number: int
     name: str
     wishes: deque[Wish]
-    stored: int = 0
     failed: list[str] = field(default_factory=list)
-    sequences: list[int] = field(default_factory=list)
+    """why not all of it was taken"""
 
     @property
     def finished(self) -> bool:

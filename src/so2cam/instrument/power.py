@@ -121,4 +121,4 @@ class PowerLoop:
                 "last_item_time": reading.time.isoformat(),
             }
         health = {"state": state.value, "next_start_in_s": pause_s, **self._last}
-        self._send({"t": "status", "stored_now": False, "opened": reading is not None, "health": health})
+        self._send({"t": "status", "opened": reading is not None, "health": health})

@@ -365,6 +365,7 @@ class DeviceSupervisor:
                 self.held = bool(message["held"])
                 self.clock_steps = int(message["clock_steps"])
                 self.last_step_s = message["last_step_s"]
+            if "disk_trouble" in message:
                 self.disk_trouble = message["disk_trouble"]
             after = self._health
         if after.state is not before.state and DeviceState.WAITING in (after.state, before.state):
