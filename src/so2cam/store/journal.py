@@ -18,13 +18,13 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from so2cam.store.errors import SpoolError, UnknownItemError, from_os_error, from_sqlite_error
+from so2cam.store.errors import SpoolError, UnknownItemError, from_sqlite_error, os_errors
 from so2cam.store.items import Order, Origin, StoredItem, StoreItem, from_microseconds, to_microseconds
 
 FORMAT: Final = 1
@@ -121,7 +121,8 @@ class Journal:
             )
         except sqlite3.Error as error:
             raise from_sqlite_error(error, path) from error
-        try:
+        with ExitStack() as undo, os_errors(path):
+            undo.callback(self.close)
             with self._errors():
                 (mode,) = self._connection.execute("PRAGMA journal_mode").fetchone()
                 if mode != "wal":
@@ -136,12 +137,7 @@ class Journal:
                 with self.transaction():
                     self._make_tables()
             status = path.stat()
-        except OSError as error:
-            self.close()
-            raise from_os_error(error, path) from error
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
         self.identity = (status.st_dev, status.st_ino)
 
     def close(self) -> None:
@@ -173,13 +169,12 @@ class Journal:
         """Do all or nothing of what is inside, alone among all processes; durable when it is left."""
         with self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._roll_back)
             with self._errors():
                 yield
                 self._connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
+            undo.pop_all()
 
     def _roll_back(self) -> None:
         """End a transaction that failed. A journal that even refuses that is closed, which ends it too."""
@@ -242,33 +237,32 @@ class Journal:
             row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'items'").fetchone()
         return 1 if row is None else int(row[0]) + 1
 
-    def insert(self, item: StoreItem, found: Found, *, sequence: int, stored: datetime) -> None:
-        """Add an item, and what every receiver has to get; within a transaction."""
+    def insert(self, item: StoreItem, found: Found, *, sequence: int, stored: datetime) -> StoredItem:
+        """Add an item, and what every receiver has to get; within a transaction. Return what will be kept."""
         origin = item.origin
+        row = (
+            sequence,
+            item.kind,
+            item.subject,
+            item.device,
+            to_microseconds(item.time),
+            to_microseconds(stored),
+            found.folder,
+            found.name,
+            found.size,
+            bytes.fromhex(found.sha256),
+            found.sidecar_name,
+            found.sidecar_size,
+            bytes.fromhex(found.sidecar_sha256),
+            None if origin is None else origin.node,
+            None if origin is None else origin.sequence,
+        )
         with self._errors():
-            self._connection.execute(
-                f"INSERT INTO items({_COLUMNS}) VALUES({', '.join('?' * 15)})",
-                (
-                    sequence,
-                    item.kind,
-                    item.subject,
-                    item.device,
-                    to_microseconds(item.time),
-                    to_microseconds(stored),
-                    found.folder,
-                    found.name,
-                    found.size,
-                    bytes.fromhex(found.sha256),
-                    found.sidecar_name,
-                    found.sidecar_size,
-                    bytes.fromhex(found.sidecar_sha256),
-                    None if origin is None else origin.node,
-                    None if origin is None else origin.sequence,
-                ),
-            )
+            self._connection.execute(f"INSERT INTO items({_COLUMNS}) VALUES({', '.join('?' * len(row))})", row)
             self._connection.execute(
                 "INSERT INTO pending SELECT id, ?, ? FROM receivers", (sequence, found.size + found.sidecar_size)
             )
+        return _stored_item(row)
 
     def get(self, sequence: int) -> StoredItem:
         """Return an item that is kept. Raises UnknownItemError where there is none of this number."""

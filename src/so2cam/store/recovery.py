@@ -29,7 +29,7 @@ from typing import Any, Final
 
 from so2cam.core.times import parse_utc
 from so2cam.store.disk import Disk
-from so2cam.store.errors import SpoolDamagedError, SpoolError, os_errors
+from so2cam.store.errors import SpoolDamagedError, os_errors
 from so2cam.store.gate import Gate
 from so2cam.store.items import SIDECAR_SUFFIX, Origin, StoredItem, StoreItem
 from so2cam.store.journal import DAMAGED, DELETING, KEPT, MISSING, Found, Journal
@@ -183,15 +183,13 @@ def _recover(
 def _open(path: Path, timeout_s: float) -> Journal:
     """Return the journal. Raises SpoolDamagedError where it is damaged."""
     journal = Journal(path, busy_timeout_s=timeout_s)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(journal.close)
         if path.stat().st_size <= _CHECKED_BYTES and (found := journal.integrity()):
-            raise SpoolDamagedError(f"the journal is damaged: {found[0]}", file=path)  # noqa: TRY301 - closed below
+            raise SpoolDamagedError(f"the journal is damaged: {found[0]}", file=path)
         journal.totals()
         journal.backlog()
-    except BaseException:
-        with contextlib.suppress(SpoolError):
-            journal.close()
-        raise
+        undo.pop_all()
     return journal
 
 

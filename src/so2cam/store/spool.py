@@ -106,11 +106,10 @@ class Spool:
             self.node = name_node(self.disk, root, node)
         self._gate = Gate(root / LOCK)
         self._gate_depth = 0
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._gate.close)
             self._open_journal()
-        except BaseException:
-            self._gate.close()
-            raise
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -159,20 +158,16 @@ class Spool:
         else:
             with self.locked(exclusive=True):
                 journal = Journal(path, busy_timeout_s=self._timeout_s)
-                try:
-                    with os_errors(path):
-                        self.disk.sync_folder(self.root)
-                except SpoolError:
-                    journal.close()
-                    raise
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(journal.close)
+            if not there:
+                with os_errors(path):
+                    self.disk.sync_folder(self.root)
             if self._receivers is not None:
                 journal.require(self._receivers)
             elif not any(journal.receivers().values()):
                 journal.require((STATION,))
-        except BaseException:
-            journal.close()
-            raise
+            undo.pop_all()
         self._journal_connection = journal
 
     def _rebuild(self) -> None:
@@ -251,52 +246,57 @@ class Spool:
         main_temporary = self.root / INCOMING / f"{token}{item.suffix}{TEMPORARY_SUFFIX}"
         sidecar_temporary = self.root / INCOMING / f"{token}{SIDECAR_SUFFIX}{TEMPORARY_SUFFIX}"
         sha256 = hashlib.sha256(item.data).hexdigest()
-        placed: list[Path] = []
+        placed = [sidecar_temporary, main_temporary]
         try:
-            disk.write_new(main_temporary, item.data)
-            disk.step("main-written")
-            expected = journal.next_sequence()
-            sidecar = self._sidecar(item, expected, sha256)
-            disk.write_new(sidecar_temporary, sidecar)
-            disk.step("sidecar-written")
-            with journal.transaction():
-                disk.step("transaction-begun")
-                sequence = journal.next_sequence()
-                if sequence != expected and item.sidecar is None:  # another process was quicker
-                    disk.remove(sidecar_temporary)
-                    sidecar = self._sidecar(item, sequence, sha256)
-                    disk.write_new(sidecar_temporary, sidecar)
-                disk.make_folder(self.root / folder)
-                disk.step("folder-made")
-                stem = self._free_stem(journal, folder, item, sequence)
-                name, sidecar_name = f"{stem}{item.suffix}", f"{stem}{SIDECAR_SUFFIX}"
-                for source, target in ((sidecar_temporary, sidecar_name), (main_temporary, name)):
-                    placed.append(self.root / folder / target)
-                    disk.rename(source, placed[-1])
-                    disk.step("sidecar-renamed" if source is sidecar_temporary else "main-renamed")
-                disk.sync_folder(self.root / folder)
-                disk.step("folder-synced")
-                found = Found(
-                    folder,
-                    name,
-                    len(item.data),
-                    sha256,
-                    sidecar_name,
-                    len(sidecar),
-                    hashlib.sha256(sidecar).hexdigest(),
-                )
-                journal.insert(item, found, sequence=sequence, stored=datetime.now(UTC))
-                disk.step("journal-inserted")
-        except BaseException as error:
-            # The main file goes first: a sidecar alone is no item.
-            for path in (*reversed(placed), main_temporary, sidecar_temporary):
-                with contextlib.suppress(OSError):
-                    disk.remove(path)
-            if isinstance(error, SpoolError):
-                journal.settle()
+            with contextlib.ExitStack() as undo:
+                undo.callback(self._take_back, placed)
+                disk.write_new(main_temporary, item.data)
+                disk.step("main-written")
+                expected = journal.next_sequence()
+                sidecar = self._sidecar(item, expected, sha256)
+                disk.write_new(sidecar_temporary, sidecar)
+                disk.step("sidecar-written")
+                with journal.transaction():
+                    disk.step("transaction-begun")
+                    sequence = journal.next_sequence()
+                    if sequence != expected and item.sidecar is None:  # another process was quicker
+                        disk.remove(sidecar_temporary)
+                        sidecar = self._sidecar(item, sequence, sha256)
+                        disk.write_new(sidecar_temporary, sidecar)
+                    disk.make_folder(self.root / folder)
+                    disk.step("folder-made")
+                    stem = self._free_stem(journal, folder, item, sequence)
+                    found = Found(
+                        folder,
+                        f"{stem}{item.suffix}",
+                        len(item.data),
+                        sha256,
+                        f"{stem}{SIDECAR_SUFFIX}",
+                        len(sidecar),
+                        hashlib.sha256(sidecar).hexdigest(),
+                    )
+                    placed.append(self.root / folder / found.sidecar_name)
+                    disk.rename(sidecar_temporary, placed[-1])
+                    disk.step("sidecar-renamed")
+                    placed.append(self.root / folder / found.name)
+                    disk.rename(main_temporary, placed[-1])
+                    disk.step("main-renamed")
+                    disk.sync_folder(self.root / folder)
+                    disk.step("folder-synced")
+                    stored = journal.insert(item, found, sequence=sequence, stored=datetime.now(UTC))
+                    disk.step("journal-inserted")
+                undo.pop_all()
+        except SpoolError:
+            journal.settle()
             raise
         disk.step("journal-committed")
-        return Receipt(journal.get(sequence))
+        return Receipt(stored)
+
+    def _take_back(self, placed: Sequence[Path]) -> None:
+        """Remove the files of an item that was not acknowledged; the main file first: a sidecar alone is no item."""
+        for path in reversed(placed):
+            with contextlib.suppress(OSError):
+                self.disk.remove(path)
 
     def _sidecar(self, item: StoreItem, sequence: int, sha256: str) -> bytes:
         if item.sidecar is not None:

@@ -41,8 +41,7 @@ class FaultyDisk(Disk):
         return super().write(descriptor, data[: max(1, len(data) // 3)] if self.short else data)
 
     def sync(self, descriptor: int) -> None:
-        self._call("sync")
-        super().sync(descriptor)
+        self._call("sync")  # forcing things out takes time and shows nothing here
 
     def rename(self, source: Path, target: Path) -> None:
         self._call("rename", target)
