@@ -143,6 +143,8 @@ class ComputerProbes:
 
     def run(self, arguments: Sequence[str], timeout_s: float = 10.0) -> Output:
         """Run a program."""
+        if shutil.which(arguments[0]) is None:
+            return Output(127, "")
         try:
             done = subprocess.run(  # noqa: S603 - no shell, arguments of the checks
                 list(arguments),
@@ -152,8 +154,6 @@ class ComputerProbes:
                 check=False,
                 env={**os.environ, "LC_ALL": "C"},
             )
-        except FileNotFoundError:
-            return Output(127, "")
         except subprocess.TimeoutExpired:
             return Output(124, "")
         except OSError as error:

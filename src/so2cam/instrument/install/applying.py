@@ -130,12 +130,12 @@ def missing_packages(names: Sequence[str], runner: Runner | None = None) -> tupl
 
 
 def _run(arguments: Sequence[str], timeout_s: float) -> tuple[int, str]:
+    if shutil.which(arguments[0]) is None:
+        return 127, f"{arguments[0]} is not installed"
     try:
         done = subprocess.run(  # noqa: S603 - no shell, arguments as planned
             list(arguments), capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False, text=True
         )
-    except FileNotFoundError:
-        return 127, f"{arguments[0]} is not installed"
     except subprocess.TimeoutExpired:
         return 124, f"took longer than {timeout_s:g} s"
     except OSError as error:
