@@ -29,7 +29,9 @@ def apply_schedule(settings: Settings, runner: Runner = run) -> str:
     folder = Path(settings.board_folder)
     program = folder / "runScript.sh"
     try:
-        require_trusted(program)
+        # The program reads others beside it.
+        for each in (program, *sorted(folder.glob("*.sh"))):
+            require_trusted(each)
     except FileNotFoundError:
         raise PowerError(f"{program} is missing: install the board's software into {folder}") from None
     target = folder / "schedule.wpi"
@@ -59,7 +61,8 @@ def read_schedule(path: Path) -> bytes:
         raise PowerError(f"{path} is no schedule: it holds other signs than plain text") from None
     for number, line in enumerate(lines, 1):
         if not _LINE.fullmatch(line):
-            raise PowerError(f"{path}, line {number}, is no line of a schedule: {line[:60]!r}")
+            # What it says instead is not shown: a log is no place for lines of files that root alone may read.
+            raise PowerError(f"{path}, line {number}, is no line of a schedule")
     words = [line.split(" ", 1)[0] for line in lines if line and not line.startswith("#")]
     if words[:2] != ["BEGIN", "END"] or "ON" not in words[2:] or "OFF" not in words[2:]:
         raise PowerError(f"{path} is no schedule: it needs BEGIN, END, ON and OFF")

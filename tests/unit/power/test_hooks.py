@@ -329,6 +329,12 @@ def test_a_link_or_a_foreign_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PowerError, match="cannot be read"):
         apply_schedule(settings, lambda *_: "")
     (tmp_path / "other.wpi").replace(tmp_path / "schedule.wpi")
+    helper = tmp_path / "wittypi" / "utilities.sh"
+    helper.write_text("")
+    helper.chmod(0o666)
+    with pytest.raises(PowerError, match=r"others can write to .*utilities\.sh"):
+        apply_schedule(settings, lambda *_: "")
+    helper.unlink()
     (tmp_path / "wittypi").chmod(0o777)
     with pytest.raises(PowerError, match="others can write"):
         apply_schedule(settings, lambda *_: "")
