@@ -136,5 +136,5 @@ def _all_well(findings: Findings) -> str:
     busy = [device.name for device in findings.devices if device.state is not DeviceState.IDLE]
     capturing = [d for d in findings.devices if d.state is DeviceState.CAPTURING and d.role != "power"]
     if capturing:
-        return f"well: {len(capturing)} devices capture"
+        return "well: 1 device captures" if len(capturing) == 1 else f"well: {len(capturing)} devices capture"
     return "well: " + (f"{', '.join(busy)} at work" if busy else "nothing to do now")

@@ -119,6 +119,8 @@ class ReadableLines(logging.Formatter):
         """Return the line of ``record``."""
         device = getattr(record, "device", None)
         text = " ".join(record.getMessage().split())
+        if record.exc_info and record.exc_info[1] is not None:
+            text += f" ({type(record.exc_info[1]).__name__}: {record.exc_info[1]}; see the log file)"
         head = (
             f"<{_JOURNAL_LEVEL.get(record.levelno, 6)}>"
             if self._journal
