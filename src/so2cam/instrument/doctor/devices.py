@@ -127,6 +127,13 @@ def _board(settings: InstallSettings, probes: Probes) -> Line:
     silent = [f"0x{address:02x}" for address, answer in answers.items() if not answer]
     if silent:
         return bad(TOPIC, title, f"no answer on I2C from {', '.join(silent)}", "seat the board on the header")
+    if settings.alarms_unset:
+        return bad(
+            TOPIC,
+            title,
+            "nothing tells it when to switch",
+            "install the board's software into /opt/wittypi, and set instrument.schedule.power.board_folder to it",
+        )
     return good(TOPIC, title, f"{device.driver} answers on {', '.join(f'0x{each:02x}' for each in addresses)}")
 
 

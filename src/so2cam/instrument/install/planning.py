@@ -154,6 +154,11 @@ def _notes(settings: InstallSettings) -> list[str]:
         )
     if node.network.access_point is not None:
         notes.append(f"Wi-Fi network {node.network.access_point.ssid!r}; its password is in the secrets file")
+    if settings.alarms_unset:
+        notes.append(
+            "the schedule switches the power, but instrument.schedule.power.board_folder is not set: the board's own "
+            "software must be there to follow it"
+        )
     notes.append("boot settings take effect with the next start")
     return notes
 

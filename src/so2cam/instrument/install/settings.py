@@ -71,6 +71,15 @@ class InstallSettings:
         return f"{self.data}/{self.node.name}/state"
 
     @property
+    def alarms_unset(self) -> bool:
+        """Whether the schedule wants power switched on this node, and nothing is there to tell the board."""
+        schedule = self.instrument.schedule
+        if schedule is None or self.node.power is None or self.node.power.driver not in BOARDS:
+            return False
+        switches = schedule.power.mode == "follow" or bool(schedule.windows_for("power"))
+        return switches and schedule.power.board_folder is None
+
+    @property
     def socket(self) -> str:
         """Where the installed agent listens for commands."""
         return f"{RUN}/{self.node.name}.sock"

@@ -430,6 +430,15 @@ def test_the_wrong_spectrometer_or_camera_is_named(root: Path, tmp_path: Path) -
     assert "0: ov5647 2592x1944, 10 bits" in (found["camera-off (off band)"].remedy or "")
 
 
+def test_a_board_that_nobody_tells_the_schedule_is_bad(tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    path.write_text(SITE.read_text().replace('board_folder = "/opt/wittypi"', ""))
+    settings = install_settings(load_site(path), "lead", program="/bin/true")
+    found = {line.title: line.text for line in bad_lines(report_on(settings, FakePi(settings), tmp_path))}
+    assert found["power board"] == "nothing tells it when to switch"
+    assert any("board_folder" in note for note in plan_install(replace(settings, access_point_password="x" * 9)).notes)
+
+
 def test_a_bench_without_hardware_has_nothing_bad_of_a_mountain(tmp_path: Path) -> None:
     text = SITE.read_text()
     for driver in ("picamera2", "seabreeze", "wittypi3", "gpiozero"):
