@@ -14,11 +14,13 @@ from so2cam.store.disk import STEPS
 
 def test_killed_at_random(tmp_path: Path, store_faults: ModuleType, rounds: Callable[[int, int], int]) -> None:
     files = store_faults.payloads(tmp_path)
-    root = tmp_path / "spool"
     generator = random.Random(20260301)
     acknowledged: dict[int, str] = {}
-    slowest_s = 0.0
-    for _ in range(rounds(6, 200)):
+    total, slowest_s = 0, 0.0
+    for number in range(rounds(6, 200)):
+        root = tmp_path / f"spool{number // 10}"
+        if number % 10 == 0:
+            acknowledged = {}
         writers = [store_faults.Writer(store_faults.command(root, device, 0, files[device])) for device in files]
         for writer in writers:
             writer.wait_kept(1)
@@ -30,10 +32,11 @@ def test_killed_at_random(tmp_path: Path, store_faults: ModuleType, rounds: Call
             slowest_s = max(slowest_s, writer.first_kept_s)
             assert not set(writer.kept) & set(acknowledged)
             acknowledged |= writer.kept
+            total += len(writer.kept)
         verdict = store_faults.judge(root, acknowledged)
         assert (verdict.lost, verdict.corrupt, verdict.unknown) == ([], [], [])
         assert (verdict.report.missing, verdict.report.damaged) == (0, 0)
-    print(f"\n{len(acknowledged)} acknowledged, 0 lost; first item at most {slowest_s:.1f} s after the start")
+    print(f"\n{total} acknowledged, 0 lost; first item at most {slowest_s:.1f} s after the start")
 
 
 @pytest.mark.parametrize("step", STEPS)

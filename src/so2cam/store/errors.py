@@ -36,6 +36,10 @@ class SpoolDamagedError(SpoolError):
     """The journal is damaged. ``recover_spool`` builds a new one from the files."""
 
 
+class ItemDamagedError(SpoolError):
+    """A file of an item is not what was kept."""
+
+
 class UnknownItemError(SpoolError):
     """There is no such item, or it is another one than was meant."""
 

@@ -33,11 +33,11 @@ from so2cam.store.errors import SpoolDamagedError, os_errors
 from so2cam.store.gate import Gate
 from so2cam.store.items import SIDECAR_SUFFIX, Origin, StoredItem, StoreItem
 from so2cam.store.journal import DAMAGED, DELETING, KEPT, MISSING, Found, Journal
-from so2cam.store.layout import DATA, INCOMING, JOURNAL, LOCK, QUARANTINE, STATION, name_node
+from so2cam.store.layout import DATA, INCOMING, JOURNAL, LOCK, QUARANTINE, STATION, SUSPECT, name_node
 
 _LOG = logging.getLogger(__name__)
 _CHECKED_BYTES: Final = 64_000_000
-"""Journals up to this size are checked in full at the start."""
+"""Journals up to this size are checked in full at the start; larger ones where they were found damaged at work."""
 _MAXIMUM_SIDECAR_BYTES: Final = 4_000_000
 _HIGHEST_SEQUENCE: Final = 10**15
 _MAXIMUM_DETAILS: Final = 300
@@ -150,6 +150,7 @@ def _recover(
         for folder in folders:
             _examine(work, folder)
         _adopt(work, work.foreign)
+        disk.remove(root / SUSPECT)
         disk.sync_folder(root)
     finally:
         journal.close()
@@ -185,7 +186,8 @@ def _open(path: Path, timeout_s: float) -> Journal:
     journal = Journal(path, busy_timeout_s=timeout_s)
     with contextlib.ExitStack() as undo:
         undo.callback(journal.close)
-        if path.stat().st_size <= _CHECKED_BYTES and (found := journal.integrity()):
+        suspect = (path.parent / SUSPECT).exists()
+        if (suspect or path.stat().st_size <= _CHECKED_BYTES) and (found := journal.integrity()):
             raise SpoolDamagedError(f"the journal is damaged: {found[0]}", file=path)
         journal.totals()
         journal.backlog()

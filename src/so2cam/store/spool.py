@@ -33,6 +33,7 @@ from typing import Self
 
 from so2cam.store.disk import Disk
 from so2cam.store.errors import (
+    ItemDamagedError,
     SpoolBusyError,
     SpoolDamagedError,
     SpoolError,
@@ -52,7 +53,18 @@ from so2cam.store.items import (
     numbered_stem,
 )
 from so2cam.store.journal import DAMAGED, MISSING, Backlog, Found, Journal
-from so2cam.store.layout import DATA, INCOMING, JOURNAL, LOCK, STATION, TEMPORARY_SUFFIX, Layout, item_folder, name_node
+from so2cam.store.layout import (
+    DATA,
+    INCOMING,
+    JOURNAL,
+    LOCK,
+    STATION,
+    SUSPECT,
+    TEMPORARY_SUFFIX,
+    Layout,
+    item_folder,
+    name_node,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +161,19 @@ class Spool:
         path = self.root / JOURNAL
         with os_errors(path):
             there = self.disk.exists(path)
+            suspect = self.disk.exists(self.root / SUSPECT)
+        if suspect:
+            self._rebuild()
+        try:
+            self._journal_connection = self._connect(path, there)
+        except SpoolDamagedError:
+            self._suspect()
+            self._rebuild()
+            self._journal_connection = self._connect(path, there=True)
+
+    def _connect(self, path: Path, there: bool) -> Journal:
         if there:
-            try:
-                journal = Journal(path, busy_timeout_s=self._timeout_s)
-            except SpoolDamagedError:
-                self._rebuild()
-                journal = Journal(path, busy_timeout_s=self._timeout_s)
+            journal = Journal(path, busy_timeout_s=self._timeout_s)
         else:
             with self.locked(exclusive=True):
                 journal = Journal(path, busy_timeout_s=self._timeout_s)
@@ -168,10 +187,15 @@ class Spool:
             elif not any(journal.receivers().values()):
                 journal.require((STATION,))
             undo.pop_all()
-        self._journal_connection = journal
+        return journal
+
+    def _suspect(self) -> None:
+        """Have the next recovery check the journal in full, whoever runs it."""
+        with contextlib.suppress(OSError):
+            (self.root / SUSPECT).touch()
 
     def _rebuild(self) -> None:
-        """Build a new journal from the files: the present one is damaged."""
+        """Have the journal checked, and a new one built from the files where it is damaged."""
         from so2cam.store.recovery import recover_spool
 
         if self._gate_depth:
@@ -212,7 +236,9 @@ class Spool:
                 yield self._journal_connection
             except UnknownItemError:
                 raise
-            except SpoolError:
+            except SpoolError as error:
+                if isinstance(error, SpoolDamagedError):
+                    self._suspect()
                 # A connection whose disk refused may hold locks that it knows nothing of. The next call opens another,
                 # and builds a new journal where this one is damaged.
                 with contextlib.suppress(SpoolError):
@@ -357,7 +383,7 @@ class Spool:
                 f"cannot be read: {error.strerror or error}", file=path, remedy="run `so2cam spool verify`"
             ) from error
         if hashlib.sha256(data).hexdigest() != (item.sidecar_sha256 if sidecar else item.sha256):
-            raise SpoolDamagedError(
+            raise ItemDamagedError(
                 "is not what was kept: its SHA-256 differs", file=path, remedy="run `so2cam spool verify`"
             )
         return data

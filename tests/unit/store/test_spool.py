@@ -13,6 +13,7 @@ import pytest
 
 from so2cam.store.disk import STEPS
 from so2cam.store.errors import (
+    ItemDamagedError,
     SpoolBusyError,
     SpoolDamagedError,
     SpoolError,
@@ -394,7 +395,7 @@ def test_what_is_read_is_what_was_kept_or_an_error(spool: Spool, items: Any) -> 
     data = bytearray(path.read_bytes())
     data[7] ^= 4
     path.write_bytes(data)
-    with pytest.raises(SpoolDamagedError, match="SHA-256"):
+    with pytest.raises(ItemDamagedError, match="SHA-256"):
         spool.read(stored)
     path.unlink()
     with pytest.raises(SpoolError, match="cannot be read"):
@@ -415,6 +416,29 @@ def test_a_damaged_journal_is_built_anew_while_running(spool: Spool, items: Any)
     ]
     assert len(spool.undelivered()) == 5  # delivered once more; the receiver knows it by its digest
     assert list((spool.root / "quarantine").glob("journal.sqlite.*.damaged"))
+
+
+def test_a_page_of_the_journal_that_is_damaged_is_found_at_work_and_all_heals(
+    spool: Spool, items: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("so2cam.store.recovery._CHECKED_BYTES", 0)  # as if it were large
+    kept = [spool.put(items()).item for _ in range(40)]
+    spool.close_journal()
+    path = spool.root / "journal.sqlite"
+    data = bytearray(path.read_bytes())
+    data[4096 * 2 :] = b"\x5a" * (len(data) - 4096 * 2)  # all but the pages of the header and the first table
+    path.write_bytes(data)
+    refused = 0
+    for _ in range(3):
+        item = items()
+        try:
+            kept.append(spool.put(item).item)
+        except SpoolDamagedError:
+            refused += 1
+    assert refused <= 1
+    assert [item.path for item in spool.find()] == [item.path for item in kept]
+    assert [spool.read(item) for item in spool.find()]
+    assert not (spool.root / ".suspect").exists()
 
 
 def test_a_journal_that_was_replaced_by_another_process_is_opened_anew(spool: Spool, items: Any) -> None:
