@@ -151,8 +151,8 @@ def test_a_run_that_went_through_the_spool_gives_the_same_emission_rates(case: A
     expected = case.rows()
     with Spool(tmp_path / "lead", node="lead") as spool:
         for info in scan_frames([case.frames], Files()).frames:
-            record = FrameRecord(info.band, info.kind, info.time, info.exposure_s, info.gain, info.cell_ppm_m)
-            counts = read_png(info.path.read_bytes(), info.path)
+            record = FrameRecord(info.band, info.kind, info.time, info.exposure_s, info.gain, info.cell_ppm_m, scale=16)
+            counts = 16 * read_png(info.path.read_bytes(), info.path)
             device = f"camera-{info.band.value}"
             spool.put(frame_item(counts, record, device=device, tag=TAGS[info.band], whole_seconds=False))
     assert case.process(frames=[tmp_path / "lead"]).code == 0
