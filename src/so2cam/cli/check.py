@@ -56,6 +56,10 @@ def command(site: Path) -> None:
     if site_seen.plume_plane.orientation == "wind" and wind.constant is None:
         console.print("  distances are those of a plume across the view: in a run they turn with the wind's file")
     console.print(f"  total: {', '.join(loaded.site.total_lines)}", markup=False)
+    if loaded.site.instrument is not None:
+        for node in loaded.site.instrument.nodes:
+            devices = ", ".join(f"{device.name} ({device.driver})" for device in node.enabled) or "no devices"
+            console.print(f"  node {node.name} ({node.role}): {devices}", markup=False)
     console.print(f"  settings: {settings_hash(loaded.settings)[:12]}", markup=False)
     for risk in risks:
         report_warning(risk)
