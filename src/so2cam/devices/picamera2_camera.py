@@ -37,7 +37,7 @@ from so2cam.devices.errors import (
     DriverError,
     WrongDeviceError,
 )
-from so2cam.devices.frame_timing import LastFrame, frame_limits, plan_frame_duration
+from so2cam.devices.frame_timing import FramePlan, LastFrame, frame_limits, plan_frames
 from so2cam.devices.options import check_options
 from so2cam.devices.protocols import DeviceContext
 from so2cam.devices.raw_pixels import RawLayout, bin_raw, raw_layout, unpack_raw
@@ -117,6 +117,7 @@ class Picamera2Camera:
         self._frame_range_s = (0.0, math.inf)
         self._duration_s: float | None = None
         self._last: LastFrame | None = None
+        self._frame_plan: FramePlan | None = None
         self._pending: tuple[Any, threading.Event] | None = None
 
     def open(self, timeout_s: float) -> CameraDescription:
@@ -146,7 +147,7 @@ class Picamera2Camera:
     def close(self) -> None:
         """See ``Camera.close``."""
         camera, self._camera = self._camera, None
-        self._description = self._layout = self._last = self._pending = self._duration_s = None
+        self._description = self._layout = self._last = self._pending = self._duration_s = self._frame_plan = None
         if camera is None:
             return
         for end in (camera.stop, camera.close):
@@ -165,7 +166,10 @@ class Picamera2Camera:
                     f"must be from {low:g} to {high:g}", device=self._name, key=f"{self._name}.{key}", value=value
                 )
         self._settings = CameraSettings(round(settings.exposure_s * 1e6) * 1e-6, settings.gain)
-        self._set_controls(self._plan(None))
+        duration = self._plan(None)
+        if duration != self._duration_s:
+            self._frame_plan = None
+        self._set_controls(duration)
         return self._settings
 
     def capture(self, at_monotonic_s: float | None, timeout_s: float) -> RawFrame:
@@ -183,6 +187,7 @@ class Picamera2Camera:
                 metadata = _plain_metadata(request.get_metadata())
                 middle_s, exposure_s, gain = self._timing(metadata)
                 self._last = LastFrame(middle_s, None)
+                self._count_frame()
                 if not self._is_as_set(exposure_s, gain):
                     reason = (
                         f"the sensor does not take its settings: {self._settings.exposure_s:g} s and gain "
@@ -307,13 +312,24 @@ class Picamera2Camera:
             if self._duration_s is not None and limits.shortest_s <= self._duration_s <= limits.longest_s:
                 return self._duration_s
             return limits.preferred_s
-        return plan_frame_duration(at_monotonic_s, self._last, limits, lag=self._options.lag_frames)
+        plan = plan_frames(at_monotonic_s, self._last, limits, lag=self._options.lag_frames, before=self._frame_plan)
+        self._frame_plan = plan
+        return plan.duration_s
+
+    def _count_frame(self) -> None:
+        """Go on in the plan of frame durations: a correction ends after its number of frames."""
+        if self._frame_plan is None:
+            return
+        self._frame_plan = self._frame_plan.after_frame()
+        self._set_duration(self._frame_plan.duration_s)
+
+    def _set_duration(self, duration_s: float) -> None:
+        if self._duration_s is None or abs(duration_s - self._duration_s) > _DURATION_STEP_S:
+            self._set_controls(duration_s)
 
     def _trim(self, at_monotonic_s: float | None) -> None:
         """Set the frame duration for the wanted moment, if it differs."""
-        duration = self._plan(at_monotonic_s)
-        if self._duration_s is None or abs(duration - self._duration_s) > _DURATION_STEP_S:
-            self._set_controls(duration)
+        self._set_duration(self._plan(at_monotonic_s))
 
     def _set_controls(self, duration_s: float, *, first: bool = False) -> None:
         """Hand exposure, gain and frame duration to the camera: they go with the next request, together."""

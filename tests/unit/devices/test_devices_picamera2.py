@@ -120,8 +120,20 @@ def test_frames_settle_on_the_wanted_moments(make, clock, period_s):
         frame = driver.capture(wanted, 3)
         offsets.append(frame.mid_exposure_s - wanted)
     assert max(abs(offset) for offset in offsets) < 0.16
-    assert max(abs(offset) for offset in offsets[30:]) < 0.002
+    assert max(abs(offset) for offset in offsets[30:]) < 0.001
     assert len(set(world.true_middles)) == 60
+
+
+def test_a_new_exposure_does_not_disturb_the_grid(make, clock):
+    driver, _ = make()
+    driver.open(5)
+    offsets = []
+    for number in range(120):
+        driver.configure(CameraSettings(0.05 if number < 40 else 0.3))
+        wanted = 5.0 + number
+        offsets.append(driver.capture(wanted, 3).mid_exposure_s - wanted)
+    assert max(abs(offset) for offset in (*offsets[20:40], *offsets[70:])) < 0.001
+    assert max(abs(offset) for offset in offsets) < 0.5
 
 
 def test_exposures_longer_than_the_period_take_what_they_need(make, clock):
