@@ -2,13 +2,15 @@
 
 import re
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pydantic import TypeAdapter
 
-from so2cam.core.site_devices import CameraDevice
+from so2cam.core.site_devices import CameraDevice, Device
 from so2cam.devices import registry
 from so2cam.devices.errors import DeviceDataError
 from so2cam.devices.records import CameraSettings
@@ -39,3 +41,12 @@ def test_every_driver_is_on_the_page():
     text = PAGE.read_text(encoding="utf-8")
     for name in registry.BUILT_IN:
         assert f"`{name}`" in text
+
+
+def test_the_devices_of_the_page_are_devices():
+    text = PAGE.read_text(encoding="utf-8")
+    first = next(block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "instrument.nodes" in block)
+    devices = tomllib.loads(first.replace("instrument.nodes.devices", "devices"))["devices"]
+    found = TypeAdapter(tuple[Device, ...]).validate_python(devices)
+    assert [device.type for device in found] == ["camera", "spectrometer", "power", "gpio"]
+    assert found[0].automatic.rows == (0, 242)
