@@ -35,10 +35,16 @@ from so2cam.devices.errors import (
     DeviceStoppedError,
     DeviceTimeoutError,
     DriverError,
-    WrongDeviceError,
 )
 from so2cam.devices.frame_timing import FramePlan, LastFrame, frame_limits, plan_frames
 from so2cam.devices.options import check_options
+from so2cam.devices.picamera2_library import (
+    MISSING,
+    choose_camera,
+    list_picamera2_cameras,
+    load_picamera2,
+    plain_metadata,
+)
 from so2cam.devices.protocols import DeviceContext
 from so2cam.devices.raw_pixels import RawLayout, bin_raw, raw_layout, unpack_raw
 from so2cam.devices.records import CameraDescription, CameraSettings, RawFrame
@@ -52,7 +58,6 @@ _LONGEST_EXPOSURE_S: Final = 6.0
 _POLL_S: Final = 0.2
 _SMALL: Final = (320, 240)
 _DURATION_STEP_S: Final = 2e-6
-_MISSING: Final = "check the camera's ribbon cable on both ends, then `rpicam-hello --list-cameras`"
 
 
 class Picamera2Options(Table):
@@ -75,28 +80,6 @@ def create(settings: CameraDevice, context: DeviceContext) -> "Picamera2Camera":
     """
     options = check_options(Picamera2Options, settings.options, settings.name)
     return Picamera2Camera(settings, options, context)
-
-
-def load_picamera2(device: str) -> Any:
-    """Return the module picamera2. Raises DriverError where it is not there."""
-    try:
-        import picamera2
-    except ImportError as error:
-        raise DriverError(
-            f"picamera2 cannot be imported: {error}",
-            device=device,
-            remedy="on the Raspberry Pi: sudo apt install python3-picamera2 --no-install-recommends, and make so2cam's "
-            "virtual environment with --system-site-packages",
-        ) from error
-    return picamera2
-
-
-def list_picamera2_cameras(vendor: Any) -> tuple[tuple[int, str, str], ...]:
-    """Return (index, model, id) of every camera that libcamera knows; ``vendor`` is the module picamera2."""
-    found = []
-    for position, info in enumerate(vendor.Picamera2.global_camera_info()):
-        found.append((int(info.get("Num", position)), str(info.get("Model", "")), str(info.get("Id", ""))))
-    return tuple(found)
 
 
 class Picamera2Camera:
@@ -125,7 +108,7 @@ class Picamera2Camera:
         if self._description is not None:
             return self._description
         vendor = self._vendor if self._vendor is not None else load_picamera2(self._name)
-        index, model, serial = self._choose(list_picamera2_cameras(vendor))
+        index, model, serial = choose_camera(self._device, list_picamera2_cameras(vendor))
         try:
             tuning = None
             if self._options.tuning is not None:
@@ -137,7 +120,7 @@ class Picamera2Camera:
             raise DeviceMissingError(
                 f"the camera {index} cannot be opened: {error}",
                 device=self._name,
-                remedy=f"{_MISSING}; no other program may use the camera",
+                remedy=f"{MISSING}; no other program may use the camera",
             ) from error
         except DeviceError:
             self.close()
@@ -184,7 +167,7 @@ class Picamera2Camera:
         while True:
             request = self._next_request(deadline_s, reason)
             try:
-                metadata = _plain_metadata(request.get_metadata())
+                metadata = plain_metadata(request.get_metadata())
                 middle_s, exposure_s, gain = self._timing(metadata)
                 self._last = LastFrame(middle_s, None)
                 self._count_frame()
@@ -203,35 +186,6 @@ class Picamera2Camera:
             finally:
                 request.release()
             return self._make_frame(buffer, metadata, middle_s, exposure_s, gain, description)
-
-    def _choose(self, cameras: tuple[tuple[int, str, str], ...]) -> tuple[int, str, str]:
-        """Return (index, model, id) of the camera that the site file means."""
-        known = "; ".join(f"{index}: {model} {serial}" for index, model, serial in cameras) or "none"
-        if not cameras:
-            raise DeviceMissingError("no camera is connected", device=self._name, remedy=_MISSING)
-        serial, index = self._device.serial, self._device.index
-        if serial is not None:
-            for camera in cameras:
-                if camera[2] == serial and index in (None, camera[0]):
-                    return camera
-            raise WrongDeviceError(
-                f"no camera has this id (connected: {known})",
-                device=self._name,
-                key=f"{self._name}.serial",
-                value=serial,
-                remedy="connect it to the same socket as before, or correct serial in the site file",
-            )
-        wanted = 0 if index is None else index
-        for camera in cameras:
-            if camera[0] == wanted:
-                return camera
-        raise DeviceMissingError(
-            f"there is no camera with this index (connected: {known})",
-            device=self._name,
-            key=f"{self._name}.index",
-            value=wanted,
-            remedy=_MISSING,
-        )
 
     def _start(self, model: str, serial: str) -> CameraDescription:
         """Configure the raw stream, start the camera, and return what it is."""
@@ -355,7 +309,7 @@ class Picamera2Camera:
             try:
                 job = self._camera.capture_request(signal_function=lambda _job: done.set())
             except (RuntimeError, OSError) as error:
-                raise DeviceMissingError(f"the camera is gone: {error}", device=self._name, remedy=_MISSING) from error
+                raise DeviceMissingError(f"the camera is gone: {error}", device=self._name, remedy=MISSING) from error
             self._pending = (job, done)
         job, done = self._pending
         give_up = time.monotonic() + max(0.0, deadline_s - clock.monotonic_s())
@@ -363,15 +317,15 @@ class Picamera2Camera:
             if self._context.stop.is_set():
                 raise DeviceStoppedError("the frame was given up, because the program stops", device=self._name)
             if time.monotonic() >= give_up:
-                raise DeviceTimeoutError(reason, device=self._name, remedy=_MISSING)
+                raise DeviceTimeoutError(reason, device=self._name, remedy=MISSING)
         self._pending = None
         try:
             request = self._camera.wait(job)
         except (RuntimeError, OSError) as error:
-            raise DeviceMissingError(f"the camera is gone: {error}", device=self._name, remedy=_MISSING) from error
+            raise DeviceMissingError(f"the camera is gone: {error}", device=self._name, remedy=MISSING) from error
         if clock.monotonic_s() > deadline_s:
             request.release()
-            raise DeviceTimeoutError(reason, device=self._name, remedy=_MISSING)
+            raise DeviceTimeoutError(reason, device=self._name, remedy=MISSING)
         return request
 
     def _timing(self, metadata: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -436,16 +390,3 @@ class Picamera2Camera:
         if self._description is None or self._camera is None:
             raise DeviceMissingError("the camera is not open", device=self._name)
         return self._description
-
-
-def _plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata as JSON can hold them: numbers, text, lists; anything else as text."""
-    return {str(key): _plain_value(value) for key, value in metadata.items()}
-
-
-def _plain_value(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, (tuple, list)):
-        return [_plain_value(part) for part in value]
-    return str(value)

@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from so2cam.core.site_devices import CameraDevice, GpioDevice, PowerDevice, SpectrometerDevice
-from so2cam.devices.checked import CheckedCamera, CheckedSpectrometer
+from so2cam.devices.checked import CheckedCamera
+from so2cam.devices.checked_spectrometer import CheckedSpectrometer
 from so2cam.devices.errors import DriverError
 from so2cam.devices.protocols import Camera, DeviceContext, GpioLines, PowerManager, Spectrometer
 

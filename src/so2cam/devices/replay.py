@@ -15,12 +15,10 @@ The exposure is the recorded one, whatever is set. What is in front of the devic
 in the folder.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal
 
 import numpy as np
 from pydantic import Field
@@ -51,16 +49,13 @@ from so2cam.devices.records import (
     SpectrometerDescription,
     SpectrometerSettings,
 )
+from so2cam.devices.replay_timeline import InfoT, Timeline
 from so2cam.observe.statistics import SATURATION_FRACTION
 
 _FRACTION: Final = 16
 """Stored counts for one DN where a file keeps a fraction of a count; fewer where they would not fit into 16 bits"""
 _LARGEST: Final = 65535
-_PAUSE_S: Final = 1.0
-"""Between the last and the first file when a replay begins again, where there is but one file"""
 _GAINS: Final = (0.001, 1000.0)
-
-_InfoT = TypeVar("_InfoT", FrameInfo, SpectrumInfo)
 
 
 class _ReplayOptions(Table):
@@ -95,61 +90,7 @@ def create(settings: Any, context: DeviceContext) -> "ReplayCamera | ReplaySpect
     raise DriverError("only cameras and spectrometers can be replayed", device=settings.name, value=settings.type)
 
 
-@dataclass(frozen=True, slots=True)
-class _Due(Generic[_InfoT]):
-    """A file and the middle of its exposure in the replay."""
-
-    info: _InfoT
-    middle_s: float
-
-
-class _Timeline(Generic[_InfoT]):
-    """Files of one kind in the order of their times, and when each is due."""
-
-    def __init__(self, infos: Sequence[_InfoT], start_s: float, rate: float, *, loop: bool) -> None:
-        self._infos: tuple[_InfoT, ...] = tuple(infos)
-        first = self._infos[0].time
-        self._offsets: list[float] = [(info.time - first).total_seconds() / rate for info in self._infos]
-        typical = self._offsets[-1] / (len(self._offsets) - 1) if len(self._offsets) > 1 else _PAUSE_S / rate
-        self._length_s: float = self._offsets[-1] + max(typical, 1e-3)
-        self._start_s = start_s
-        self._loop = loop
-        self._next = 0
-
-    def next(self, wanted_s: float | None, now_s: float) -> _Due[_InfoT] | None:
-        """Return the file that is due nearest to ``wanted_s``, but none twice; None at the end."""
-        number = self._next
-        if wanted_s is not None or self._due(number) < now_s:
-            number = max(number, self._nearest(now_s if wanted_s is None else wanted_s))
-        if number >= len(self._infos) and not self._loop:
-            return None
-        self._next = number + 1
-        return _Due(self._infos[number % len(self._infos)], self._due(number))
-
-    def following(self) -> _InfoT | None:
-        """Return the next file whatever the time; None at the end."""
-        number = self._next
-        if number >= len(self._infos) and not self._loop:
-            return None
-        self._next = number + 1
-        return self._infos[number % len(self._infos)]
-
-    def _due(self, number: int) -> float:
-        turn, index = divmod(number, len(self._infos))
-        return self._start_s + turn * self._length_s + self._offsets[index]
-
-    def _nearest(self, moment_s: float) -> int:
-        turn, within = divmod(moment_s - self._start_s, self._length_s)
-        if turn < 0:
-            return 0
-        index = bisect_left(self._offsets, within)
-        number = int(turn) * len(self._infos) + index
-        if number > 0 and abs(self._due(number - 1) - moment_s) < abs(self._due(number) - moment_s):
-            number -= 1
-        return number
-
-
-class _Replay(Generic[_InfoT]):
+class _Replay(Generic[InfoT]):
     """What replayed cameras and spectrometers share: which file comes when."""
 
     def __init__(self, name: str, options: _ReplayOptions, context: DeviceContext) -> None:
@@ -157,8 +98,8 @@ class _Replay(Generic[_InfoT]):
         self._options = options
         self._context = context
         self._start_s = 0.0
-        self._by_kind: dict[str, list[_InfoT]] = {}
-        self._timelines: dict[str, _Timeline[_InfoT]] = {}
+        self._by_kind: dict[str, list[InfoT]] = {}
+        self._timelines: dict[str, Timeline[InfoT]] = {}
         self._kind = FrameKind.PLUME.value
 
     @property
@@ -178,7 +119,7 @@ class _Replay(Generic[_InfoT]):
     def _key(kind: str, cell_ppm_m: float | None) -> str:
         return kind if cell_ppm_m is None else f"{kind} of {cell_ppm_m:g} ppm m"
 
-    def _index(self, infos: Sequence[_InfoT], keys: Sequence[str]) -> None:
+    def _index(self, infos: Sequence[InfoT], keys: Sequence[str]) -> None:
         self._start_s = self._context.clock.monotonic_s()
         for info, key in zip(infos, keys, strict=True):
             self._by_kind.setdefault(key, []).append(info)
@@ -190,7 +131,7 @@ class _Replay(Generic[_InfoT]):
                 remedy="correct options.folder or options.files of this device",
             )
 
-    def _take(self, at_monotonic_s: float | None, timeout_s: float) -> tuple[_InfoT, float]:
+    def _take(self, at_monotonic_s: float | None, timeout_s: float) -> tuple[InfoT, float]:
         """Wait for the next file's moment; return the file and the middle of its exposure in the replay."""
         if not self._by_kind:
             raise DeviceMissingError("the replay is not open", device=self._name)
@@ -204,7 +145,7 @@ class _Replay(Generic[_InfoT]):
             )
         timeline = self._timelines.get(self._kind)
         if timeline is None:
-            timeline = _Timeline(infos, self._start_s, self._options.rate, loop=self._options.loop)
+            timeline = Timeline(infos, self._start_s, self._options.rate, loop=self._options.loop)
             self._timelines[self._kind] = timeline
         clock = self._context.clock
         now = clock.monotonic_s()

@@ -12,11 +12,9 @@ remove that overlay. This driver was tested against an imitation of the boards' 
 hardware by its authors.
 """
 
-import errno
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -27,10 +25,10 @@ from so2cam.devices.errors import (
     DeviceDataError,
     DeviceMissingError,
     DeviceSettingError,
-    DeviceStoppedError,
     DriverError,
     WrongDeviceError,
 )
+from so2cam.devices.i2c import BoardBus, open_bus
 from so2cam.devices.options import check_options
 from so2cam.devices.protocols import DeviceContext
 from so2cam.devices.records import BoardAlarm, PowerReading
@@ -66,10 +64,6 @@ from so2cam.devices.wittypi_registers import (
 
 _BOARDS: Final = {"wittypi3": WITTY_PI_3, "wittypi4": WITTY_PI_4}
 _CLOCK_TOLERANCE: Final = timedelta(seconds=2)
-_MISSING: Final = "check that the board sits well, and that I2C is on: sudo raspi-config nonint do_i2c 0"
-_TORN_READS: Final = 3
-
-_T = TypeVar("_T")
 
 
 class WittyPiOptions(Table):
@@ -89,22 +83,6 @@ def create(settings: PowerDevice, context: DeviceContext) -> "WittyPi":
     return WittyPi(settings, board, check_options(WittyPiOptions, settings.options, settings.name), context)
 
 
-def open_bus(device: str, number: int) -> Any:
-    """Return the I2C bus. Raises DriverError without the library smbus2, DeviceMissingError without the bus."""
-    try:
-        import smbus2
-    except ImportError as error:
-        raise DriverError(
-            f"smbus2 cannot be imported: {error}", device=device, remedy="install it: pip install 'so2cam[instrument]'"
-        ) from error
-    try:
-        return smbus2.SMBus(number)
-    except OSError as error:
-        raise DeviceMissingError(
-            f"the I2C bus {number} cannot be opened: {error}", device=device, remedy=_MISSING
-        ) from error
-
-
 class WittyPi:
     """A Witty Pi 3 or 4. Its methods may be called from any thread."""
 
@@ -114,21 +92,26 @@ class WittyPi:
         board: Registers,
         options: WittyPiOptions,
         context: DeviceContext,
-        bus: Callable[[str, int], Any] = open_bus,
+        opener: Callable[[str, int], Any] = open_bus,
     ) -> None:
         self._name = settings.name
         self._board = board
         self._options = options
         self._context = context
-        self._open_bus = bus
-        self._bus: Any = None
-        self._lock = threading.RLock()
+        self._bus = BoardBus(
+            settings.name,
+            options.bus,
+            context.stop,
+            attempts=options.attempts,
+            retry_s=options.retry_s,
+            opener=opener,
+        )
 
     def open(self, timeout_s: float) -> str:
         """See ``PowerManager.open``."""
-        with self._lock:
-            if self._bus is None:
-                self._bus = self._open_bus(self._name, self._options.bus)
+        with self._bus.lock:
+            if not self._bus.is_open:
+                self._bus.open()
                 try:
                     self._identify()
                 except (DeviceMissingError, WrongDeviceError):
@@ -138,18 +121,15 @@ class WittyPi:
 
     def close(self) -> None:
         """See ``PowerManager.close``."""
-        with self._lock:
-            bus, self._bus = self._bus, None
-            if bus is not None:
-                bus.close()
+        self._bus.close()
 
     def read(self) -> PowerReading:
         """See ``PowerManager.read``."""
         board = self._board
-        with self._lock:
-            mode = self._read(board.controller, board.power_mode)
-            reason = None if board.reason is None else self._read(board.controller, board.reason)
-            firmware = None if board.firmware is None else self._read(board.controller, board.firmware)
+        with self._bus.lock:
+            mode = self._bus.read(board.controller, board.power_mode)
+            reason = None if board.reason is None else self._bus.read(board.controller, board.reason)
+            firmware = None if board.firmware is None else self._bus.read(board.controller, board.firmware)
             return PowerReading(
                 time=self._context.clock.utc(),
                 model=board.model,
@@ -159,8 +139,8 @@ class WittyPi:
                 output_current_a=self._pair(board.output_current),
                 temperature_c=self._temperature(),
                 on_battery_input=mode != 0,
-                low_voltage_v=decode_limit(self._read(board.controller, board.low_voltage)),
-                recovery_voltage_v=decode_limit(self._read(board.controller, board.recovery_voltage)),
+                low_voltage_v=decode_limit(self._bus.read(board.controller, board.low_voltage)),
+                recovery_voltage_v=decode_limit(self._bus.read(board.controller, board.recovery_voltage)),
                 wake_reason=None if reason is None else WAKE_REASONS.get(reason, f"code {reason}"),
                 clock=self.clock(),
             )
@@ -168,11 +148,11 @@ class WittyPi:
     def clock(self) -> datetime | None:
         """Return the board's clock, UTC to the second; None where it lost its power or holds nonsense."""
         board = self._board
-        with self._lock:
-            if board.ds3231 and self._read(board.clock_address, DS3231_STATUS) & DS3231_STOPPED:
+        with self._bus.lock:
+            if board.ds3231 and self._bus.read(board.clock_address, DS3231_STATUS) & DS3231_STOPPED:
                 return None
             numbers = (board.seconds, board.minutes, board.hours, board.day, board.month, board.year)
-            read = self._stable(lambda: tuple(self._read(board.clock_address, number) for number in numbers))
+            read = self._bus.read_together(board.clock_address, numbers)
         if not board.ds3231 and read[0] & PCF85063_STOPPED:
             return None
         try:
@@ -185,7 +165,7 @@ class WittyPi:
         """See ``PowerManager.set_clock``. The board has whole seconds: the nearest one is written."""
         board = self._board
         utc = require_utc(time) + timedelta(milliseconds=500)
-        with self._lock:
+        with self._bus.lock:
             for number, value in (
                 (board.seconds, utc.second),
                 (board.minutes, utc.minute),
@@ -195,10 +175,10 @@ class WittyPi:
                 (board.month, utc.month),
                 (board.year, utc.year % 100),
             ):
-                self._write_once(board.clock_address, number, to_bcd(value))
+                self._bus.write_once(board.clock_address, number, to_bcd(value))
             if board.ds3231:
-                status = self._read(board.clock_address, DS3231_STATUS)
-                self._write_once(board.clock_address, DS3231_STATUS, status & ~DS3231_STOPPED & 0xFF)
+                status = self._bus.read(board.clock_address, DS3231_STATUS)
+                self._bus.write_once(board.clock_address, DS3231_STATUS, status & ~DS3231_STOPPED & 0xFF)
             found = self.clock()
         if found is None or abs(found - utc) > _CLOCK_TOLERANCE:
             raise DeviceDataError(
@@ -229,16 +209,16 @@ class WittyPi:
     def prepare_halt(self) -> None:
         """See ``PowerManager.prepare_halt``. The board cuts the power itself, when the computer has halted."""
         address = self._board.clock_address
-        with self._lock:
+        with self._bus.lock:
             if self._board.ds3231:
-                status = self._read(address, DS3231_STATUS)
-                self._write_once(address, DS3231_STATUS, status & ~DS3231_RANG & 0xFF)
-                self._write(address, DS3231_CONTROL, DS3231_STARTUP_ON)
+                status = self._bus.read(address, DS3231_STATUS)
+                self._bus.write_once(address, DS3231_STATUS, status & ~DS3231_RANG & 0xFF)
+                self._bus.write(address, DS3231_CONTROL, DS3231_STARTUP_ON)
                 return
-            control = self._read(address, PCF85063_CONTROL)
-            self._write_once(address, PCF85063_CONTROL, control & ~PCF85063_RANG & 0xFF)
+            control = self._bus.read(address, PCF85063_CONTROL)
+            self._bus.write_once(address, PCF85063_CONTROL, control & ~PCF85063_RANG & 0xFF)
             for register in WITTY_PI_4_RANG:
-                self._write(self._board.controller, register, 0)
+                self._bus.write(self._board.controller, register, 0)
 
     def set_voltage_limits(self, low_v: float | None, recovery_v: float | None) -> None:
         """See ``PowerManager.set_voltage_limits``. The recovery must lie above the low limit."""
@@ -248,13 +228,13 @@ class WittyPi:
             low, recovery = encode_limit(low_v), encode_limit(recovery_v)
         except ValueError as error:
             raise self._setting_error("voltage limits", (low_v, recovery_v), str(error)) from error
-        with self._lock:
-            self._write(self._board.controller, self._board.low_voltage, low)
-            self._write(self._board.controller, self._board.recovery_voltage, recovery)
+        with self._bus.lock:
+            self._bus.write(self._board.controller, self._board.low_voltage, low)
+            self._bus.write(self._board.controller, self._board.recovery_voltage, recovery)
 
     def _identify(self) -> None:
         board = self._board
-        identity = self._read(board.controller, 0)
+        identity = self._bus.read(board.controller, 0)
         wanted = board.identity if self._options.identity is None else self._options.identity
         if wanted is not None and identity != wanted:
             raise WrongDeviceError(
@@ -264,11 +244,10 @@ class WittyPi:
                 remedy="correct the driver of the power board in the site file (wittypi3 or wittypi4); for another "
                 f"build of this board set its options.identity = {identity}",
             )
-        self._read(board.clock_address, board.seconds)
+        self._bus.read(board.clock_address, board.seconds)
 
     def _alarm(self, registers: tuple[int, ...]) -> BoardAlarm | None:
-        with self._lock:
-            read = self._stable(lambda: tuple(self._read(self._board.clock_address, number) for number in registers))
+        read = self._bus.read_together(self._board.clock_address, registers)
         second, minute, hour, day = read if len(read) == 4 else (0, *read)
         try:
             return decode_alarm(second, minute, hour, day)
@@ -282,15 +261,14 @@ class WittyPi:
             except ValueError as error:
                 raise self._setting_error(key, alarm, str(error)) from error
         encoded = encode_alarm(alarm)[-len(registers) :]
-        with self._lock:
+        with self._bus.lock:
             if self._board.ds3231:
-                self._write(self._board.clock_address, DS3231_CONTROL, DS3231_ALARMS_ON)
+                self._bus.write(self._board.clock_address, DS3231_CONTROL, DS3231_ALARMS_ON)
             for number, byte in zip(registers, encoded, strict=True):
-                self._write(self._board.clock_address, number, byte)
+                self._bus.write(self._board.clock_address, number, byte)
 
     def _pair(self, register: int) -> float:
-        address = self._board.controller
-        whole, hundredths = self._stable(lambda: (self._read(address, register), self._read(address, register + 1)))
+        whole, hundredths = self._bus.read_together(self._board.controller, (register, register + 1))
         return decode_pair(whole, hundredths)
 
     def _temperature(self) -> float | None:
@@ -298,67 +276,14 @@ class WittyPi:
         address = self._board.clock_address
         if not self._board.ds3231:
             # The microcontroller passes the two bytes of the LM75B as one word, high byte first.
-            word = self._try(lambda: int(self._bus.read_word_data(address, LM75B_TEMPERATURE)), "read")
+            word = self._bus.read_word(address, LM75B_TEMPERATURE)
             return decode_temperature(word & 0xFF, word >> 8 & 0xFF, fraction_bits=3)
-        if not self._read(address, DS3231_STATUS) & DS3231_BUSY:
-            control = self._read(address, DS3231_CONTROL)
-            self._write_once(address, DS3231_CONTROL, control | DS3231_CONVERT)
+        if not self._bus.read(address, DS3231_STATUS) & DS3231_BUSY:
+            control = self._bus.read(address, DS3231_CONTROL)
+            self._bus.write_once(address, DS3231_CONTROL, control | DS3231_CONVERT)
         # A conversion takes at most 0.2 s; until then the registers hold the one before, at most 64 s old.
-        high, low = self._stable(
-            lambda: (self._read(address, DS3231_TEMPERATURE), self._read(address, DS3231_TEMPERATURE + 1))
-        )
+        high, low = self._bus.read_together(address, (DS3231_TEMPERATURE, DS3231_TEMPERATURE + 1))
         return decode_temperature(high, low, fraction_bits=2)
-
-    def _stable(self, read: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
-        """Return what ``read`` gives twice in a row: registers that count on between two reads fit together then."""
-        last = read()
-        for _ in range(_TORN_READS):
-            again = read()
-            if again == last:
-                break
-            last = again
-        return last
-
-    def _read(self, address: int, register: int) -> int:
-        byte = self._try(lambda: int(self._bus.read_byte_data(address, register)), "read")
-        if not 0 <= byte <= 0xFF:
-            raise DeviceDataError("the bus gave no byte", device=self._name, value=byte)
-        return byte
-
-    def _write(self, address: int, register: int, byte: int) -> None:
-        """Write a byte and read it back, with some attempts."""
-        for attempt in range(self._options.attempts):
-            self._write_once(address, register, byte)
-            if self._read(address, register) == byte:
-                return
-            self._pause(attempt)
-        raise DeviceDataError(
-            f"register {register} of the board does not take 0x{byte:02x}", device=self._name, remedy=_MISSING
-        )
-
-    def _write_once(self, address: int, register: int, byte: int) -> None:
-        self._try(lambda: self._bus.write_byte_data(address, register, byte), "written")
-
-    def _try(self, transfer: Callable[[], _T], what: str) -> _T:
-        with self._lock:
-            if self._bus is None:
-                raise DeviceMissingError("the board is not open", device=self._name)
-            for attempt in range(self._options.attempts):
-                try:
-                    return transfer()
-                except OSError as error:
-                    if attempt + 1 == self._options.attempts or error.errno == errno.EBUSY:
-                        busy = error.errno == errno.EBUSY
-                        remedy = "remove dtoverlay=i2c-rtc from /boot/firmware/config.txt" if busy else _MISSING
-                        raise DeviceMissingError(
-                            f"the board cannot be {what}: {error}", device=self._name, remedy=remedy
-                        ) from error
-                self._pause(attempt)
-        raise DeviceMissingError(f"the board cannot be {what}", device=self._name, remedy=_MISSING)
-
-    def _pause(self, attempt: int) -> None:
-        if self._context.stop.wait(self._options.retry_s * (attempt + 1)):
-            raise DeviceStoppedError("the transfer was given up, because the program stops", device=self._name)
 
     def _setting_error(self, key: str, value: object, message: str) -> DeviceSettingError:
         return DeviceSettingError(message, device=self._name, key=f"{self._name}.{key}", value=value)

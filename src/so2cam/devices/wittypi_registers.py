@@ -18,6 +18,7 @@ DISABLED: Final = 255
 EVERY_DAY: Final = 0x80
 """In an alarm's day register of a DS3231: any day."""
 _CENTURY: Final = 2000
+_TWELVE_HOURS: Final = 0x40
 _LOWEST_LIMIT_V, _HIGHEST_LIMIT_V = 2.0, 25.0
 
 WAKE_REASONS: Final[Mapping[int, str]] = {
@@ -149,8 +150,10 @@ def to_bcd(number: int) -> int:
 def decode_clock(seconds: int, minutes: int, hours: int, day: int, month: int, year: int) -> datetime:
     """Return the time (UTC) that six bytes of a clock chip hold. Raises ValueError for an impossible time.
 
-    Hours are in the 24-hour form; the flag bits beside the digits are ignored.
+    Hours must be in the 24-hour form; the flag bits beside the other digits are ignored.
     """
+    if hours & _TWELVE_HOURS:
+        raise ValueError("the clock counts 12 hours")
     return datetime(
         _CENTURY + from_bcd(year),
         from_bcd(month & 0x1F),

@@ -11,7 +11,8 @@ import pytest
 from so2cam.core.records import FrameKind
 from so2cam.core.site_devices import CameraDevice, SpectrometerDevice
 from so2cam.devices.bounded import BoundedCaller
-from so2cam.devices.checked import CheckedCamera, CheckedSpectrometer
+from so2cam.devices.checked import CheckedCamera
+from so2cam.devices.checked_spectrometer import CheckedSpectrometer
 from so2cam.devices.errors import (
     DeviceDataError,
     DeviceError,

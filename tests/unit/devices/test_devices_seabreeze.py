@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from so2cam.core.site_devices import SpectrometerDevice
-from so2cam.devices.checked import CheckedSpectrometer
+from so2cam.devices.checked_spectrometer import CheckedSpectrometer
 from so2cam.devices.errors import (
     DeviceDataError,
     DeviceMissingError,

@@ -44,7 +44,7 @@ def board(version, wittypi_fake, context):
         BOARDS[version],
         WittyPiOptions(retry_s=0.0),
         context,
-        bus=lambda device, number: bus,
+        opener=lambda device, number: bus,
     )
     driver.open(5)
     return driver, bus
@@ -161,7 +161,12 @@ def test_a_clock_that_lost_its_power_has_no_time(board, version):
 
 def test_nonsense_in_the_clock_is_no_time(board, version):
     driver, bus = board
-    bus.chips[BOARDS[version].clock_address][BOARDS[version].month] = 0x1F
+    chip = bus.chips[BOARDS[version].clock_address]
+    chip[BOARDS[version].month] = 0x1F
+    assert driver.clock() is None
+    chip[BOARDS[version].month] = 0x03
+    assert driver.clock() is not None
+    chip[BOARDS[version].hours] = 0x72  # 12 of 12 hours, afternoon
     assert driver.clock() is None
 
 
@@ -207,7 +212,7 @@ def test_the_other_board_is_told_apart(wittypi_fake, context):
             BOARDS[wanted],
             WittyPiOptions(retry_s=0.0),
             context,
-            bus=lambda device, number, there=there: wittypi_fake.Bus(there),
+            opener=lambda device, number, there=there: wittypi_fake.Bus(there),
         )
         with pytest.raises(DeviceMissingError):
             driver.open(5)
@@ -218,10 +223,10 @@ def test_something_else_at_the_address_is_the_wrong_device(wittypi_fake, context
     bus.chips[0x08][0] = 0x37
     settings = PowerDevice(name="power", driver="wittypi4")
     with pytest.raises(WrongDeviceError, match="no Witty Pi 4"):
-        WittyPi(settings, WITTY_PI_4, WittyPiOptions(), context, bus=lambda device, number: bus).open(5)
+        WittyPi(settings, WITTY_PI_4, WittyPiOptions(), context, opener=lambda device, number: bus).open(5)
     bus = wittypi_fake.Bus(4)
     bus.chips[0x08][0] = 0x37
-    WittyPi(settings, WITTY_PI_4, WittyPiOptions(identity=0x37), context, bus=lambda device, number: bus).open(5)
+    WittyPi(settings, WITTY_PI_4, WittyPiOptions(identity=0x37), context, opener=lambda device, number: bus).open(5)
 
 
 def test_closing_twice_and_reading_after_it(board):
