@@ -152,3 +152,6 @@ def test_random_numbers_are_told_from_pictures():
     assert not looks_like_noise(bright, maximum_dn=1023)
     assert not looks_like_noise(np.full((486, 648), 1023, np.uint16), maximum_dn=1023)
     assert not looks_like_noise(noise[:5, :5], maximum_dn=1023)
+    hot = np.where(rng.random((486, 648)) < 0.05, 1023, 15).astype(np.uint16)
+    assert not looks_like_noise(hot, maximum_dn=1023)
+    assert looks_like_noise(noise * np.uint16(16), scale=16, maximum_dn=1023)
