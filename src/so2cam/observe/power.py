@@ -88,6 +88,29 @@ def next_switch(schedule: Schedule, place: GeoPoint, now: datetime) -> PowerSwit
     return PowerSwitch(on[0].end, on[1].start)
 
 
+@dataclass(frozen=True, slots=True)
+class PowerStep:
+    """What following the power times came to: whether there is to be power now, and, where that just ended, when again.
+
+    ``wake`` is only set at the end of a time with power: then set the board's alarm to it and shut down. It stays None
+    where the node would never come back.
+    """
+
+    on: bool
+    wake: datetime | None
+
+
+def follow_power(was_on: bool, schedule: Schedule, place: GeoPoint, now: datetime) -> PowerStep:
+    """Return the step from ``was_on`` (of the last step; False at the start) to ``now``.
+
+    For boards whose own software is not there: the agent sets the next start itself and shuts the computer down. A node
+    that somebody switched on outside its times stays on until the next time with power has passed.
+    """
+    utc = require_utc(now)
+    on = any(piece.contains(utc) for piece in power_intervals(schedule, place, Interval(utc, utc + _MINUTE)))
+    return PowerStep(on, next_switch(schedule, place, utc).on if was_on and not on else None)
+
+
 class BatteryState(StrEnum):
     """How the battery is, as the last decision left it."""
 

@@ -13,12 +13,13 @@ from astral import Observer
 from astral.sun import azimuth as _azimuth
 from astral.sun import elevation as _elevation
 
-from so2cam.core.intervals import Interval
+from so2cam.core.intervals import Interval, clip
 from so2cam.core.times import require_utc
 
 POSITION_UNCERTAINTY_DEG: Final = 0.005
 """1 sigma of the directions [degrees], from 1990 to 2040: 0.003 and at most 0.014 off an ephemeris, measured."""
 
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _STEP: Final = timedelta(minutes=20)
 _RESOLUTION: Final = timedelta(milliseconds=200)
 _NEAR_DEG: Final = 1.0
@@ -55,8 +56,9 @@ class SunTrack:
     def __init__(self, span: Interval, latitude: float, longitude: float) -> None:
         self.span = span
         self._observer = _observer(latitude, longitude)
-        count = -(-span.duration // _STEP)
-        self._times = [*(span.start + index * _STEP for index in range(count)), span.end]
+        # On a grid since 1970 and beyond both ends: an edge is found alike, to the last digit, from whatever span.
+        first, last = (span.start - _EPOCH) // _STEP - 2, -((_EPOCH - span.end) // _STEP) + 2
+        self._times = [_EPOCH + index * _STEP for index in range(first, last + 1)]
         self._known: dict[tuple[float, bool], tuple[Interval, ...]] = {}
         self._elevations = [self.elevation_deg(time) for time in self._times]
 
@@ -81,7 +83,7 @@ class SunTrack:
     def _found(self, threshold_deg: float, *, wanted: bool) -> tuple[Interval, ...]:
         key = (threshold_deg, wanted)
         if key not in self._known:
-            self._known[key] = self._where(threshold_deg, wanted=wanted)
+            self._known[key] = clip(self._where(threshold_deg, wanted=wanted), self.span)
         return self._known[key]
 
     def _where(self, threshold_deg: float, *, wanted: bool) -> tuple[Interval, ...]:
@@ -101,8 +103,8 @@ class SunTrack:
                         found.append(Interval(start, edge))
                     start = None
             previous = (time, state)
-        if start is not None and start < self.span.end:
-            found.append(Interval(start, self.span.end))
+        if start is not None and start < self._times[-1]:
+            found.append(Interval(start, self._times[-1]))
         return tuple(found)
 
     def _nodes(self, threshold_deg: float | None) -> Iterator[tuple[datetime, float]]:

@@ -2,7 +2,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from so2cam.core.intervals import Interval, difference, intersection
@@ -13,8 +13,10 @@ from so2cam.formats.wittypi import format_wittypi, parse_wittypi
 from so2cam.observe.power import (
     BatteryState,
     BatteryWatch,
+    PowerStep,
     PowerSwitch,
     compile_power,
+    follow_power,
     next_switch,
     power_intervals,
     watch_battery,
@@ -92,6 +94,7 @@ def test_clock_windows_compiled_equal_the_windows_for_ever(
 
 
 @settings(max_examples=30, deadline=None)
+@example(7, None, datetime(2024, 12, 6, 5, 27, tzinfo=UTC), 0.0, 0.0, 2)
 @given(
     st.integers(-15, 25),
     st.none() | by_clock,
@@ -157,6 +160,27 @@ def test_the_alarms_are_the_edges_of_the_power_times(now: datetime) -> None:
         assert switch.off in [piece.end for piece in on]
     assert switch.on in [piece.start for piece in on]
     assert (switch.off is not None) == any(piece.contains(now) for piece in on)
+
+
+def test_the_end_of_a_time_with_power_is_seen_once() -> None:
+    schedule = Schedule(windows=(Window(do="power", start="09:00", end="17:00"),))
+    day = datetime(2023, 4, 17, tzinfo=UTC)
+    on, seen = False, []
+    for minute in range(0, 3 * 24 * 60, 7):
+        now = day + timedelta(minutes=minute)
+        step = follow_power(on, schedule, VILLARRICA, now)
+        if step.wake is not None:
+            seen.append((now, step.wake))
+        on = step.on
+    assert [wake for _, wake in seen] == [day + timedelta(days=each, hours=9) for each in (1, 2, 3)]
+    assert all(17 <= now.hour + now.minute / 60 < 17.2 for now, _ in seen)
+
+
+def test_a_node_switched_on_by_hand_stays_on() -> None:
+    schedule = Schedule(windows=(Window(do="power", start="09:00", end="17:00"),))
+    night = datetime(2023, 4, 17, 22, tzinfo=UTC)
+    assert follow_power(False, schedule, VILLARRICA, night) == PowerStep(False, None)
+    assert follow_power(True, Schedule(), VILLARRICA, night) == PowerStep(True, None)
 
 
 SETTINGS = Battery(floor_v=11.6, recovery_v=12.4, confirm_s=120, retry_h=6, look_s=180)

@@ -7,8 +7,10 @@ from astropy import units
 from astropy.coordinates import AltAz, EarthLocation, get_sun
 from astropy.time import Time
 from astropy.utils import iers
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from so2cam.core.intervals import Interval
+from so2cam.core.intervals import Interval, clip
 from so2cam.observe.sun import POSITION_UNCERTAINTY_DEG, SunTrack, sun_elevation_deg, sun_position
 
 VILLARRICA = (-39.42, -71.93)
@@ -74,6 +76,15 @@ def test_a_sun_that_only_grazes_the_threshold_is_seen() -> None:
     assert len(short) == 1
     assert timedelta(0) < short[0].duration < timedelta(minutes=20)
     assert track.above(highest + 0.001) == ()
+
+
+@given(st.integers(0, 500_000), st.integers(1, 5000), st.integers(-12, 40))
+@settings(max_examples=30, deadline=None)
+def test_edges_are_the_same_from_whatever_span(minute: int, length: int, threshold: int) -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=minute, seconds=minute % 60)
+    span = Interval(start, start + timedelta(minutes=length))
+    wide = SunTrack(Interval(start - timedelta(hours=31), span.end + timedelta(hours=17)), *VILLARRICA)
+    assert SunTrack(span, *VILLARRICA).above(threshold) == clip(wide.above(threshold), span)
 
 
 def test_polar_summer_and_winter() -> None:
