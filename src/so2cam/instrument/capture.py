@@ -44,6 +44,9 @@ _HANDOVER_S: Final = 0.5
 """The device is asked this long before its exposure must begin [s]: until then orders are taken"""
 _PREPARE_S: Final = 0.005
 _IDLE_S: Final = 1.0
+_READINGS: Final = 8
+_CLOSE_S: Final = 2e-4
+"""Two clocks are read together when no more than this passes in between [s]"""
 _TOLD_S: Final = 300.0
 """What the agent said of the clock holds this long [s]"""
 _BAD_ITEMS: Final = 3
@@ -226,15 +229,16 @@ class DeviceLoop:
         """Take one item; False where an order or the clock came in between."""
         self._light.apply(head, wish.exposure_s)
         duration_s = self._light.duration_s
-        now = self._clock.utc()
-        self._follower.notice_step(now, self._clock.monotonic_s())
+        now, monotonic_s = self._read_clock()
+        self._follower.notice_step(now, monotonic_s)
         target: GridTarget | None = None
         at_s: float | None = None
         if wish.on_grid:
             target = self._follower.aim(self._grid, now, duration_s / 2 + _PREPARE_S)
             if not self._wait_for(target, duration_s):
                 return False
-            at_s = self._clock.monotonic_s() + (target.time - self._clock.utc()).total_seconds()
+            now, monotonic_s = self._read_clock()
+            at_s = monotonic_s + (target.time - now).total_seconds()
             self._follower.taken(target)
             self._tally.count("skipped_grid_points", target.skipped)
             self._skipped += target.skipped
@@ -246,10 +250,23 @@ class DeviceLoop:
         self._keep(head, wish, target, taken)
         return True
 
+    def _read_clock(self) -> tuple[datetime, float]:
+        """Return UTC and the monotonic time that belongs to it, read so closely that no pause lies in between."""
+        readings = []
+        for _ in range(_READINGS):
+            before_s = self._clock.monotonic_s()
+            now = self._clock.utc()
+            after_s = self._clock.monotonic_s()
+            readings.append((after_s - before_s, now, 0.5 * (before_s + after_s)))
+            if after_s - before_s < _CLOSE_S:
+                break
+        _, best, middle_s = min(readings, key=lambda reading: reading[0])
+        return best, middle_s
+
     def _wait_for(self, target: GridTarget, duration_s: float) -> bool:
         """Wait until shortly before the exposure; False where an order came, or the clock was stepped."""
         while not self._stop.is_set():
-            now, monotonic_s = self._clock.utc(), self._clock.monotonic_s()
+            now, monotonic_s = self._read_clock()
             if self._follower.notice_step(now, monotonic_s):
                 return False
             left_s = (target.time - now).total_seconds() - duration_s / 2 - _HANDOVER_S

@@ -49,7 +49,7 @@ class Commander:
     def handle(self, command: Command) -> Result:
         """Carry out ``command`` and return what was done. Raises So2camError, which says why not."""
         if isinstance(command, Status):
-            return StatusResult(health=self._agent.record("asked"))
+            return StatusResult(health=self._agent.observer.record("asked"))
         _LOG.info("command: %s %s", command.type, command.model_dump_json(exclude_defaults=True))
         if self._agent.stopping:
             raise InstrumentError("the agent is stopping", remedy="start it again")

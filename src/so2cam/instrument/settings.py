@@ -4,6 +4,7 @@ A change is checked by the same models as the site file, so that a limit is one 
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from so2cam.link.messages import DeviceChange, DeviceValues
 from so2cam.store.atomic import atomic_write_bytes
 
 Capturing = CameraDevice | SpectrometerDevice
+_LOG = logging.getLogger(__name__)
 
 _CAMERA_KEYS: Final = {
     "exposure_s": "exposure_s",
@@ -164,6 +166,26 @@ class OverrideFile:
         """Keep the overrides. Raises OutputError where that cannot be."""
         content = {one.device.name: dict(one.overrides) for one in settings if one.overrides}
         atomic_write_bytes(self.path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def load_settings(site: Mapping[str, DeviceSettings], file: OverrideFile) -> dict[str, DeviceSettings]:
+    """Return the site file's settings with what was changed while the agent ran last.
+
+    What cannot be any more (a device is gone, a limit is another) is left out with a warning in the log.
+    """
+    settings = dict(site)
+    try:
+        kept = file.load()
+    except SettingRefusedError as error:
+        _LOG.warning("%s", " ".join(str(error).split()))
+        return settings
+    for name, overrides in kept.items():
+        try:
+            if name in settings:
+                settings[name] = with_overrides(settings[name], overrides)
+        except SettingRefusedError as error:
+            _LOG.warning("a setting of the last run is left out: %s", " ".join(str(error).split()))
+    return settings
 
 
 def parse_values(pairs: Iterable[str]) -> DeviceValues:

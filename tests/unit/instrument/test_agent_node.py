@@ -74,39 +74,43 @@ def set_voltage(fakes: dict[str, FakeSupervisor], voltage: float) -> None:
 
 def test_a_weak_battery_sets_the_alarm_and_then_shuts_down(tmp_path: Path) -> None:
     agent, fakes = make(tmp_path)
-    set_voltage(fakes, 11.0)
-    agent._watch_battery(0.0)
-    agent._watch_battery(60.0)
+    assert agent.battery is not None
+    for second in (0.0, 60.0):
+        agent.battery.look(11.0, second)
     assert not agent.stopping
-    agent._watch_battery(121.0)
+    agent.battery.look(11.0, 121.0)
     assert agent.stopping
     assert fakes["power"].told[-1]["do"] == "wake"
     wake = datetime.fromisoformat(fakes["power"].told[-1]["at"])
     assert timedelta(hours=5.9) < wake - datetime.now(UTC) < timedelta(hours=6.1)
     assert agent.memory.battery == "recovering"
+    agent._remember()
     again, fakes = make(tmp_path)
-    assert again._battery.state is BatteryState.RECOVERING, "the next start knows it"
+    assert again.battery is not None
+    assert again.battery.watch.state is BatteryState.RECOVERING, "the next start knows it"
     set_voltage(fakes, 12.0)
-    again._watch_battery(again._battery.since_s + 10)
+    again._watch_battery()
     assert not again.stopping
     set_voltage(fakes, 12.5)
-    again._watch_battery(again._battery.since_s + 20)
+    again._watch_battery()
     assert again.memory.battery == "good"
 
 
 def test_without_an_alarm_to_wake_it_the_node_stays_on(tmp_path: Path) -> None:
     agent, fakes = make(tmp_path)
     fakes["power"].answers = OrderReply(False, "the board refuses")
-    set_voltage(fakes, 11.0)
+    assert agent.battery is not None
     for second in (0.0, 121.0, 242.0):
-        agent._watch_battery(second)
+        agent.battery.look(11.0, second)
     assert not agent.stopping
 
 
 def test_a_board_that_measures_nothing_switches_nothing_off(tmp_path: Path) -> None:
     agent, _ = make(tmp_path)
-    for second in (0.0, 500.0):
-        agent._watch_battery(second)
+    agent._watch_battery()
+    assert agent.battery is not None
+    for second in (0.0, 500.0, 1000.0):
+        agent.battery.look(float("nan"), second)
     assert not agent.stopping
 
 
@@ -172,17 +176,18 @@ def test_darks_by_schedule_are_ordered_once_and_remembered(tmp_path: Path) -> No
 
 def test_the_record_says_the_worst_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agent, fakes = make(tmp_path)
-    record = agent.record("asked")
+    record = agent.observer.record("asked")
     assert record.node == "lead"
     assert [device.name for device in record.devices] == ["camera-on", "power"]
     fakes["camera-on"].found = fakes["camera-on"].found.model_copy(
         update={"state": DeviceState.WAITING, "level": Level.ALARM, "last_error": "it was unplugged"}
     )
-    record = agent.record("asked")
+    record = agent.observer.record("asked")
     assert record.level is Level.ALARM
     assert record.summary.startswith("camera-on: fails: it was unplugged")
     monkeypatch.setattr(agent_module, "now_utc", lambda: datetime(1970, 1, 1, tzinfo=UTC))
-    record = agent.record("asked")
+    agent, _ = make(tmp_path)
+    record = agent.observer.record("asked")
     assert record.clock.quality == "unset"
     assert "never set" in record.activity
 
