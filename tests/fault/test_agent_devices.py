@@ -5,7 +5,9 @@
 
 import os
 import random
+import signal
 import time
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -87,3 +89,30 @@ def wait_until(condition: Any, timeout_s: float, text: str) -> None:
     while not condition():
         assert time.monotonic() < limit, text
         time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+@pytest.mark.timeout(200)
+def test_a_process_that_says_nothing_and_a_driver_that_is_not_there(bench: Any, benches: ModuleType) -> None:
+    bench.write({"lead": [benches.camera(), benches.camera("camera-off", "off", driver="nonesuch")]})
+    process = bench.start()
+    record = bench.wait_for(
+        lambda record: (
+            device_of(record, "camera-on").stored >= 2 and device_of(record, "camera-off").state is DeviceState.WAITING
+        )
+    )
+    broken = device_of(record, "camera-off")
+    assert "no such driver" in (broken.last_error or "")
+    assert broken.next_start_in_s is not None
+    assert broken.next_start_in_s > 5, "what only a person can mend is not tried all the time"
+    assert record.summary.startswith("camera-off")
+    (worker,) = benches.workers(process.pid)
+    os.kill(worker, signal.SIGSTOP)
+    record = bench.wait_for(lambda record: device_of(record, "camera-on").restarts == 1, timeout_s=60.0)
+    assert "hangs" in (device_of(record, "camera-on").last_error or "")
+    bench.wait_for(
+        lambda again: device_of(again, "camera-on").stored > device_of(record, "camera-on").stored, timeout_s=60.0
+    )
+    assert process.poll() is None
+    bench.stop(process)
+    assert process.returncode == 0
