@@ -10,6 +10,7 @@ Tables, ``PRAGMA user_version`` 1; times are whole microseconds since 1970, hash
   each still has to get.
 - ``pending``: (receiver, sequence) of what was not yet confirmed.
 - ``folders``: folders of items; ``sealed`` ones were found right by the last recovery, and nothing was put there since.
+- ``forsaken``: items that were deleted before a required receiver had them; a mirror may have the only copy.
 - ``deletions``: how many items and bytes were deleted, by day and reason.
 - ``meta``: single values.
 """
@@ -76,6 +77,7 @@ CREATE TRIGGER pending_removed AFTER DELETE ON pending BEGIN
     AND (SELECT required FROM receivers WHERE id = old.receiver);
 END;
 CREATE TABLE folders(path TEXT PRIMARY KEY, sealed INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE forsaken(folder TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY(folder, name)) WITHOUT ROWID;
 CREATE TABLE deletions(day TEXT NOT NULL, reason TEXT NOT NULL, items INTEGER NOT NULL, bytes INTEGER NOT NULL,
   PRIMARY KEY(day, reason)) WITHOUT ROWID;
 """
@@ -529,6 +531,25 @@ class Journal:
             if row is not None and row[0] > 0:
                 found.add(sequence)
         return found
+
+    def forsake(self, items: Iterable[StoredItem]) -> None:
+        """Note items that are deleted though a required receiver does not have them; within a transaction."""
+        with self._errors():
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO forsaken VALUES(?, ?)", [(item.folder, item.name) for item in items]
+            )
+
+    def is_dispensable(self, folder: str, name: str) -> bool:
+        """Tell whether a copy of an item may go: every required receiver has it."""
+        with self._errors():
+            row = self._connection.execute(
+                "SELECT state <> 0 OR waiting > 0 FROM items WHERE folder = ? AND name = ?", (folder, name)
+            ).fetchone()
+            if row is None:
+                row = self._connection.execute(
+                    "SELECT 1 FROM forsaken WHERE folder = ? AND name = ?", (folder, name)
+                ).fetchone()
+        return row is None or not row[0]
 
     def count_deletion(self, day: str, reason: str, items: int, size: int) -> None:
         """Add to the count of what was deleted; within a transaction."""

@@ -8,6 +8,9 @@ item.
 A copy is written to a temporary name, forced to the disk, renamed, and then read back from the disk itself: only when
 its SHA-256 is right is the item noted as mirrored. Works on ext4, exFAT, NTFS. Pulling out the disk at any moment costs
 nothing but the copies under way.
+
+A full disk says so and waits for another; with ``make_room``, its oldest copies go instead, but only those of items
+that every required receiver has.
 """
 
 import json
@@ -24,7 +27,7 @@ from typing import Any, Final
 from so2cam.store.disk import Disk
 from so2cam.store.errors import SpoolError
 from so2cam.store.items import SIDECAR_SUFFIX, StoredItem
-from so2cam.store.layout import TEMPORARY_SUFFIX
+from so2cam.store.layout import DATA, TEMPORARY_SUFFIX
 from so2cam.store.mounts import FoundDisk, check_folder, find_by_label
 from so2cam.store.spool import Spool
 from so2cam.store.verify import check_item, compare_file
@@ -35,6 +38,8 @@ _PREFIX: Final = "mirror-"
 _MARKER: Final = "mirror.json"
 _KEPT_DISKS: Final = 4
 """Of so many disks account is kept; of others, the one seen longest ago is forgotten."""
+_ROOM_STEP: Final = 20
+"""So many old copies go at once."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -63,6 +68,8 @@ class MirrorStatus:
     total_bytes: int | None = None
     damaged: int = 0
     """items whose files in the spool cannot be read or are damaged"""
+    removed: int = 0
+    """old copies that were removed to make room"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,8 @@ class MirrorPlace:
     same_disk: bool = False
     reserve_bytes: int = 50_000_000
     """stay free on the disk"""
+    make_room: bool = False
+    """on a full disk, the oldest copies of what was delivered go"""
 
     def __post_init__(self) -> None:
         """Refuse a place without, or with two, ways to find it. Raises ValueError."""
@@ -169,12 +178,16 @@ class Mirror:
         free, total = self._disk.free_bytes(root), self._disk.total_bytes(root)
         room = free - self._place.reserve_bytes
         copied: list[StoredItem] = []
-        damaged = 0
+        damaged = removed = 0
         full = False
         for item in self._spool.undelivered(receiver, limit=self._batch):
             if item.total_bytes > room:
-                full = True
-                break
+                if self._place.make_room:
+                    removed += self._make_room(root, item.total_bytes)
+                    room = self._disk.free_bytes(root) - self._place.reserve_bytes
+                if item.total_bytes > room:
+                    full = True
+                    break
             try:
                 sidecar, data = self._spool.read(item, sidecar=True), self._spool.read(item)
             except SpoolError as error:
@@ -207,7 +220,31 @@ class Mirror:
             free_bytes=free,
             total_bytes=total,
             damaged=damaged,
+            removed=removed,
         )
+
+    def _make_room(self, root: Path, needed: int) -> int:
+        """Remove the oldest copies of delivered items until ``needed`` bytes fit; return how many. Raises OSError."""
+        removed = 0
+        for folder in sorted(path for path in (root / DATA).rglob("*") if path.is_dir()):
+            place = folder.relative_to(root).as_posix()
+            for path in sorted(folder.iterdir()):
+                if path.suffix == SIDECAR_SUFFIX or not path.is_file():
+                    continue
+                with self._spool.journal() as journal:
+                    if not journal.is_dispensable(place, path.name):
+                        continue
+                self._disk.remove(path)
+                self._disk.remove(path.with_suffix(SIDECAR_SUFFIX))
+                removed += 1
+                if removed % _ROOM_STEP == 0 and self._disk.free_bytes(root) >= needed + self._place.reserve_bytes:
+                    self._disk.sync_folder(folder)
+                    return removed
+            if removed:
+                self._disk.sync_folder(folder)
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+        return removed
 
     def _place_item(self, root: Path, item: StoredItem, sidecar: bytes, data: bytes) -> None:
         """Put both files of an item on the disk, the sidecar first. Raises OSError where they do not read back."""

@@ -109,6 +109,8 @@ def _delete(spool: Spool, journal: Journal, items: Sequence[StoredItem], reason:
     sequences = [item.sequence for item in items]
     try:
         with journal.transaction():
+            if reason != DELIVERED:
+                journal.forsake(item for item in items if item.sequence in journal.waiting(sequences))
             journal.set_state(sequences, DELETING)
             size = sum(item.total_bytes for item in items)
             journal.count_deletion(f"{datetime.now(UTC):%Y-%m-%d}", reason, len(items), size)

@@ -9,6 +9,7 @@ import pytest
 
 from so2cam.store.mirror import Mirror, MirrorPlace, MirrorState
 from so2cam.store.mounts import FoundDisk
+from so2cam.store.retention import make_room
 from so2cam.store.spool import Spool
 from so2cam.store.verify import verify_spool
 
@@ -146,6 +147,40 @@ def test_a_full_disk_is_said_so(spool: Spool, items: Any, mirror: Mirror, disk: 
     assert (status.state, status.backlog) == (MirrorState.FULL, 1)
     disk.free = None
     assert mirror.step().state is MirrorState.CURRENT
+
+
+def test_a_full_disk_can_make_room_of_what_was_delivered(
+    spool: Spool, items: Any, mirror: Mirror, port: Any, disk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("so2cam.store.mirror._ROOM_STEP", 1)
+    place = MirrorPlace(label="SO2", reserve_bytes=0, make_room=True)
+    mirror = Mirror(spool, place, disk=disk, find=port)
+    copies = port.disk / "so2cam" / "lead"
+
+    def free(_: Path) -> int:
+        return 3000 - sum(path.stat().st_size for path in (copies / "data").rglob("*") if path.is_file())
+
+    disk.free_bytes = free
+    stored = [spool.put(items()).item for _ in range(6)]  # 496 bytes each
+    assert mirror.step().state is MirrorState.CURRENT
+    first = spool.put(items()).item
+    assert mirror.step().state is MirrorState.FULL  # nothing of it was delivered
+    for item in stored[1:3]:
+        spool.mark_delivered(item.sequence, item.digest)
+    status = mirror.step()
+    assert (status.state, status.removed, status.items) == (MirrorState.CURRENT, 1, 1)
+    assert not (copies / stored[1].path).exists()
+    assert not (copies / stored[1].sidecar_path).exists()
+    assert all((copies / item.path).exists() for item in (stored[0], stored[2], first))
+    # what was deleted from the spool before it was delivered has its only copy here
+    monkeypatch.setattr(type(spool.disk), "free_bytes", lambda *_: 0)
+    assert make_room(spool, wanted_free=1).delivered_items == 2
+    assert make_room(spool, wanted_free=1, maximum_items=1, delete_undelivered=True).undelivered_items == 1
+    monkeypatch.undo()
+    spool.put(items())
+    assert mirror.step().removed == 1
+    assert (copies / stored[0].path).exists()
+    assert not (copies / stored[2].path).exists()
 
 
 def test_items_that_are_damaged_in_the_spool_do_not_stop_the_others(
