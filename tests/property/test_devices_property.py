@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from so2cam.core.spectra import SpectrumInfo, SpectrumKind
 from so2cam.devices.frame_timing import FramePlan, LastFrame, frame_limits, plan_frames
-from so2cam.devices.replay_timeline import Timeline
+from so2cam.devices.replay_timeline import Timeline, span_of
 
 
 @dataclass
@@ -91,13 +91,18 @@ def infos(offsets):
     ]
 
 
+def timeline_of(offsets, start_s, rate, *, loop):
+    files = infos(offsets)
+    return Timeline(files, span_of([[info.time for info in files]]), start_s, rate, loop=loop)
+
+
 steps = st.lists(st.floats(0.5, 60.0), min_size=0, max_size=12)
 
 
 @given(steps, st.floats(0.1, 10.0), st.integers(1, 40))
 def test_a_replay_gives_every_file_in_turn_at_its_pace(gaps, rate, count):
     offsets = [sum(gaps[:number]) for number in range(len(gaps) + 1)]
-    timeline = Timeline(infos(offsets), 100.0, rate, loop=True)
+    timeline = timeline_of(offsets, 100.0, rate, loop=True)
     now, given_files = 100.0, []
     for _ in range(count):
         due = timeline.next(None, now)
@@ -112,7 +117,7 @@ def test_a_replay_gives_every_file_in_turn_at_its_pace(gaps, rate, count):
 @given(steps, st.floats(0.1, 10.0), st.floats(0, 500))
 def test_a_wanted_moment_gives_the_nearest_file(gaps, rate, after_s):
     offsets = [sum(gaps[:number]) / rate for number in range(len(gaps) + 1)]
-    timeline = Timeline(infos([offset * rate for offset in offsets]), 0.0, rate, loop=False)
+    timeline = timeline_of([offset * rate for offset in offsets], 0.0, rate, loop=False)
     due = timeline.next(after_s, 0.0)
     length = offsets[-1] + max(offsets[-1] / max(len(gaps), 1) if gaps else 1 / rate, 1e-3)
     if due is None:

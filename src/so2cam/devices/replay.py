@@ -11,11 +11,12 @@ Options:
 ``bits``    of a camera's counts, 10 if absent
 ``saturation_counts``  of a spectrometer, 65535 if absent
 
-The exposure is the recorded one, whatever is set. What is in front of the device (``stage``) chooses among the kinds
-in the folder.
+The first file of a kind in the folder, of either band, is due when the run begins: two cameras that replay one folder
+stay together as they were. The exposure is the recorded one, whatever is set. What is in front of the device
+(``stage``) chooses among the kinds in the folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Generic, Literal
@@ -24,7 +25,7 @@ import numpy as np
 from pydantic import Field
 
 from so2cam.core.errors import So2camError
-from so2cam.core.records import FrameInfo, FrameKind
+from so2cam.core.records import Band, FrameInfo, FrameKind
 from so2cam.core.site_camera import Files
 from so2cam.core.site_devices import LONGEST_EXPOSURE_S, SHORTEST_EXPOSURE_S, CameraDevice, SpectrometerDevice
 from so2cam.core.site_types import Positive, Table
@@ -49,7 +50,7 @@ from so2cam.devices.records import (
     SpectrometerDescription,
     SpectrometerSettings,
 )
-from so2cam.devices.replay_timeline import InfoT, Timeline
+from so2cam.devices.replay_timeline import InfoT, Span, Timeline, span_of
 from so2cam.observe.statistics import SATURATION_FRACTION
 
 _FRACTION: Final = 16
@@ -99,6 +100,7 @@ class _Replay(Generic[InfoT]):
         self._context = context
         self._start_s = 0.0
         self._by_kind: dict[str, list[InfoT]] = {}
+        self._spans: dict[str, Span] = {}
         self._timelines: dict[str, Timeline[InfoT]] = {}
         self._kind = FrameKind.PLUME.value
 
@@ -119,8 +121,14 @@ class _Replay(Generic[InfoT]):
     def _key(kind: str, cell_ppm_m: float | None) -> str:
         return kind if cell_ppm_m is None else f"{kind} of {cell_ppm_m:g} ppm m"
 
-    def _index(self, infos: Sequence[InfoT], keys: Sequence[str]) -> None:
-        self._start_s = self._context.clock.monotonic_s()
+    def _index(
+        self, infos: Sequence[InfoT], keys: Sequence[str], groups: Mapping[str, Sequence[Sequence[datetime]]]
+    ) -> None:
+        """Sort the device's files by kind; ``groups`` are the times of each kind of all devices in the folder."""
+        clock = self._context.clock
+        since_start_s = (clock.utc() - self._context.run_start).total_seconds()
+        self._start_s = clock.monotonic_s() - max(0.0, since_start_s)
+        self._spans = {key: span_of(times) for key, times in groups.items()}
         for info, key in zip(infos, keys, strict=True):
             self._by_kind.setdefault(key, []).append(info)
         if not self._by_kind:
@@ -145,7 +153,9 @@ class _Replay(Generic[InfoT]):
             )
         timeline = self._timelines.get(self._kind)
         if timeline is None:
-            timeline = Timeline(infos, self._start_s, self._options.rate, loop=self._options.loop)
+            timeline = Timeline(
+                infos, self._spans[self._kind], self._start_s, self._options.rate, loop=self._options.loop
+            )
             self._timelines[self._kind] = timeline
         clock = self._context.clock
         now = clock.monotonic_s()
@@ -192,8 +202,13 @@ class ReplayCamera(_Replay[FrameInfo]):
             raise DeviceMissingError(
                 f"the folder to replay cannot be used: {error.message}", device=self._name, file=error.file
             ) from error
+        groups: dict[str, dict[Band, list[datetime]]] = {}
+        for info in scan.frames:
+            key = self._key(info.kind.value, info.cell_ppm_m)
+            groups.setdefault(key, {}).setdefault(info.band, []).append(info.time)
         infos = [info for info in scan.frames if info.band is self._device.band]
-        self._index(infos, [self._key(info.kind.value, info.cell_ppm_m) for info in infos])
+        keys = [self._key(info.kind.value, info.cell_ppm_m) for info in infos]
+        self._index(infos, keys, {key: list(bands.values()) for key, bands in groups.items()})
         counts, scale = self._read(infos[0].path)
         self._description = CameraDescription(
             driver="replay",
@@ -284,7 +299,11 @@ class ReplaySpectrometer(_Replay[SpectrumInfo]):
             raise DeviceMissingError(
                 f"the folder to replay cannot be used: {error.message}", device=self._name, file=error.file
             ) from error
-        self._index(scan.spectra, [info.kind.value for info in scan.spectra])
+        groups: dict[str, list[datetime]] = {}
+        for info in scan.spectra:
+            groups.setdefault(info.kind.value, []).append(info.time)
+        keys = [info.kind.value for info in scan.spectra]
+        self._index(scan.spectra, keys, {key: [times] for key, times in groups.items()})
         wavelengths, _ = self._read(scan.spectra[0])
         self._description = SpectrometerDescription(
             driver="replay",

@@ -3,15 +3,38 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Generic, TypeVar
 
 from so2cam.core.records import FrameInfo
 from so2cam.core.spectra import SpectrumInfo
 
 _PAUSE_S: Final = 1.0
-"""Between the last and the first file when a replay begins again, where there is but one file"""
+"""Between the last and the first file when a replay begins again, where each device has but one"""
 
 InfoT = TypeVar("InfoT", FrameInfo, SpectrumInfo)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From the first file to the last, of all devices that are replayed together, and the pause before it repeats."""
+
+    first: datetime
+    last: datetime
+    pause_s: float
+
+
+def span_of(groups: Sequence[Sequence[datetime]]) -> Span:
+    """Return the span of the times of some devices, each in order and none empty.
+
+    The pause is the mean step of the device with the longest steps, so that all of them repeat together.
+    """
+    steps = [(times[-1] - times[0]).total_seconds() / (len(times) - 1) for times in groups if len(times) > 1]
+    return Span(
+        min(times[0] for times in groups),
+        max(times[-1] for times in groups),
+        max((step for step in steps if step > 0), default=_PAUSE_S),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +48,11 @@ class Due(Generic[InfoT]):
 class Timeline(Generic[InfoT]):
     """Files of one kind in the order of their times, and when each is due."""
 
-    def __init__(self, infos: Sequence[InfoT], start_s: float, rate: float, *, loop: bool) -> None:
+    def __init__(self, infos: Sequence[InfoT], span: Span, start_s: float, rate: float, *, loop: bool) -> None:
+        """``start_s`` is the monotonic moment of the span's beginning."""
         self._infos: tuple[InfoT, ...] = tuple(infos)
-        first = self._infos[0].time
-        self._offsets: list[float] = [(info.time - first).total_seconds() / rate for info in self._infos]
-        typical = self._offsets[-1] / (len(self._offsets) - 1) if len(self._offsets) > 1 else _PAUSE_S / rate
-        self._length_s: float = self._offsets[-1] + max(typical, 1e-3)
+        self._offsets: list[float] = [(info.time - span.first).total_seconds() / rate for info in self._infos]
+        self._length_s = ((span.last - span.first).total_seconds() + span.pause_s) / rate
         self._start_s = start_s
         self._loop = loop
         self._next = 0

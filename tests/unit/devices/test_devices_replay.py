@@ -1,5 +1,6 @@
 """Replaying folders as if their frames and spectra were taken now."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from so2cam.core.records import FrameKind
 from so2cam.core.site_devices import CameraDevice, PowerDevice, SpectrometerDevice
+from so2cam.devices.clock import SteppedClock
 from so2cam.devices.errors import DeviceDataError, DeviceMissingError, DeviceTimeoutError, DriverError
 from so2cam.devices.records import CameraSettings, SpectrometerSettings
 from so2cam.devices.registry import create_camera, create_power, create_spectrometer
@@ -93,6 +95,24 @@ def test_faster_and_for_wanted_moments(folder, context, clock):
     frame = device.capture(began + 2.0, 5)
     assert frame.mid_exposure_s == pytest.approx(began + 2.0)
     assert frame.metadata["recorded"].startswith("2024-05-01T10:00:08")
+
+
+def test_two_bands_of_one_folder_stay_together(folder, context):
+    """Frames of both bands come as far apart as they were, however late a camera is opened, and after each repeat."""
+    first = min((folder / "frames").glob("2024-05-01T100000_fltrA_*Plume.png"))
+    first.unlink()  # the on band begins 4 s later than the off band
+    taken = {}
+    for band, late_s in (("on", 0.0), ("off", 1.5)):
+        clock = SteppedClock(context.run_start)
+        clock.advance(late_s)
+        settings = CameraDevice(name=band, driver="replay", band=band, options={"folder": "frames"})
+        device = create_camera(settings, replace(context, clock=clock))
+        device.open(5)
+        frames = [device.capture(None, 30) for _ in range(14)]
+        taken[band] = {frame.time: frame.metadata["recorded"] for frame in frames}
+    shared = taken["on"].keys() & taken["off"].keys()
+    assert len(shared) >= 9
+    assert all(taken["on"][moment] == taken["off"][moment] for moment in shared)
 
 
 def test_as_asked(folder, context, clock):
