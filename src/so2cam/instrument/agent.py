@@ -27,8 +27,9 @@ from so2cam.instrument.mirroring import MirrorThread
 from so2cam.instrument.observer import NodeView, Observer
 from so2cam.instrument.places import places_of
 from so2cam.instrument.power_schedule import NAME, write_power_schedule
+from so2cam.instrument.process import END_S
 from so2cam.instrument.settings import DeviceSettings, OverrideFile, from_site, load_settings
-from so2cam.instrument.supervise import END_S, DeviceSupervisor
+from so2cam.instrument.supervise import DeviceSupervisor
 from so2cam.instrument.system import boot_id
 from so2cam.instrument.threads import VitalThread, log_failures
 from so2cam.instrument.timetable import Timetable

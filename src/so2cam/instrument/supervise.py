@@ -7,11 +7,6 @@ only waits.
 """
 
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -21,20 +16,20 @@ from datetime import datetime
 from typing import Any, Final
 
 from so2cam.core.health import DeviceHealth, DeviceState, Level
-from so2cam.instrument.channel import Channel, ChannelClosedError
+from so2cam.instrument.channel import ChannelClosedError
 from so2cam.instrument.launch import Launch, now_utc
+from so2cam.instrument.process import END_S, DeviceProcess
+from so2cam.instrument.tally import COUNTS
 from so2cam.instrument.threads import VitalThread
 
 PAUSES_S: Final = (0.2, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 START_S: Final = 30.0
 """A process must say its first word within this [s]"""
 GOOD_S: Final = 60.0
-END_S: Final = 2.6
-"""A process that was asked to end has this long [s]"""
 _GRACE_S: Final = 1.0
 _POLL_S: Final = 0.25
 _RATE_S: Final = 60.0
-_CRITICAL = ("captured", "stored", "skipped_grid_points", "lost", "rejected")
+_LONGEST_PHASE_S: Final = 7200.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,6 +40,15 @@ class OrderReply:
     ok: bool
     text: str
     values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """Why a process ended; ``slowly``: a new one at once would be no better."""
+
+    why: str
+    asked: bool = False
+    slowly: bool = False
 
 
 @dataclass(slots=True)
@@ -73,9 +77,8 @@ class DeviceSupervisor:
         self._lock = threading.Lock()
         self._health = first
         self._reported: dict[str, Any] = {}
-        self._totals = dict.fromkeys(_CRITICAL, 0)
-        self._channel: Channel | None = None
-        self._process: subprocess.Popen[bytes] | None = None
+        self._totals = dict.fromkeys(COUNTS, 0)
+        self._process: DeviceProcess | None = None
         self._orders = 0
         self._pending: dict[int, _Pending] = {}
         self._stopping = threading.Event()
@@ -111,7 +114,9 @@ class DeviceSupervisor:
         """Stop the process: what it captured is kept. Returns within ``timeout_s``; then the process is gone."""
         self.ask_to_stop()
         self.thread.join(timeout_s)
-        self._kill()
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def restart(self, reason: str) -> None:
         """End the process and start it anew at once."""
@@ -124,13 +129,13 @@ class DeviceSupervisor:
         with self._lock:
             self._orders += 1
             number = self._orders
-            channel = self._channel
+            process = self._process
             self._pending[number] = pending
         try:
-            if channel is None:
+            if process is None:
                 return OrderReply(False, f"{self.name} is not running now: {self._health.last_error or 'it starts'}")
             try:
-                channel.send({**order, "id": number})
+                process.send({**order, "id": number})
             except ChannelClosedError:
                 return OrderReply(False, f"{self.name} has just failed; try again")
             if not pending.done.wait(timeout_s):
@@ -148,7 +153,7 @@ class DeviceSupervisor:
     def process_id(self) -> int | None:
         """The number of its process; None where none runs."""
         process = self._process
-        return None if process is None else process.pid
+        return None if process is None else process.number
 
     def progress_age_s(self) -> float:
         """Return how long ago the device captured last [s], or its process was meant to begin."""
@@ -187,141 +192,81 @@ class DeviceSupervisor:
 
     def _run(self) -> None:
         failures = 0
-        self._kill()
+        self._drop_process()
         while not self._stopping.is_set():
             began_s = time.monotonic()
             self._set_state(DeviceState.STARTING)
-            why, slowly = self._one_process()
+            ending = self._one_process()
             if self._stopping.is_set():
                 break
-            asked = self._restart is not None
-            self._restart = None
             with self._lock:
                 self._restarts += 1
-            if asked:
+            if ending.asked:
                 failures = 0
-                _LOG.info("restarted, because %s", why, extra={"device": self.name})
-                continue
-            failures = 1 if time.monotonic() - began_s > GOOD_S else failures + 1
-            pause_s = PAUSES_S[-1] if slowly else PAUSES_S[min(failures, len(PAUSES_S)) - 1]
-            self._fail(why, pause_s)
-            _LOG.error("%s; a new process starts in %g s", why, pause_s, extra={"device": self.name})
-            self._wake.wait(pause_s)
-            if self._restart is not None:
-                self._restart = None
+                _LOG.info("restarted, because %s", ending.why, extra={"device": self.name})
+            else:
+                failures = 1 if time.monotonic() - began_s > GOOD_S else failures + 1
+                pause_s = PAUSES_S[-1] if ending.slowly else PAUSES_S[min(failures, len(PAUSES_S)) - 1]
+                self._fail(ending.why, pause_s)
+                _LOG.error("%s; a new process starts in %g s", ending.why, pause_s, extra={"device": self.name})
+                self._wake.wait(pause_s)
+            self._restart = None
             self._wake.clear()
             with self._lock:
                 self._next_start_s = None
         self._set_state(DeviceState.STOPPED)
 
-    def _one_process(self) -> tuple[str, bool]:
-        """Run one process to its end; return why it ended, and whether only something slow can help."""
+    def _one_process(self) -> _Ending:
+        """Run one process to its end; return why it ended."""
         try:
-            self._spawn()
+            process = DeviceProcess(self._launch())
         except OSError as error:
-            return f"its process cannot be started: {error.strerror or error}", False
-        failed: str | None = None
-        slowly = False
-        deadline = time.monotonic() + START_S
-        phase = "start"
-        channel, process = self._channel, self._process
-        if channel is None or process is None:
-            return "its process cannot be started", False
-        why = None
-        while why is None:
-            try:
-                message = channel.receive(_POLL_S)
-            except ChannelClosedError:
-                break
-            if message is not None:
-                kind = message.get("t")
-                if kind == "phase":
-                    phase = str(message["phase"])
-                    deadline = time.monotonic() + min(float(message["for_s"]) + _GRACE_S, 7200.0)
-                elif kind == "failed":
-                    failed, slowly = str(message["text"]), bool(message.get("slowly"))
-                else:
-                    self._hear(message)
-            if self._stopping.is_set():
-                why = "stopped"
-            elif self._restart is not None:
-                why = self._restart
-            elif time.monotonic() > deadline:
-                why = failed = f"it hangs ({phase})"
-        asked = why is not None and failed is None
-        self._end_process(hangs=failed is not None and why == failed)
-        if failed is not None:
-            return failed, slowly
-        if asked and why is not None:
-            return why, False
-        return f"its process ended by itself ({_exit_words(process.returncode)})", False
-
-    def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        try:
-            launch = self._launch()
-            process = subprocess.Popen(  # noqa: S603 - this very Python and a module of this package
-                [sys.executable, "-P", "-m", "so2cam.instrument.worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        channel = Channel(ours)
+            return _Ending(f"its process cannot be started: {error.strerror or error}")
         with self._lock:
-            self._process, self._channel = process, channel
+            self._process = process
             self._reported = {}
             self._progress_s = max(self._progress_s, time.monotonic())
-        self._tell_quietly({"launch": launch.model_dump(mode="json")})
+        ending = self._listen(process)
+        process.end(self._hear)
+        self._drop_process()
+        return ending or _Ending(f"its process ended by itself ({process.exit_words()})")
 
-    def _end_process(self, *, hangs: bool) -> None:
-        channel, process = self._channel, self._process
-        if channel is None or process is None:
-            return
-        try:
-            channel.send({"do": "end"})
-            until = time.monotonic() + END_S
-            while process.poll() is None and time.monotonic() < until:
-                message = channel.receive(0.05)
-                if message is not None:
-                    self._hear(message)
-        except ChannelClosedError:
-            pass
-        if not hangs and process.poll() is None:
+    def _listen(self, process: DeviceProcess) -> _Ending | None:
+        """Hear a process until it fails, hangs or is to end; return why, None where it ended without a word."""
+        failed: _Ending | None = None
+        phase, deadline_s = "start", time.monotonic() + START_S
+        while True:
             try:
-                process.wait(0.5)
-            except subprocess.TimeoutExpired:
-                _LOG.warning("does not end; it is killed", extra={"device": self.name})
-        self._kill()
-        for message in channel.drain():
-            self._hear(message)
+                message = process.receive(_POLL_S)
+            except ChannelClosedError:
+                return failed
+            kind = None if message is None else message.get("t")
+            if message is not None and kind == "phase":
+                phase = str(message["phase"])
+                deadline_s = time.monotonic() + min(float(message["for_s"]) + _GRACE_S, _LONGEST_PHASE_S)
+            elif message is not None and kind == "failed":
+                failed = _Ending(str(message["text"]), slowly=bool(message.get("slowly")))
+            elif message is not None:
+                self._hear(message)
+            if self._stopping.is_set():
+                return _Ending("the agent stops", asked=True)
+            if self._restart is not None:
+                return _Ending(self._restart, asked=True)
+            if time.monotonic() > deadline_s:
+                return failed or _Ending(f"it hangs ({phase})")
+
+    def _drop_process(self) -> None:
+        """Forget the process, which has ended: its counts are kept, and orders that wait for it are answered."""
         with self._lock:
-            self._channel = self._process = None
-            for key in _CRITICAL:
+            process, self._process = self._process, None
+            for key in COUNTS:
                 self._totals[key] += int(self._reported.get(key, 0))
             self._reported = {}
             pending = list(self._pending.values())
-        channel.close()
+        if process is not None and not process.kill():
+            _LOG.error("its process cannot be ended: the system holds it", extra={"device": self.name})
         for one in pending:
             one.done.set()
-
-    def _kill(self) -> None:
-        process = self._process
-        if process is None:
-            return
-        if process.poll() is None:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                process.kill()
-        try:
-            process.wait(5.0)
-        except subprocess.TimeoutExpired:
-            _LOG.error("cannot be ended: the system holds it", extra={"device": self.name})
 
     # --- what the process says -----------------------------------------------------------------------------------
 
@@ -350,8 +295,8 @@ class DeviceSupervisor:
             before = self._health
             if int(health.get("captured", 0)) > int(self._reported.get("captured", 0)) or "readings" in health:
                 self._progress_s = time.monotonic()
-            self._reported = {key: int(health.get(key, 0)) for key in _CRITICAL}
-            for key in _CRITICAL:
+            self._reported = {key: int(health.get(key, 0)) for key in COUNTS}
+            for key in COUNTS:
                 if key in health:
                     health[key] = self._totals[key] + int(health[key])
             # Validated as JSON: times are text there.
@@ -384,21 +329,6 @@ class DeviceSupervisor:
         self._on_change(self.name, why)
 
     def _tell_quietly(self, message: Mapping[str, Any]) -> None:
-        channel = self._channel
-        if channel is None:
-            return
-        try:
-            channel.send(message)
-        except (ChannelClosedError, ValueError):
-            return
-
-
-def _exit_words(code: int | None) -> str:
-    if code is None:
-        return "unknown"
-    if code < 0:
-        try:
-            return f"signal {signal.Signals(-code).name}"
-        except ValueError:
-            return f"signal {-code}"
-    return f"exit code {code}"
+        process = self._process
+        if process is not None:
+            process.tell(message)
