@@ -2,9 +2,9 @@
 
 python benchmarks/instrument.py [--seconds S]
 
-A node with two cameras (648 x 486 pixels stored) and a spectrometer, all simulated, on this computer. CPU is the time that
-all processes of the agent use, from the system's own account, as a share of one core; what making the simulated light
-costs is measured by itself and taken off in the second figure.
+A node with two cameras (648 x 486 pixels stored) and a spectrometer, all simulated, on this computer. CPU is the time
+that all processes of the agent use, from the system's own account, as a share of one core; what making the simulated
+light costs is measured by itself and taken off in the second figure.
 """
 
 import argparse
@@ -129,9 +129,7 @@ def cost_of_light(number: int = 40) -> dict[str, float]:
     """Return the CPU time of making one simulated frame and spectrum [s]."""
     context = DeviceContext(run_start=datetime.now(UTC))
     camera = create_camera(CameraDevice(name="c", driver="simulated", band=Band.ON, options={"seed": 1}), context)
-    spectrometer = create_spectrometer(
-        SpectrometerDevice(name="s", driver="simulated", options={"seed": 1}), context
-    )
+    spectrometer = create_spectrometer(SpectrometerDevice(name="s", driver="simulated", options={"seed": 1}), context)
     camera.open(10.0)
     spectrometer.open(10.0)
     camera.configure(CameraSettings(0.001))
@@ -159,7 +157,8 @@ def run_at(period_s: float, seconds: float, light: dict[str, float]) -> dict[str
             time.sleep(seconds)
             used_s, passed_s = cpu_s(processes) - before_s, time.monotonic() - began_s
             last = health(site)
-            assert last is not None
+            if last is None:
+                raise SystemExit("the agent does not answer")
             items = {d.role: 0 for d in last.devices}
             for device, earlier in zip(last.devices, first.devices, strict=True):
                 items[device.role] += device.stored - earlier.stored
@@ -234,7 +233,8 @@ def main() -> None:
     for period_s in (4.0, 0.5):
         found = run_at(period_s, chosen.seconds, light)
         print(
-            f"period {period_s:g} s: {found['cpu']:.1%} of one core, {found['cpu_without_light']:.1%} without the light; "
+            f"period {period_s:g} s: {found['cpu']:.1%} of one core, "
+            f"{found['cpu_without_light']:.1%} without the light; "
             f"{found['stored']:.0f} items, {found['missed']:.0f} grid times missed; memory: agent "
             f"{found['rss_agent']:.0f} MB, a device {found['rss_device']:.0f} MB, all {found['pss_all']:.0f} MB "
             f"(shared pages once); stopped in {found['stop_s']:.1f} s"

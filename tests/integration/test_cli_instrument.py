@@ -1,6 +1,9 @@
 """The commands to an instrument, as people type them."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -146,3 +149,33 @@ def test_an_agent_alone_ends_after_its_time_and_without_its_launcher(bench: Any,
     began = time.monotonic()
     assert tied.wait(30) == 0
     assert time.monotonic() - began < 20
+
+
+def test_systemd_is_told_and_its_places_are_used(
+    bench: Any, benches: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.write({"lead": [benches.camera()]})
+    run_folder = bench.folder / "run"
+    run_folder.mkdir()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(os.fspath(bench.folder / "n"))
+        listener.settimeout(60)
+        process = bench.start(
+            NOTIFY_SOCKET=os.fspath(bench.folder / "n"),
+            WATCHDOG_USEC="3000000",
+            RUNTIME_DIRECTORY=os.fspath(run_folder),
+            JOURNAL_STREAM="8:1",
+        )
+        assert listener.recv(4096).startswith(b"READY=1")
+        while not listener.recv(4096).startswith(b"WATCHDOG=1\nSTATUS=well"):
+            pass  # "starting", until there is something to tell
+        code, out, _ = call(capsys, "status", bench.site, "--socket", run_folder / "lead.sock", "--node", "lead")
+        assert code == 0, out
+        process.send_signal(signal.SIGTERM)
+        while listener.recv(4096) != b"STOPPING=1":
+            pass  # what was sent before the signal
+    assert process.wait(30) == 0
+    assert not (run_folder / "lead.sock").exists()
+    lines = bench.log().splitlines()
+    assert lines
+    assert all(line.startswith("<") for line in lines)
