@@ -73,7 +73,15 @@ def socket_to_ask(site_path: Path, node: str) -> Path:
     """Return where the agent of ``node`` is to be found: that of this user, or the installed one."""
     own = _own_socket(site_path, node)
     installed = SYSTEM_RUN / f"{node}.sock"
-    return own if own.exists() or not installed.exists() else installed
+    return own if _there(own) or not _there(installed) else installed
+
+
+def _there(path: Path) -> bool:
+    """Return whether something is there; what may not be looked at is: who asks is told so when connecting."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _own_folder() -> Path:
