@@ -45,7 +45,9 @@ def test_full_disk_costs_only_what_does_not_fit(bench: Any, benches: ModuleType,
     time.sleep(FULL_S)
     assert process.poll() is None, bench.log()
     full = bench.health()
-    assert all(device.captured > 0 for device in full.devices)
+    earlier = {device.name: device.captured for device in trouble.devices}
+    assert all(device.captured > earlier[device.name] for device in full.devices), "capture goes on"
+    assert all(device.queued > 0 for device in full.devices)
     assert all(device.restarts == 0 for device in full.devices), "a full disk is no fault of the devices"
     ballast.unlink()
     stored = {device.name: device.stored for device in full.devices}

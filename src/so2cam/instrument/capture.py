@@ -44,6 +44,7 @@ _HANDOVER_S: Final = 0.5
 """The device is asked this long before its exposure must begin [s]: until then orders are taken"""
 _PREPARE_S: Final = 0.005
 _IDLE_S: Final = 1.0
+_REPORT_S: Final = 1.0
 _READINGS: Final = 8
 _CLOSE_S: Final = 2e-4
 """Two clocks are read together when no more than this passes in between [s]"""
@@ -110,6 +111,7 @@ class DeviceLoop:
         self._skipped = 0
         self._bad_in_a_row = 0
         self._reopened = 0
+        self._reported_s = 0.0
         self._clock_told: tuple[ClockQuality, float] | None = None
         self._disk_trouble: str | None = None
         self._desk = OrderDesk(
@@ -248,6 +250,8 @@ class DeviceLoop:
         taken = head.capture(at_s, CAPTURE_S + duration_s)
         self._tally.count("captured")
         self._keep(head, wish, target, taken)
+        if time.monotonic() - self._reported_s > _REPORT_S:
+            self._report()  # capturing is progress, whether or not the disk takes it
         return True
 
     def _read_clock(self) -> tuple[datetime, float]:
@@ -406,6 +410,7 @@ class DeviceLoop:
         opened: bool = False,
     ) -> None:
         """Tell how the device is; called by the loop's thread only, which alone knows the plan."""
+        self._reported_s = time.monotonic()
         self._send(
             {
                 "t": "status",
