@@ -132,6 +132,9 @@ def stages(bench: Bench, repeats: int) -> dict[str, float]:
             raise SystemExit("no sky in a simulated pair")
         return image
 
+    calibration = references.calibration
+    if calibration is None:
+        raise SystemExit("no gas cells in a simulated run")
     image, later = absorb(pair), absorb(following)
     lines = lines_at_plume(site)
     flow_settings = site.processing.speed.optical_flow
@@ -142,7 +145,7 @@ def stages(bench: Bench, repeats: int) -> dict[str, float]:
         "dark, flat, registration, log": timed(to_logs, repeats),
         "sky background, absorbance": timed(lambda: absorb(pair), repeats),
         "two lines: baseline, columns": timed(
-            lambda: [measure_line(image, line, references.curve, site, references.covered) for line in lines], repeats
+            lambda: [measure_line(image, line, calibration, site, references.covered) for line in lines], repeats
         ),
         "optical flow": timed(
             lambda: optical_flow(

@@ -234,8 +234,8 @@ def check_plume_angle(plane_normal_azimuth_rad: float, view_azimuth_rad: float) 
 
 
 def is_stale(
-    counts: npt.NDArray[np.uint16],
-    previous: npt.NDArray[np.uint16],
+    counts: npt.NDArray[np.uint16] | npt.NDArray[np.float32],
+    previous: npt.NDArray[np.uint16] | npt.NDArray[np.float32],
     *,
     saturation_dn: float,
     share: float = STALE_SHARE,
