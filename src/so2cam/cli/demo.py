@@ -160,7 +160,7 @@ def _clear(out: Path) -> None:
             )
     try:
         # What a demo made, and nothing else: the folder itself may be a link, or the current one.
-        for made in ("frames", "results"):
+        for made in ("frames", "spectra", "results"):
             if (out / made).is_dir():
                 shutil.rmtree(out / made)
         for made in ("site.toml", "truth.json"):
