@@ -14,6 +14,8 @@ keeps a registry beside the environment that it is installed in.
   SO2 Vandaele: every 0.5 cm-1; O3 Serdyuchenko: every 0.01 nm; NO2 Vandaele: every 0.96457 cm-1. It is asked with
   air wavelengths for the tables of Serdyuchenko (which it knows to be in vacuum, and converts); those of Vandaele
   are published in air and are brought to vacuum here. docs/reference-spectra.md tells how that was checked.
+* O3 was measured with noise of 1 % from point to point, which the line shape of a spectrometer does not average out
+  and a fit takes for bands. It is smoothed here over 0.26 nm by a weight that keeps cubics, so bands are not widened.
 * ``ring`` and ``ring-linear`` are computed from the solar table by so2cam.science.spectra.ring.
 
 ``--check`` writes nothing and fails where a table on disk holds other text. Gzip's bytes may differ between versions
@@ -46,6 +48,10 @@ TABLES = Path(__file__).resolve().parents[1] / "src" / "so2cam" / "formats" / "r
 FIRST_NM, LAST_NM = 270.0, 450.0
 SOLAR_MARGIN_NM = 8.0
 PLANCK_TIMES_C = 6.62607015e-34 * 299792458.0
+O3_STEP_NM = 0.01
+O3_SMOOTHING_SIGMA_NM = 0.1486
+O3_SMOOTHING_NM = 0.26
+"""Full width at half maximum of that weight"""
 NO2_STEP_CM = 0.9645723297
 """Of the published table's rows; found from the kinks of the interpolated table between 26000 and 36000 cm-1."""
 CHANCE = (
@@ -119,6 +125,17 @@ def cross_section_reader() -> CrossSection:
     return read
 
 
+def smoothing_weights(sigma: float) -> FloatArray:
+    """Return weights (2 K + 1,) of sum 1 that leave cubics as they are: a Gaussian of the fourth order.
+
+    ``(3 - z^2) / 2 exp(-z^2 / 2)`` with z in units of ``sigma`` rows (Wand & Schucany 1990), to five of them; half of
+    its height is 1.77 of them wide.
+    """
+    z = np.arange(-int(np.ceil(5 * sigma)), int(np.ceil(5 * sigma)) + 1) / sigma
+    weights = 0.5 * (3 - z**2) * np.exp(-0.5 * z**2)
+    return np.asarray(weights / weights.sum())
+
+
 def kinks_nm(read: CrossSection, name: str, temperature_k: float, first_nm: float, last_nm: float) -> FloatArray:
     """Return where the straight pieces of a linearly interpolated table meet, to 1e-4 nm."""
     step = 0.002
@@ -154,12 +171,16 @@ def gas_tables(read: CrossSection) -> list[ReferenceTable]:
     x = air_to_vacuum_nm(1e7 / rows)
     made.append(table("so2-vandaele2009-298k", "SO2 absorption cross section", x, y, VANDAELE_SO2, 298.0, 0.019, AIR))
 
-    x = np.round(np.arange(FIRST_NM, LAST_NM + 0.005, 0.01), 2)
+    response = smoothing_weights(O3_SMOOTHING_SIGMA_NM / O3_STEP_NM)
+    reach = response.size // 2
+    steps = np.arange(-reach, round((LAST_NM - FIRST_NM) / O3_STEP_NM) + reach + 1)
+    x = np.round(FIRST_NM + O3_STEP_NM * steps, 2)
     for kelvin in (223.0, 243.0):
-        y = read("O3_SERDYUCHENKOV1", kelvin, x / refractive_index_of_air(x))
+        y = np.convolve(read("O3_SERDYUCHENKOV1", kelvin, x / refractive_index_of_air(x)), response, "valid")
         name = f"o3-serdyuchenko2014-{kelvin:.0f}k"
-        note = "published in vacuum, to five digits, with the noise of the measurement"
-        made.append(table(name, "O3 absorption cross section", x, y, SERDYUCHENKO, kelvin, 0.019, note))
+        note = f"published in vacuum, resolution 0.019 nm; smoothed here over {O3_SMOOTHING_NM} nm against its noise"
+        inner = x[reach:-reach]
+        made.append(table(name, "O3 absorption cross section", inner, y, SERDYUCHENKO, kelvin, O3_SMOOTHING_NM, note))
 
     rows = NO2_STEP_CM * np.arange(np.ceil(1e7 / LAST_NM / NO2_STEP_CM), 1e7 / FIRST_NM / NO2_STEP_CM)[::-1]
     x = air_to_vacuum_nm(1e7 / rows)

@@ -68,9 +68,13 @@ def test_ozone(originals: Path) -> None:
     grid = np.arange(300.0, 340.0, STEP_NM)
     ours, theirs = at_06_nm(table, grid), smoothed(x, y, grid)
     inner = slice(200, -200)
-    np.testing.assert_allclose(ours[inner], theirs[inner], rtol=4e-3)
+    np.testing.assert_allclose(ours[inner], theirs[inner], rtol=6e-3)
     assert np.corrcoef(ours[inner], theirs[inner])[0, 1] > 0.999999
-    assert np.median(np.abs(table.values / np.interp(table.wavelengths_nm, x, y) - 1)) < 1e-5
+    # Smoothed at full resolution too, and no wider than before: the bands of the original, whose noise averages out.
+    point_to_point = [np.std(np.diff(values, 3)) for values in (table.values, np.interp(table.wavelengths_nm, x, y))]
+    assert point_to_point[0] < 0.1 * point_to_point[1]
+    bands = (grid > 315) & (grid < 335)
+    assert differential_ratio(ours[bands], theirs[bands], grid[bands]) == pytest.approx(1.0, abs=0.004)
 
 
 def test_ring(originals: Path) -> None:

@@ -69,3 +69,38 @@ def choose_names(
             f"{value!r}: give one or more of {', '.join(known)}, separated by commas, each once", ctx, parameter
         )
     return names
+
+
+class SeveralFiles(click.Command):
+    """A command whose ``options`` take one or more files: ``--lamp A B`` is ``--lamp A --lamp B``."""
+
+    options: tuple[str, ...] = ()
+    example = ""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split the names that follow the options."""
+        expanded: list[str] = []
+        names: list[str] = []
+        option: str | None = None
+        taken = False
+        for argument in args:
+            if argument.startswith("-") and argument != "-":
+                option = next((o for o in self.options if argument == o or argument.startswith(f"{o}=")), None)
+                taken = option is not None and argument != option
+            elif option is not None:
+                if taken:
+                    expanded.append(option)
+                taken = True
+                names.append(argument)
+            expanded.append(argument)
+        try:
+            return super().parse_args(ctx, expanded)
+        except click.MissingParameter as error:
+            if not isinstance(error.param, click.Argument):
+                raise
+            swallowed = next((repr(name) for name in names if name.lower().endswith(".toml")), "it")
+            raise click.UsageError(
+                f"the site file (SITE) is missing: write {swallowed} before {' and '.join(self.options)}, which take "
+                f"all names that follow, like: {self.example}",
+                ctx,
+            ) from None

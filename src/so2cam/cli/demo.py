@@ -163,7 +163,7 @@ def _clear(out: Path) -> None:
         for made in ("frames", "spectra", "results"):
             if (out / made).is_dir():
                 shutil.rmtree(out / made)
-        for made in ("site.toml", "truth.json"):
+        for made in ("site.toml", "terrain.asc", "truth.json"):
             (out / made).unlink(missing_ok=True)
         out.mkdir(parents=True, exist_ok=True)
         (out / _MARK).touch()

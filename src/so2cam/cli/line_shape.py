@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from so2cam.cli.arguments import SeveralFiles
 from so2cam.cli.console import console, report_warning, when_interrupted
 from so2cam.core.spectrometer import Spectrometer
 from so2cam.formats.line_shape_files import parameter_rows
@@ -18,43 +19,16 @@ _AIR_WITHIN_NM = 0.03
 """Wavelength errors this close to the difference of air and vacuum are taken for it."""
 
 
-class _SeveralFiles(click.Command):
-    """A command whose ``--lamp`` and ``--dark`` take one or more files: ``--lamp A B`` is ``--lamp A --lamp B``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Split the names that follow the options."""
-        expanded: list[str] = []
-        names: list[str] = []
-        option: str | None = None
-        taken = False
-        for argument in args:
-            if argument.startswith("-") and argument != "-":
-                option = next((o for o in _SEVERAL if argument == o or argument.startswith(f"{o}=")), None)
-                taken = option is not None and argument != option
-            elif option is not None:
-                if taken:
-                    expanded.append(option)
-                taken = True
-                names.append(argument)
-            expanded.append(argument)
-        try:
-            return super().parse_args(ctx, expanded)
-        except click.MissingParameter as error:
-            if not isinstance(error.param, click.Argument):
-                raise
-            swallowed = next((repr(name) for name in names if name.lower().endswith(".toml")), "it")
-            raise click.UsageError(
-                f"the site file (SITE) is missing: write {swallowed} before --lamp and --dark, which take all names "
-                "that follow, like: so2cam line-shape site.toml --lamp LAMP.npy --out line-shape.txt",
-                ctx,
-            ) from None
+class _Lamps(SeveralFiles):
+    options = _SEVERAL
+    example = "so2cam line-shape site.toml --lamp LAMP.npy --out line-shape.txt"
 
 
 _file = click.Path(path_type=Path, readable=False)
 
 
 @click.command(
-    cls=_SeveralFiles,
+    cls=_Lamps,
     epilog="""\b
 Examples:
   so2cam line-shape site.toml --lamp Hg.npy --out line-shape.txt

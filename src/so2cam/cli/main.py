@@ -20,6 +20,7 @@ _COMMANDS = {
     "register": ("so2cam.cli.register", "Find how the off-band image lies on the on-band image."),
     "spectra": ("so2cam.cli.spectra", "Turn UV spectra into SO2 column densities."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
+    "wavelengths": ("so2cam.cli.wavelengths", "Find a spectrometer's wavelengths from the lines of sunlight."),
 }
 
 

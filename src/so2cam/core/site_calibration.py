@@ -84,6 +84,11 @@ class SpectrometerCalibration(Table):
     )
     stale_s: Positive = Field(default=1800.0, description="rolling: age of the newest point from which it is flagged")
     offset: bool = Field(default=True, description="false: the curve goes through the origin")
+    offset_uncertainty_molec_cm2: Positive = Field(
+        default=3e16,
+        description="1 sigma by which the spectrometer's zero may be off; with the sky's unevenness, how far from zero "
+        "an offset is believed",
+    )
     stored: str | None = Field(
         default=None,
         description="file of earlier calibrations, relative to the site file: where there is none of the run's own, "

@@ -74,6 +74,12 @@ class Detector(Table):
         default=(),
         description="coefficients, from the constant up, of the polynomial in counts by which counts are divided",
     )
+    wavelength_correction: tuple[Finite, ...] = Field(
+        default=(),
+        max_length=4,
+        description="coefficients, from the constant up, of the polynomial in (wavelength - 310 nm) that is added to "
+        "wavelengths [nm]; `so2cam wavelengths` finds them",
+    )
     bad_pixels: tuple[int, ...] = Field(default=(), description="indices from 0, left out of fits")
     spike_sigma: NotNegative = Field(
         default=8.0, description="spikes above this many sigma of the residual are repaired; 0: never"
@@ -125,7 +131,7 @@ class References(Table):
     """The spectra that a measured spectrum is made of."""
 
     solar: Reference = Reference(table="solar-sao2010")
-    so2: Reference = Reference(table="so2-bogumil2003-293k", relative_uncertainty=0.06)
+    so2: Reference = Reference(table="so2-bogumil2003-293k", relative_uncertainty=0.07)
     o3: tuple[Reference, ...] = Field(default=(Reference(table="o3-serdyuchenko2014-223k"),), max_length=2)
     no2: Reference | None = None
     ring: Reference | None = Reference(table="ring")

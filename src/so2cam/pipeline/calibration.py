@@ -24,7 +24,7 @@ from so2cam.pipeline.columns import ColumnPoint
 from so2cam.pipeline.spectrometer_view import SpectrometerView, find_view, given_view
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.calibration.curve import BandShape
-from so2cam.science.calibration.matching import interpolate_columns
+from so2cam.science.calibration.matching import match_columns
 
 
 class CalibrationSource(Protocol):
@@ -67,6 +67,8 @@ class SmallImage:
     valid: BoolImage
     noise: float
     """1 sigma of a block"""
+    structure: float
+    """unevenness of the sky that no surface follows, 1 sigma"""
 
 
 def small_image(pair: FramePair, image: AbsorbanceImage, reduction: int) -> SmallImage:
@@ -79,7 +81,7 @@ def small_image(pair: FramePair, image: AbsorbanceImage, reduction: int) -> Smal
     total = cv2.resize(kept, (columns, rows), interpolation=cv2.INTER_AREA)
     valid = share >= 0.75
     mean = np.divide(total, share, out=np.full(total.shape, np.nan, np.float32), where=valid)
-    return SmallImage(pair.time, pair.on.exposure_s, mean, np.asarray(valid), image.noise / reduction)
+    return SmallImage(pair.time, pair.on.exposure_s, mean, np.asarray(valid), image.noise / reduction, image.structure)
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class _Matched:
     image: SmallImage
     column: float
     sigma: float
+    mismatch: float
 
 
 @dataclass(slots=True)
@@ -172,7 +175,7 @@ class SpectrometerCalibrator:
         if not ready:
             return
         start = ready[0].time
-        found = interpolate_columns(
+        found = match_columns(
             _seconds([image.time for image in ready], start),
             np.array([image.exposure_s for image in ready]),
             _seconds([point.time for point in self._columns], start),
@@ -181,9 +184,9 @@ class SpectrometerCalibrator:
             np.array([point.sigma_molec_cm2 for point in self._columns]),
             maximum_gap_s=settings.maximum_gap_s,
         )
-        for image, column, sigma in zip(ready, found.column, found.sigma, strict=True):
+        for image, column, sigma, mismatch in zip(ready, found.column, found.column_sigma, found.mismatch, strict=True):
             if np.isfinite(column):
-                self._matched.append(_Matched(image, float(column), float(sigma)))
+                self._matched.append(_Matched(image, float(column), float(sigma), float(mismatch)))
 
     def _forget(self, time: datetime) -> None:
         settings = self.site.processing.calibration.spectrometer
@@ -228,6 +231,8 @@ class SpectrometerCalibrator:
             noise,
             self._array("column"),
             self._array("sigma"),
+            self._array("mismatch"),
+            float(np.median([match.image.structure for match in self._matched])),
             self.cells,
         )
         number = len(self.record.fits)

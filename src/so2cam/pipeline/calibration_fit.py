@@ -9,10 +9,17 @@ from so2cam.core.records import FloatArray
 from so2cam.core.results import CalibrationFit
 from so2cam.core.site import Site
 from so2cam.core.status import QualityFlag
-from so2cam.pipeline.bands import site_shape_uncertainty
+from so2cam.pipeline.bands import site_shape_uncertainty, theoretical_slope
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.science.calibration.curve import BandShape
-from so2cam.science.calibration.regression import POINT_FIT_TEXT, JointFit, PointFit, fit_jointly, fit_points
+from so2cam.science.calibration.regression import (
+    POINT_FIT_TEXT,
+    JointFit,
+    PointFit,
+    ScalePrior,
+    fit_jointly,
+    fit_points,
+)
 
 VIEW_MEAN_SYSTEMATIC = 0.015
 """Relative 1 sigma by which the column of the spectrometer's spot differs from the mean column in it: where the plume
@@ -85,11 +92,21 @@ def fit_calibration(
     absorbance_sigma: FloatArray,
     column: FloatArray,
     column_sigma: FloatArray,
+    mismatch: FloatArray,
+    sky_structure: float,
     cells: CellPoints | None,
 ) -> FittedCalibration:
-    """Fit the site's curve to points (N,), in order of time: absorbance, and column [molecules cm-2], 1 sigma each."""
+    """Fit the site's curve to points (N,), in order of time: absorbance, and column [molecules cm-2], 1 sigma each.
+
+    ``mismatch`` (N,) [molecules cm-2] is what the images' columns vary about those interpolated to their times: an
+    error of the absorbances. An offset is believed as far as the sky's unevenness ``sky_structure`` [absorbance] and the
+    spectrometer's zero explain it.
+    """
     settings = site.processing.calibration
-    points = (absorbance, column, absorbance_sigma, column_sigma)
+    slope = theoretical_slope(site)
+    zero = float(np.hypot(settings.spectrometer.offset_uncertainty_molec_cm2, sky_structure * slope))
+    prior = ScalePrior(offset_sigma=zero) if settings.spectrometer.offset else None
+    points = (absorbance, column, np.hypot(absorbance_sigma, mismatch / slope), column_sigma)
     joint = None
     common = column_scale_uncertainty(site)
     if settings.source == "joint" and cells is not None and settings.model != "quadratic":
@@ -110,6 +127,7 @@ def fit_calibration(
             settings.model,
             shape=shape,
             with_offset=settings.spectrometer.offset,
+            prior=prior,
             minimum_points=settings.spectrometer.minimum_points,
         )
     if fit.curve is None:

@@ -15,7 +15,9 @@ from so2cam.formats.spectra.columns import decode
 from so2cam.formats.spectra.header import parse_header
 from so2cam.formats.spectra.names import parse_by_pattern, parse_spectrum_name
 from so2cam.formats.spectra.readers import MAXIMUM_BYTES, parse_spectrum
+from so2cam.pipeline.spectrum_processor import wrong_correction
 from so2cam.science.spectra.prepare import prepare
+from so2cam.science.spectra.wavelength import corrected_wavelengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +44,22 @@ class _File:
     integration_time_s: float | None
 
 
-def read_lamp(settings: Spectrometer, lamps: Sequence[Path], darks: Sequence[Path] = ()) -> LampSpectrum:
-    """Return the mean of lamp spectra, less the mean of their darks, made linear as ``settings.detector`` says.
+def read_lamp(
+    settings: Spectrometer, lamps: Sequence[Path], darks: Sequence[Path] = (), *, what: str = "lamp"
+) -> LampSpectrum:
+    """Return the mean of spectra of a lamp (or of ``what`` else), less that of their darks, made linear.
+
+    ``settings.detector`` tells how to make them so.
 
     Names tell the integration time where they can, and else nothing. Raises FrameFileError for a file that cannot be
     read, and InputError for no file at all, for wavelengths that differ and for darks of another integration time.
     """
     if not lamps:
-        raise InputError("no spectrum of a lamp is given", key="--lamp", remedy="name at least one file")
-    _refuse_repeats(lamps, darks)
-    spectra = [_read(path, settings.files) for path in lamps]
-    dark_spectra = [_read(path, settings.files) for path in darks]
-    _require_alike(spectra, dark_spectra, settings.detector.integration_time_tolerance)
+        raise InputError(f"no spectrum of a {what} is given", key=f"--{what}", remedy="name at least one file")
+    _refuse_repeats(lamps, darks, what)
+    spectra = [_read(path, settings) for path in lamps]
+    dark_spectra = [_read(path, settings) for path in darks]
+    _require_alike(spectra, dark_spectra, settings.detector.integration_time_tolerance, what)
     detector = settings.detector
     dark = np.mean([one.counts for one in dark_spectra], axis=0) if dark_spectra else None
     try:
@@ -84,16 +90,17 @@ def read_lamp(settings: Spectrometer, lamps: Sequence[Path], darks: Sequence[Pat
     return LampSpectrum(spectra[0].wavelengths_nm, mean, saturation, len(spectra), len(dark_spectra), inputs)
 
 
-def _refuse_repeats(lamps: Sequence[Path], darks: Sequence[Path]) -> None:
+def _refuse_repeats(lamps: Sequence[Path], darks: Sequence[Path], what: str) -> None:
     seen: set[Path] = set()
     for path in (*lamps, *darks):
         real = path.resolve()
         if real in seen:
-            raise InputError("is given twice", file=path, remedy="name each lamp spectrum and each dark once")
+            raise InputError("is given twice", file=path, remedy=f"name each {what} spectrum and each dark once")
         seen.add(real)
 
 
-def _read(path: Path, files: SpectrumFiles) -> _File:
+def _read(path: Path, settings: Spectrometer) -> _File:
+    files, correction = settings.files, settings.detector.wavelength_correction
     try:
         with path.open("rb") as stream:
             data = stream.read(MAXIMUM_BYTES + 1)
@@ -102,6 +109,10 @@ def _read(path: Path, files: SpectrumFiles) -> _File:
             f"cannot be read: {error.strerror or error}", file=path, remedy="check the path and the file's permissions"
         ) from error
     wavelengths, counts = parse_spectrum(data, path, files)
+    try:
+        wavelengths = corrected_wavelengths(wavelengths, correction)
+    except ValueError as error:
+        raise wrong_correction(error, correction) from None
     return _File(path, wavelengths, counts, hashlib.sha256(data).hexdigest(), _integration_time_s(path, data, files))
 
 
@@ -125,7 +136,7 @@ def _integration_time_s(path: Path, data: bytes, files: SpectrumFiles) -> float 
     return None
 
 
-def _require_alike(spectra: Sequence[_File], darks: Sequence[_File], tolerance: float) -> None:
+def _require_alike(spectra: Sequence[_File], darks: Sequence[_File], tolerance: float, what: str) -> None:
     """Raise InputError where wavelengths differ, or known integration times where there are darks."""
     first = spectra[0]
     for other in (*spectra[1:], *darks):
@@ -144,6 +155,6 @@ def _require_alike(spectra: Sequence[_File], darks: Sequence[_File], tolerance: 
                 f"has another integration time than {known[0][0].name} ({known[0][1]:g} s)",
                 file=path,
                 value=time_s,
-                remedy="name lamp spectra and darks of one integration time, or leave out --dark: a straight "
-                "background is fitted below the line anyway",
+                remedy=f"name {what} spectra and darks of one integration time"
+                + (", or leave out --dark: a straight background is fitted below the line anyway" * (what == "lamp")),
             )

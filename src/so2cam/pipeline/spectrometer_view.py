@@ -10,7 +10,9 @@ from so2cam.core.records import BoolImage, FloatArray, FloatImage
 from so2cam.core.results import ViewRecord
 from so2cam.core.site import Site
 from so2cam.pipeline.bands import view_ratio
+from so2cam.science.calibration.correlation_map import BoolStack, Stack
 from so2cam.science.calibration.field_of_view import VIEW_TEXT, ViewStatus, search_by_correlation
+from so2cam.science.calibration.view_inversion import INVERSION_TEXT, InversionStatus, invert_view
 from so2cam.science.calibration.view_mean import mean_as_seen
 from so2cam.science.calibration.view_weights import disc_weights
 
@@ -76,20 +78,49 @@ def find_view(
 ) -> FoundView:
     """Search the view in reduced images (T) with a column (T,) [molecules cm-2] each."""
     settings = site.processing.calibration.spectrometer.field_of_view
-    found = search_by_correlation(
-        np.stack(absorbance), np.stack(valid), column, column_sigma, minimum_times=settings.minimum_images
-    )
+    stack, mask = np.stack(absorbance), np.stack(valid)
     block = settings.reduction
-    # The middle of block i lies at (i + 0.5) * block - 0.5 of the image's pixels.
-    place = ((found.x + 0.5) * block - 0.5, (found.y + 0.5) * block - 0.5, found.radius * block)
-    sigma = (found.sigma[0] * block, found.sigma[1] * block, found.sigma[2] * block)
+    found = search_by_correlation(
+        stack,
+        mask,
+        column,
+        column_sigma,
+        minimum_times=settings.minimum_images,
+        minimum_correlation=settings.minimum_correlation,
+    )
     status = "ok" if found.status is ViewStatus.OK else VIEW_TEXT[found.status]
-    if found.status is ViewStatus.OK and found.correlation < settings.minimum_correlation:
-        status = f"the best place correlates by {found.correlation:.2f} only, less than minimum_correlation"
+    disc, sigma = (found.x, found.y, found.radius), found.sigma
+    if settings.source == "inversion":
+        status, disc, sigma = _by_inversion(stack, mask, column, column_sigma, settings.minimum_images)
+    # The middle of block i lies at (i + 0.5) * block - 0.5 of the image's pixels.
+    place = ((disc[0] + 0.5) * block - 0.5, (disc[1] + 0.5) * block - 0.5, disc[2] * block)
     view = _view(site, place) if status == "ok" else None
     if not np.isfinite(place).all():
         place = (_NAN, _NAN, _NAN)
-    return FoundView(view, status, place, sigma, found.correlation, len(absorbance), found.correlation_map)
+    return FoundView(
+        view=view,
+        status=status,
+        place=place,
+        sigma=(sigma[0] * block, sigma[1] * block, sigma[2] * block),
+        correlation=found.correlation,
+        images=len(absorbance),
+        correlation_map=found.correlation_map,
+    )
+
+
+Disc = tuple[float, float, float]
+
+
+def _by_inversion(
+    stack: Stack, mask: BoolStack, column: FloatArray, column_sigma: FloatArray, minimum_times: int
+) -> tuple[str, Disc, Disc]:
+    """Return status, (x, y, radius) and their 1 sigma [blocks] of the bell through the inversion's weights."""
+    found = invert_view(stack, mask, column, column_sigma, minimum_times=minimum_times)
+    nothing = (_NAN, _NAN, _NAN)
+    if found.bell is None or found.status is not InversionStatus.OK:
+        return INVERSION_TEXT[found.status], nothing, nothing
+    bell = found.bell
+    return "ok", (bell.x, bell.y, bell.radius), bell.sigma
 
 
 def _view(site: Site, place: tuple[float, float, float]) -> SpectrometerView:

@@ -23,6 +23,7 @@ from so2cam.science.spectra.model import FitModel, window_pixels
 from so2cam.science.spectra.optical_density import build_optical_density, fit_optical_density
 from so2cam.science.spectra.prepare import Prepared, light_status, prepare, select_darks
 from so2cam.science.spectra.spikes import residual_outliers
+from so2cam.science.spectra.wavelength import corrected_wavelengths
 
 NAN = float("nan")
 CLEAR_AVERAGING_S = 600.0
@@ -53,6 +54,7 @@ class SpectrumReader:
 
     def __init__(self, settings: Spectrometer) -> None:
         self._files = settings.files
+        self._correction = settings.detector.wavelength_correction
         self.hashes: dict[str, str] = {}
         self.failures: dict[str, FrameFileError] = {}
 
@@ -64,7 +66,21 @@ class SpectrumReader:
             self.failures[str(info.path)] = error
             return None
         self.hashes[str(info.path)] = spectrum.sha256
-        return spectrum
+        try:
+            wavelengths = corrected_wavelengths(spectrum.wavelengths_nm, self._correction)
+        except ValueError as error:
+            raise wrong_correction(error, self._correction) from None
+        return replace(spectrum, wavelengths_nm=wavelengths)
+
+
+def wrong_correction(error: ValueError, value: object) -> InputError:
+    """Return the error of a correction that does not belong to a spectrometer."""
+    return InputError(
+        str(error),
+        key="spectrometer.detector.wavelength_correction",
+        value=value,
+        remedy="find it anew with `so2cam wavelengths`, or remove it",
+    )
 
 
 class SpectrumProcessor:

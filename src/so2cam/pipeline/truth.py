@@ -61,7 +61,10 @@ DILUTED: Final = (
     Variant("cells, dilution from terrain", merged(CELLS.settings, _TERRAIN)),
     Variant("spectrometer, dilution from terrain", merged(SPECTROMETER.settings, _TERRAIN, _FIT), spectra=True),
     Variant("spectrometer, dilution from spectra", merged(SPECTROMETER.settings, _BY_SPECTRA, _FIT), spectra=True),
-    Variant("cells, dilution not corrected", CELLS.settings),
+    Variant(
+        "cells, dilution not corrected",
+        merged(CELLS.settings, {"processing": {"light_dilution": {"mode": "none", "regions": []}}}),
+    ),
 )
 RECOMMENDED: Final = "flow_raw"
 """The speed method that is recommended."""

@@ -61,7 +61,7 @@ class BandCamera:
         distance = geometry.to_plane(x, y).distance
         nearest, farthest = float(distance.min()), float(distance.max())
         self.light = BandLight(band, scenario, (nearest, farthest))
-        self._far = (self._plume.distance_m - np.float32(nearest)) / np.float32(max(farthest - nearest, 1e-3))
+        self._far = self.light.place(self._plume.distance_m.astype(np.float64))
         ground, before = np.zeros(cover.shape, np.float32), np.zeros(cover.shape, np.float32)
         for layer in self.terrain.layers:
             share = self.light.diluted(layer.distance_m.astype(np.float64)).astype(np.float32)

@@ -9,6 +9,7 @@ was scattered into the line of sight between camera and plume at distance d (lig
 light. Tables are those of ``formats.reference_spectra``; nothing here comes from so2cam's science.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -27,6 +28,8 @@ _BAND_STEP_NM: Final = 0.05
 _BAND_REACH: Final = 2.2
 """A band is integrated this many widths to each side of its centre"""
 _NODES: Final = 2048
+_TABLE_TOP: Final = 6e18
+"""The smallest table of columns ends here [molecules cm-2]; others are twice, four times... as long"""
 FIRST_TABLE_NM: Final = 270.0
 """No sunlight arrives below: ozone"""
 
@@ -97,9 +100,7 @@ class BandLight:
         self._weights = weights / weights.sum()
         self._distances = distances_m
         self._dilutes = scenario.air.extinction_310_per_m > 0
-        self._top = 0.0
-        self._tables: tuple[npt.NDArray[np.float32], ...] = ()
-        self._extend(6e18)
+        self._tables: dict[int, tuple[npt.NDArray[np.float32], ...]] = {}
 
     @property
     def cross_section_cm2(self) -> float:
@@ -120,6 +121,16 @@ class BandLight:
         values = np.array([float(self._weights @ self._spectra.diluted(node)) for node in nodes])
         return np.asarray(np.interp(distance, nodes, values), np.float64)
 
+    def place(self, distance_m: FloatArray) -> npt.NDArray[np.float32]:
+        """Return the place of distances [m] between the nearest and the farthest, as ``look_up`` wants it.
+
+        It is the one of the light before them, in which transmissions are linear.
+        """
+        near, far = (float(self._weights @ self._spectra.diluted(value)) for value in self._distances)
+        if far <= near:
+            return np.zeros(np.shape(distance_m), np.float32)
+        return ((self.diluted(distance_m) - near) / (far - near)).astype(np.float32)
+
     def cell_transmission(self, column_molec_cm2: float) -> float:
         """Return the transmission of a gas cell before the lens, without its windows."""
         return float(self._weights @ np.exp(-self._spectra.so2_cm2 * column_molec_cm2))
@@ -135,22 +146,24 @@ class BandLight:
     def look_up(
         self, columns_molec_cm2: npt.NDArray[np.float32], far: npt.NDArray[np.float32]
     ) -> npt.NDArray[np.float32]:
-        """Return the same from a table, fast, shape (n,). ``far``: place of each between the two distances, 0 to 1."""
+        """Return the same from a table, fast, shape (n,). ``far``: what ``place`` says of each."""
         if columns_molec_cm2.size == 0:
             return columns_molec_cm2
-        top = float(columns_molec_cm2.max())
-        if top >= self._top:
-            self._extend(1.5 * top)
-        place = columns_molec_cm2 * np.float32((_NODES - 1) / self._top)
-        at = place.astype(np.int32)
+        # Which table is used depends on the columns alone, so that a frame is the same whatever came before it.
+        doublings = max(0, math.floor(math.log2(max(float(columns_molec_cm2.max()), 1.0) / _TABLE_TOP)) + 1)
+        if doublings not in self._tables:
+            self._tables[doublings] = self._make_tables(_TABLE_TOP * 2.0**doublings)
+        tables = self._tables[doublings]
+        place = columns_molec_cm2 * np.float32((_NODES - 1) / (_TABLE_TOP * 2.0**doublings))
+        at = np.minimum(place.astype(np.int32), _NODES - 2)
         place -= at
-        near = _between(self._tables[0], at, place)
+        near = _between(tables[0], at, place)
         if self._dilutes:
-            near += far * (_between(self._tables[1], at, place) - near)
+            near += far * (_between(tables[1], at, place) - near)
         return near
 
-    def _extend(self, top: float) -> None:
-        """Make the tables reach from 0 to ``top`` [molecules cm-2]."""
+    def _make_tables(self, top: float) -> tuple[npt.NDArray[np.float32], ...]:
+        """Return tables of the transmission from 0 to ``top`` [molecules cm-2], at the nearest and farthest pixel."""
         columns = np.linspace(0, top, _NODES)
         tables = []
         for distance in self._distances if self._dilutes else self._distances[:1]:
@@ -162,7 +175,7 @@ class BandLight:
                 values[number] = light.sum()
                 light = light * step
             tables.append((values + float(self._weights @ share)).astype(np.float32))
-        self._tables, self._top = tuple(tables), top
+        return tuple(tables)
 
 
 def _between(

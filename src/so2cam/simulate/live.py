@@ -6,13 +6,10 @@ from so2cam.core.errors import InputError
 from so2cam.core.records import Band, FloatArray, FrameKind
 from so2cam.core.spectra import SpectrumKind
 from so2cam.core.times import require_utc
-from so2cam.core.units import molec_cm2_per_ppm_m
 from so2cam.simulate.detector import Counts
 from so2cam.simulate.lines import map_line
 from so2cam.simulate.scenario import Scenario
 from so2cam.simulate.scene import Scene, build_scene
-
-_SPECTRUM_STREAM = 3
 
 
 class LiveScene:
@@ -74,20 +71,10 @@ class LiveScene:
         ``gain`` is relative to the scenario's; ``cell_ppm_m`` the label of the gas cell of a frame of that kind.
         Too long an exposure saturates, too short a one is dark.
         """
-        camera = self._scene.camera(band)
-        column = 0.0
-        if kind is FrameKind.CELL:
-            column = self._scene.scenario.cells.true_ppm_m(cell_ppm_m or 0.0) * molec_cm2_per_ppm_m()
-        expected = camera.expected(
-            kind,
-            self._seconds(mid_exposure),
-            column,
-            exposure_s=exposure_s,
-            gain=gain,
-            brightness=self.brightness,
+        middle_s = self._seconds(mid_exposure)
+        return self._scene.frame(
+            band, kind, middle_s, exposure_s, gain=gain, cell_ppm_m=cell_ppm_m, brightness=self.brightness
         )
-        rng = self._scene.noise(1 if band is Band.ON else 2, mid_exposure, self._start)
-        return camera.record(expected, rng, exposure_s=exposure_s, gain=gain)
 
     def spectrum(
         self, kind: SpectrumKind, mid_exposure: datetime, integration_time_s: float, coadds: int = 1
@@ -96,10 +83,9 @@ class LiveScene:
 
         ``mid_exposure`` is the middle of all coadds, which follow each other without a pause.
         """
-        device = self._scene.spectrometer
-        expected = device.expected(kind, self._seconds(mid_exposure), integration_time_s, coadds, self.brightness)
-        rng = self._scene.noise(_SPECTRUM_STREAM, mid_exposure, self._start)
-        return device.wavelengths_nm, device.record(expected, integration_time_s, coadds, rng)
+        middle_s = self._seconds(mid_exposure)
+        counts = self._scene.spectrum(kind, middle_s, integration_time_s, coadds, brightness=self.brightness)
+        return self.wavelengths_nm, counts
 
     def emission_rate(self, line: str, time: datetime) -> float:
         """Return the true emission rate [kg s-1] through ``line`` at ``time``. Raises KeyError for another line."""
@@ -163,6 +149,3 @@ def binned(scenario: Scenario, binning: int) -> Scenario:
         ),
     }
     return scenario.model_copy(update=updates)
-
-
-__all__ = ["LiveScene", "binned"]

@@ -225,7 +225,7 @@ class PlumeField:
         tau = float(self.gusts.stream_time(time_s))
         if self.eddies is not None:
             a, z = self.eddies.undo(a, z, tau)
-        return np.sum([stream.density(a, z, tau) for stream in self.streams], axis=0)
+        return np.asarray(sum(stream.density(a, z, tau) for stream in self.streams), np.float64)
 
     def flux(self, a: FloatArray, z: FloatArray, time_s: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return D [kg m-2] and its flux D v (a, z) [kg m-1 s-1] at points of the plane, all vents together."""

@@ -1,6 +1,7 @@
 """Run a simulation: write frames, spectra, site file and truth into a folder."""
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,18 +13,18 @@ from typing import Final
 import numpy as np
 
 from so2cam.core.errors import InputError, OutputError
-from so2cam.core.records import Band, FrameKind
+from so2cam.core.records import Band, FloatArray, FrameKind
 from so2cam.core.spectra import SpectrumKind
-from so2cam.core.units import molec_cm2_per_ppm_m
 from so2cam.formats.names import build_image_name
 from so2cam.formats.png import write_png
 from so2cam.simulate.camera import BandCamera
 from so2cam.simulate.detector import Counts
 from so2cam.simulate.exposure import ExposureControl
+from so2cam.simulate.ground import format_terrain_model
 from so2cam.simulate.lines import map_line
 from so2cam.simulate.scenario import Scenario
 from so2cam.simulate.scene import MAXIMUM_PAIRS, Scene, build_scene
-from so2cam.simulate.sitefile import format_site
+from so2cam.simulate.sitefile import TERRAIN_MODEL, format_site
 from so2cam.simulate.truth import Truth, format_truth, measure_truth, repeat_truth
 from so2cam.store.atomic import atomic_write_bytes
 
@@ -35,9 +36,9 @@ _CALIBRATION_CADENCE_S: Final = 10
 _CALIBRATION_FRAMES: Final = 3
 """Frames of each kind, band and gas cell, and spectra of each kind"""
 _TAGS: Final = {Band.ON: "fltrA", Band.OFF: "fltrB"}
-_STREAMS: Final = {Band.ON: 1, Band.OFF: 2}
-_SPECTRUM_STREAM: Final = 3
-_GENERATION: Final = 1
+_GENERATION: Final = 2
+_RUNNING_S: Final = 7200
+"""The camera's computer was started this long before the sequence [s]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +100,24 @@ class _Run:
             generation=_GENERATION,
         )
 
+    def describe(self, path: Path, shot: _Shot, exposure_s: float) -> None:
+        """Write the sidecar of a frame: what the sensor says of itself, with its own clock."""
+        since_start = (shot.start - self.scenario.start).total_seconds() + _RUNNING_S
+        content = {
+            "AnalogueGain": float(self.scenario.sensor.gain),
+            "ExposureTime": round(exposure_s * 1e6),
+            "SensorTimestamp": round(since_start * 1e9),
+        }
+        atomic_write_bytes(path.with_suffix(".json"), json.dumps(content).encode())
+
     def take(self, camera: BandCamera, shot: _Shot, folder: Path) -> tuple[Path, float, Counts]:
         """Write a frame; return its path, exposure and counts."""
         control = self.controls[camera.band]
         exposure_s = control.exposure_s if shot.exposure_s is None else shot.exposure_s
-        middle = shot.start + timedelta(seconds=exposure_s / 2)
-        cell = self.scenario.cells.true_ppm_m(shot.cell_ppm_m or 0.0) * molec_cm2_per_ppm_m()
-        seconds = (middle - self.scenario.start).total_seconds()
-        expected = camera.expected(shot.kind, seconds, cell, exposure_s=exposure_s)
-        rng = self.scene.noise(_STREAMS[camera.band], middle, self.scenario.start)
-        counts = camera.record(expected, rng, exposure_s=exposure_s)
+        middle_s = (shot.start - self.scenario.start).total_seconds() + exposure_s / 2
+        counts = self.scene.frame(camera.band, shot.kind, middle_s, exposure_s, cell_ppm_m=shot.cell_ppm_m)
         path = folder / self.image_name(camera, shot, exposure_s)
+        self.describe(path, shot, exposure_s)
         atomic_write_bytes(path, write_png(counts))
         self.step()
         return path, exposure_s, counts
@@ -117,11 +125,8 @@ class _Run:
     def record(self, kind: SpectrumKind, start: datetime, folder: Path) -> Path:
         """Write a spectrum; return its path."""
         model, device = self.scenario.spectrometer, self.scene.spectrometer
-        middle = start + timedelta(seconds=model.integration_time_s * model.coadds / 2)
-        seconds = (middle - self.scenario.start).total_seconds()
-        expected = device.expected(kind, seconds, model.integration_time_s, model.coadds)
-        rng = self.scene.noise(_SPECTRUM_STREAM, middle, self.scenario.start)
-        counts = device.record(expected, model.integration_time_s, model.coadds, rng)
+        middle_s = (start - self.scenario.start).total_seconds() + model.integration_time_s * model.coadds / 2
+        counts = self.scene.spectrum(kind, middle_s, model.integration_time_s, model.coadds)
         stream = io.BytesIO()
         np.save(stream, np.stack([device.wavelengths_nm, counts]), allow_pickle=False)
         path = folder / spectrum_name(start, model.integration_time_s, model.coadds, kind)
@@ -175,6 +180,8 @@ def simulate(
     _take_calibration(run, calibration)
     _record_spectra(run, spectra, distinct_spectra)
     site_path, truth_path = out / "site.toml", out / "truth.json"
+    if scenario.air.extinction_310_per_m > 0:
+        atomic_write_bytes(out / TERRAIN_MODEL, format_terrain_model(scene.geometry, scenario.terrain).encode())
     atomic_write_bytes(truth_path, format_truth(truth).encode())
     atomic_write_bytes(site_path, text.encode())
     spectrum_count = 2 * _CALIBRATION_FRAMES + spectra
@@ -212,8 +219,8 @@ def _require_repeat(scenario: Scenario, repeat: int, pairs: int) -> int:
     return min(repeat, pairs)
 
 
-def _middles(count: int, cadence_s: float, duration_s: float) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    return np.arange(count) * float(cadence_s) + duration_s / 2
+def _middles(count: int, cadence_s: float, duration_s: float) -> FloatArray:
+    return np.asarray(np.arange(count) * cadence_s + duration_s / 2, np.float64)
 
 
 def _calibration_shots(scenario: Scenario) -> Iterator[_Shot]:
@@ -266,7 +273,9 @@ def _take_plume(run: _Run, pairs: int, distinct: int) -> list[float]:
                 made[pair].append((path, exposure_s))
             else:
                 path, exposure_s = made[pair % distinct][number]
-                _repeat(path, folder / run.image_name(camera, shot, exposure_s))
+                again = folder / run.image_name(camera, shot, exposure_s)
+                run.describe(again, shot, exposure_s)
+                _repeat(path, again)
                 run.step()
             if camera.band is Band.ON:
                 middles.append(pair * scenario.cadence_s + exposure_s / 2)

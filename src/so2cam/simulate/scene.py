@@ -1,14 +1,17 @@
 """Everything that a simulation looks at and with."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Final
 
 import numpy as np
 
 from so2cam.core.errors import InputError
-from so2cam.core.records import Band
+from so2cam.core.records import Band, FloatArray, FrameKind
 from so2cam.core.site import Line
+from so2cam.core.spectra import SpectrumKind
+from so2cam.core.units import molec_cm2_per_ppm_m
 from so2cam.simulate.camera import BandCamera, BandSettings
+from so2cam.simulate.detector import Counts
 from so2cam.simulate.geometry import Matrix, SceneGeometry, build_geometry, registration_matrix
 from so2cam.simulate.lines import place_lines
 from so2cam.simulate.plume import PlumeAxis, PlumeField, build_plume
@@ -16,7 +19,10 @@ from so2cam.simulate.scenario import Scenario
 from so2cam.simulate.sky import CloudLayer
 from so2cam.simulate.spectrometer import FieldOfView, SpotSpectrometer
 
-_EPOCH_US = 2**60
+MAXIMUM_PAIRS: Final = 100_000
+_STREAMS: Final = {Band.ON: 1001, Band.OFF: 1002}
+_SPECTRUM_STREAM: Final = 1003
+_EPOCH_US: Final = 2**60
 """Added to a time that may be negative: seeds are not"""
 
 
@@ -38,16 +44,45 @@ class Scene:
         """Return the camera of a band."""
         return self.cameras[0 if band is Band.ON else 1]
 
-    def noise(self, stream: int, moment: datetime, origin: datetime) -> np.random.Generator:
-        """Return the noise's random numbers of one exposure: of a device, and its middle since ``origin``."""
-        microseconds = round((moment - origin).total_seconds() * 1e6)
-        return np.random.default_rng([self.seed, 1000 + stream, _EPOCH_US + microseconds])
+    def frame(
+        self,
+        band: Band,
+        kind: FrameKind,
+        middle_s: float,
+        exposure_s: float,
+        *,
+        gain: float = 1.0,
+        cell_ppm_m: float | None = None,
+        brightness: float = 1.0,
+    ) -> Counts:
+        """Return a frame, uint16 (rows, columns), whose exposure has its middle ``middle_s`` [s] after the start.
+
+        ``gain`` and ``brightness`` are relative to the scenario's; ``cell_ppm_m`` is a gas cell's label.
+        """
+        camera = self.camera(band)
+        column = 0.0
+        if kind is FrameKind.CELL:
+            column = self.scenario.cells.true_ppm_m(cell_ppm_m or 0.0) * molec_cm2_per_ppm_m()
+        expected = camera.expected(kind, middle_s, column, exposure_s=exposure_s, gain=gain, brightness=brightness)
+        return camera.record(expected, self._noise(_STREAMS[band], middle_s), exposure_s=exposure_s, gain=gain)
+
+    def spectrum(
+        self, kind: SpectrumKind, middle_s: float, integration_time_s: float, coadds: int, *, brightness: float = 1.0
+    ) -> FloatArray:
+        """Return counts, float64 (pixels,), of coadds whose middle is ``middle_s`` [s] after the start."""
+        device = self.spectrometer
+        expected = device.expected(kind, middle_s, integration_time_s, coadds, brightness)
+        return device.record(expected, coadds, self._noise(_SPECTRUM_STREAM, middle_s))
+
+    def _noise(self, stream: int, middle_s: float) -> np.random.Generator:
+        """Return the random numbers of one exposure: of a device, and of its middle to the microsecond."""
+        return np.random.default_rng([self.seed, stream, _EPOCH_US + round(middle_s * 1e6)])
 
 
 def build_scene(scenario: Scenario, *, seed: int, pairs: int | None = None) -> Scene:
     """Return the scene of ``scenario``; its plume has neither beginning nor end, whatever ``pairs`` there are.
 
-    Raises InputError for values that are out of range, and where the field of view of the spectrometer is not sky.
+    Raises InputError for values that are out of range, and where the spectrometer does not look at sky alone.
     """
     if pairs is not None and not 1 <= pairs <= MAXIMUM_PAIRS:
         raise InputError(f"the number of pairs must be from 1 to {MAXIMUM_PAIRS}", key="pairs", value=pairs)
@@ -77,11 +112,11 @@ def build_scene(scenario: Scenario, *, seed: int, pairs: int | None = None) -> S
     )
 
 
-MAXIMUM_PAIRS = 100_000
-
-
 def place_field_of_view(scenario: Scenario, axis: PlumeAxis, geometry: SceneGeometry) -> FieldOfView:
-    """Return where the spectrometer looks: beside the upstream line, to a hundredth of a pixel."""
+    """Return where the spectrometer looks: beside the upstream line, to a hundredth of a pixel.
+
+    That may be outside the image.
+    """
     model = scenario.spectrometer
     distance = scenario.lines.upstream_distance_m + model.downstream_m
     x, y = (float(value) for value in geometry.to_image(*axis.position(distance)))
@@ -90,12 +125,4 @@ def place_field_of_view(scenario: Scenario, axis: PlumeAxis, geometry: SceneGeom
     up = np.array([-along[1], along[0]])
     up *= -np.sign(up[1])  # y runs downward
     x, y = x + model.across_px * float(up[0]), y + model.across_px * float(up[1])
-    optics = geometry.optics
-    if not (0 <= x < optics.width_px and 0 <= y < optics.height_px):
-        raise InputError(
-            "the field of view of the spectrometer lies outside the image",
-            key="spectrometer",
-            value=(round(x), round(y)),
-            remedy="correct downstream_m and across_px of the scenario's spectrometer",
-        )
     return FieldOfView(round(x, 2), round(y, 2), model.radius_px, model.edge)

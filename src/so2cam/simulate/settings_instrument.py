@@ -139,7 +139,7 @@ class SpectrometerModel(Table):
         default=0.02, ge=-0.5, le=0.5, description="true wavelength minus the one that the files state"
     )
     level_counts: Positive = Field(
-        default=42000.0, description="brightest pixel for clear sky at the spot's own integration time"
+        default=42000.0, description="brightest pixel within 300-340 nm for clear sky, at this integration time"
     )
     electrons_per_count: Positive = 1.2
     read_noise_counts: NotNegative = 12.0

@@ -1,16 +1,20 @@
 """The site file of a simulated installation: complete, commented, and right in every value."""
 
 import tomllib
+from typing import Final
 
 from pydantic import ValidationError
 
 from so2cam.core.errors import InputError
 from so2cam.core.site import GeoPoint, Line, Site
 from so2cam.simulate.geometry import Matrix
+from so2cam.simulate.ground import ground_lines
 from so2cam.simulate.scenario import Scenario
 from so2cam.simulate.scene import Scene
 
-_TEMPLATE = """\
+TERRAIN_MODEL: Final = "terrain.asc"
+"""Name of the terrain model that stands beside the site file where there is light dilution"""
+_TEMPLATE: Final = """\
 # A simulated volcano (scenario "{scenario}"). Every value of this installation is right; the truth of its emission
 # rates is in truth.json beside this file. Process it with: so2cam process site.toml --frames frames --out results
 format = 1
@@ -36,6 +40,7 @@ height_px = {height}
 pixel_pitch_um = {pitch}
 {lens}
 
+{filters}
 [camera.sensor]
 bits = {bits}
 saturation_fraction = 0.98  # of the full scale; from there a pixel is masked
@@ -62,7 +67,7 @@ order = 2
 
 [processing.calibration]
 source = "cells"
-model = "quadratic"  # the bands saturate: absorbance grows less than the column
+model = "band"  # the curve of the bands: absorbance grows less than the column
 label_uncertainty = {label_sigma}  # 1 sigma of a cell's label, relative{labels}
 
 [processing.speed]
@@ -74,7 +79,7 @@ lines = [{pair}]  # upstream, downstream
 [processing.emission]
 baseline_fraction = 0.12  # share of a line at each end that is free of plume
 
-{spectrometer}"""
+{dilution}{spectrometer}"""
 
 
 def format_site(scene: Scene) -> tuple[str, Site]:
@@ -96,6 +101,8 @@ def format_site(scene: Scene) -> tuple[str, Site]:
         height=optics.height_px,
         pitch=optics.pixel_pitch_um,
         lens=lens,
+        filters=_filters(scenario),
+        dilution=_light_dilution(scene),
         bits=scenario.sensor.bits,
         registration=_registration(scenario, scene.matrix),
         lines="\n".join(_line(line) for line in lines),
@@ -124,14 +131,45 @@ def _registration(scenario: Scenario, matrix: Matrix) -> str:
     )
 
 
+def _filters(scenario: Scenario) -> str:
+    """Return the table of the band-pass filters, as their maker states them."""
+    filters = scenario.filters
+    return f"""\
+[camera.filters]
+on_band_nm = {filters.on_centre_nm}
+off_band_nm = {filters.off_centre_nm}
+on_band_width_nm = {filters.width_nm}
+off_band_width_nm = {filters.width_nm}
+exponent = {filters.exponent}
+o3_column_molec_cm2 = {scenario.air.o3_slant_molec_cm2:g}
+"""
+
+
+def _light_dilution(scene: Scene) -> str:
+    """Return the table of light dilution: lines over ground of known distance, where there is any dilution."""
+    if scene.scenario.air.extinction_310_per_m == 0:
+        return ""
+    text = f"""\
+[processing.light_dilution]  # the lines may give way to terrain_model = "{TERRAIN_MODEL}", terrain_crs = "EPSG:4326"
+mode = "terrain"  # dark ground of known distance
+"""
+    for line in ground_lines(scene):
+        points = ", ".join(f"[{x:.0f}, {y:.0f}]" for x, y in line.points)
+        distances = ", ".join(f"{distance}" for distance in line.distances_m)
+        text += f"""
+[[processing.light_dilution.regions]]
+name = "{line.name}"
+points = [{points}]
+distance_m = [{distances}]
+"""
+    return text + "\n"
+
+
 def _label_sigma(scenario: Scenario) -> float:
     """Return the uncertainty of the cells' labels that the site file states: 2 %, or more where they are wrong."""
-    errors = [
-        abs(error)
-        for label, error in zip(scenario.cells.labels_ppm_m, scenario.cells.label_errors, strict=True)
-        if label > 0
-    ]
-    return 0.02 if not any(errors) else round(max(0.02, *errors), 3)
+    cells = scenario.cells
+    wrong = [abs(error) for label, error in zip(cells.labels_ppm_m, cells.label_errors, strict=True) if label > 0]
+    return round(max(0.02, *wrong, 0.02), 3)
 
 
 def _spectrometer(scenario: Scenario) -> str:
@@ -145,6 +183,9 @@ minimum_counts = 500.0
 [spectrometer.line_shape]  # a super-Gaussian, as measured with a lamp
 width_nm = {model.width_nm}
 exponent = {model.exponent}
+
+[spectrometer.references]
+so2 = {{ table = "{scenario.air.so2_table}", relative_uncertainty = 0.06 }}  # what this volcano is made of
 """
 
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
 from so2cam.core.spectra import SpectrumKind
 from so2cam.simulate.geometry import SceneGeometry
-from so2cam.simulate.light import FIRST_TABLE_NM, BandLight, build_spectra
+from so2cam.simulate.light import FIRST_TABLE_NM, build_spectra
 from so2cam.simulate.pixels import PlumePixels
 from so2cam.simulate.plume import PlumeField
 from so2cam.simulate.scenario import Scenario
@@ -27,13 +26,18 @@ from so2cam.simulate.terrain import render_terrain
 _STEP_NM: Final = 0.01
 _LINE_SHAPE_REACH: Final = 3.0
 """The line shape is cut this many widths from its centre"""
-_COLUMN_NODES: Final = 48
+_COLUMN_NODES: Final = 96
 _MOMENTS: Final = (-0.3872983346207417, 0.0, 0.3872983346207417)
 _MOMENT_WEIGHTS: Final = (5 / 18, 8 / 18, 5 / 18)
 """Gauss-Legendre over the exposure"""
+_WATCHED_NM: Final = (300.0, 340.0)
+"""Where existing instruments look for the brightest pixel"""
+_RAYLEIGH_NM: Final = 320.0
+_SKY_POWER: Final = 2.0
+"""Blue sky and the grating's blaze together: brightness goes with 1/wavelength to this"""
+_FILTER_NM: Final = 395.0
+"""Half transmission of the filter that keeps visible light out"""
 _SURFACE_NM: Final = (290.0, 310.0, 330.0, 360.0)
-_UV_FILTER_NM: Final = (316.0, 46.0)
-"""Centre and width of the filter before the fibre: without it, light beyond 340 nm would fill the detector"""
 _MERCURY: Final = (
     (289.445, 0.05), (296.815, 0.3), (302.238, 0.2), (312.659, 0.6), (313.253, 0.8), (334.244, 0.15), (365.120, 1.0),
     (365.588, 0.2), (366.392, 0.15),
@@ -95,14 +99,14 @@ class SpotSpectrometer:
         grid = self._spectra.wavelengths_nm
         self._share = self._spectra.diluted(self._distance)
         self._extinction = self._spectra.plume_cm2
-        grows = (1 + scenario.filters.response_per_10_nm) ** ((np.clip(grid, 290, 400) - 320) / 10)
-        self._response = grows * np.exp(-math.log(2) * np.abs(2 * (grid - _UV_FILTER_NM[0]) / _UV_FILTER_NM[1]) ** 6)
+        self._response = (_RAYLEIGH_NM / grid) ** _SKY_POWER / (1 + np.exp((grid - _FILTER_NM) / 4))
         self.wavelengths_nm = np.round(np.linspace(model.first_nm, model.last_nm, model.pixels), 5)
         """Of the pixels, as the files state them [nm], shape (pixels,)"""
         self._true_nm = self.wavelengths_nm + model.shift_nm
         reach = math.ceil(_LINE_SHAPE_REACH * model.width_nm / _STEP_NM)
-        self._line_shape = line_shape(np.arange(-reach, reach + 1) * _STEP_NM, model.width_nm, model.exponent)
-        self._line_shape = self._line_shape / self._line_shape.sum()
+        offsets: FloatArray = np.arange(-reach, reach + 1, dtype=np.float64) * np.float64(_STEP_NM)
+        shape = line_shape(offsets, model.width_nm, model.exponent)
+        self._line_shape = shape / shape.sum()
         spot = np.array([view.x]), np.array([view.y])
         surfaces = [SkySurface(scenario, geometry.optics, *spot, wavelength) for wavelength in _SURFACE_NM]
         self._clear, self._behind, self._drift = (
@@ -116,7 +120,8 @@ class SpotSpectrometer:
         rng = np.random.default_rng([model.pixels, 5])
         self._pattern = model.pattern_counts * rng.standard_normal(model.pixels)
         self._rate = 1.0
-        self._rate = model.level_counts / float(self._light(SpectrumKind.CLEAR, 0.0, 0.0).max())
+        watched = (self.wavelengths_nm >= _WATCHED_NM[0]) & (self.wavelengths_nm <= _WATCHED_NM[1])
+        self._rate = model.level_counts / float(self._light(SpectrumKind.CLEAR, 0.0, 0.0)[watched].max())
 
     def columns(self, time_s: float) -> tuple[FloatArray, FloatArray]:
         """Return slant columns [molecules cm-2] inside the field of view and their weights, shape (n,)."""
@@ -151,9 +156,7 @@ class SpotSpectrometer:
         light = light * level
         return np.asarray(dark + light + model.stray_light * light.mean(), np.float64)
 
-    def record(
-        self, expected: FloatArray, integration_time_s: float, coadds: int, rng: np.random.Generator
-    ) -> FloatArray:
+    def record(self, expected: FloatArray, coadds: int, rng: np.random.Generator) -> FloatArray:
         """Return what is written: the mean of ``coadds`` readouts with noise, none beyond the scale: float64."""
         model = self._model
         top = 2.0**model.bits - 1
@@ -217,8 +220,3 @@ def gather(columns: FloatArray, weights: FloatArray, count: int) -> tuple[FloatA
 def line_shape(offsets_nm: FloatArray, width_nm: float, exponent: float) -> FloatArray:
     """Return a super-Gaussian of the full width at half maximum ``width_nm``, 1 in its middle (Beirle 2017, eq. 2)."""
     return np.asarray(np.exp2(-(np.abs(2 * offsets_nm / width_nm) ** exponent)), np.float64)
-
-
-def true_band_curve(light: BandLight, columns_molec_cm2: FloatArray, distance_m: float) -> npt.NDArray[np.float64]:
-    """Return the optical depth of a band at columns [molecules cm-2], of their shape, plume at ``distance_m``."""
-    return -np.log(light.transmission(columns_molec_cm2, distance_m))

@@ -45,13 +45,13 @@ class TerrainView:
     @property
     def cover(self) -> FloatImage:
         """How much of each pixel is terrain, 0 to 1."""
-        return np.sum([layer.cover for layer in self.layers], axis=0, dtype=np.float32)
+        return np.asarray(sum(layer.cover for layer in self.layers), np.float32)
 
     @property
     def brightness(self) -> FloatImage:
         """Brightness relative to the sky's level, mean of what a pixel shows; 0 where that is sky."""
-        light = np.sum([layer.cover * layer.brightness for layer in self.layers], axis=0, dtype=np.float32)
-        return light / np.maximum(self.cover, np.float32(1e-6))
+        light = np.asarray(sum(layer.cover * layer.brightness for layer in self.layers), np.float32)
+        return np.asarray(light / np.maximum(self.cover, np.float32(1e-6)), np.float32)
 
     @property
     def distance_m(self) -> FloatImage:
@@ -125,19 +125,21 @@ def _ridge(
     """Return a ridge's cover, brightness and distance [m]."""
     azimuth = np.degrees(np.arctan2(points.ray[0], points.ray[1]))
     elevation = np.degrees(np.arcsin(points.ray[2]))
-    optics = geometry.optics
-    edge = np.degrees(np.arctan(optics.width_px / 2 * geometry.pixel_angle))
-    from_edge = edge - azimuth if ridge.side == "right" else edge + azimuth
-    rough = sum(
-        height * np.sin(2 * np.pi * from_edge / length + phase + number)
-        for height, length, phase in ((0.16, 3.7, 0.3), (0.08, 1.3, 2.0), (0.04, 0.47, 4.1))
-    )
-    top = ridge.height_deg - _RIDGE_FOOT_DEG * (1 - np.exp(-((from_edge / ridge.width_deg) ** 2))) + rough
-    below = top - elevation
+    below = ridge_top_deg(geometry, ridge, azimuth, number) - elevation
     cover = np.clip(below / np.degrees(geometry.pixel_angle) + 0.5, 0, 1)
     rock = _waves(azimuth * 60, elevation * 60, 25.0, 250.0, 12, 20260116 + number)
     brightness = terrain.rock * (1 + 0.1 * terrain.relief * rock)
     return cover, brightness, ridge.distance_m / np.cos(np.radians(elevation))
+
+
+def ridge_top_deg(geometry: SceneGeometry, ridge: Ridge, azimuth_deg: FloatArray, number: int) -> FloatArray:
+    """Return the elevation [deg] of a ridge's top at azimuths [deg] from the viewing azimuth, of their shape."""
+    edge = np.degrees(np.arctan(geometry.optics.width_px / 2 * geometry.pixel_angle))
+    from_edge = edge - azimuth_deg if ridge.side == "right" else edge + azimuth_deg
+    top = ridge.height_deg - _RIDGE_FOOT_DEG * (1 - np.exp(-((from_edge / ridge.width_deg) ** 2)))
+    for height, length, phase in ((0.16, 3.7, 0.3), (0.08, 1.3, 2.0), (0.04, 0.47, 4.1)):
+        top = top + height * np.sin(2 * np.pi * from_edge / length + phase + number)
+    return np.asarray(top, np.float64)
 
 
 def _waves(a: FloatArray, z: FloatArray, low: float, high: float, count: int, seed: int) -> FloatArray:

@@ -128,7 +128,8 @@ class Eddies:
         for shear in reversed(self.shears):
             c = shear.coordinate(a, z)
             first = math.floor(float(c.min())) - 1.0
-            grid = first + _TABLE_STEP_M * np.arange(math.ceil((float(c.max()) - first) / _TABLE_STEP_M) + 2)
+            steps = math.ceil((float(c.max()) - first) / _TABLE_STEP_M) + 2
+            grid: FloatArray = first + _TABLE_STEP_M * np.arange(steps, dtype=np.float64)
             table = shear.displacement(grid, tau_s).astype(np.float32)
             c -= np.float32(first)
             at = c.astype(np.int32)

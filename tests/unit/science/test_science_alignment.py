@@ -21,7 +21,7 @@ from so2cam.science.imaging.registration import warp_to_on_band
 from so2cam.simulate.camera import BandCamera, BandSettings
 from so2cam.simulate.geometry import SceneGeometry, build_geometry, registration_matrix
 from so2cam.simulate.run import Scene, build_scene
-from so2cam.simulate.scenario import Misregistration, Scenario, Viewpoint, load_scenario
+from so2cam.simulate.scenario import Misregistration, Scenario, Terrain, Viewpoint, load_scenario
 from so2cam.simulate.terrain import render_terrain
 
 SHAPE = (486, 648)
@@ -58,7 +58,8 @@ def render(
     inverse = np.linalg.inv(matrix[:, :2])
     points = np.stack([x - matrix[0, 2], y - matrix[1, 2]])
     x, y = np.einsum("ij,jkl->ikl", inverse, points)
-    cover, brightness = render_terrain(mountain(), x, y)
+    terrain = render_terrain(mountain(), Terrain(), x, y)
+    cover, brightness = terrain.cover.astype(np.float64), terrain.brightness.astype(np.float64)
     surface = np.interp(brightness, (0.24, 0.62), ground)
     surface *= 1 + 0.3 * (brightness - 0.4)
     moved_x, moved_y = x + plume_px, y + plume_px
@@ -145,8 +146,8 @@ def photograph(camera: BandCamera, kind: FrameKind, time_s: float, seed: int) ->
 
 def off_camera(scenario: Scenario, scene: Scene, misregistration: Misregistration) -> tuple[BandCamera, FloatArray]:
     matrix = registration_matrix(misregistration, scene.geometry.optics)
-    sensor, cells = scenario.sensor, scenario.cells
-    settings = BandSettings(sensor.exposure_off_s, sensor.sky_level_off_dn, cells.cross_section_off_cm2, matrix)
+    sensor = scenario.sensor
+    settings = BandSettings(sensor.exposure_off_s, sensor.sky_level_off_dn, matrix)
     return BandCamera(Band.OFF, scenario, scene.geometry, scene.field, settings), np.array(matrix)
 
 

@@ -44,7 +44,7 @@ def discs(rows: slice, columns: slice, circles: FloatArray) -> FloatArray:
     change smoothly with the circle.
     """
     smallest = float(circles[:, 2].min())
-    fine = int(np.clip(np.ceil(5 / smallest), 1, 6))
+    fine = int(np.clip(np.ceil(3 / smallest), 1, 6))
     offset = (np.arange(fine) + 0.5) / fine - 0.5
     y = (np.arange(rows.start, rows.stop)[:, None] + offset).ravel()
     x = (np.arange(columns.start, columns.stop)[:, None] + offset).ravel()

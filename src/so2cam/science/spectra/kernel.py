@@ -1,9 +1,7 @@
 """The compiled core of the intensity fit: model, analytic derivatives, variable projection.
 
 Everything here is compiled by numba on first use and kept on disk. One spectrum is fitted after the other, in room that
-is allocated once. ``fit.py`` and ``forward.py`` are the doors to it, ``model.py`` builds its ``Problem``. All of it is
-in this one file, since numba's cache on disk follows changes of the file of the function called, not of those that it
-calls in turn.
+is allocated once. ``fit.py`` and ``forward.py`` are the doors to it, ``model.py`` builds its ``Problem``.
 
 A spectrum's parameters are of two sorts. The linear ones (background and offset polynomials) are solved for exactly at
 each set of the others (variable projection, Golub & Pereyra 1973, with Kaufman's 1975 derivatives, which here are the
@@ -12,17 +10,14 @@ joint normal equations with the linear residual at zero). The others, ``q``, ste
     q = so2, further absorbers, shift polynomial, width, exponent, their two asymmetries, light dilution
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-import numba
 import numpy as np
 
 from so2cam.core.records import FloatArray
 from so2cam.core.results import IntArray
+from so2cam.science.spectra.compiled import compiled, compiled_part
 from so2cam.science.spectra.model import Problem
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 CUT = 14.0
 """The line shape ends where it has fallen to exp(-14) of its top."""
@@ -40,21 +35,10 @@ SUSPECT = 2.0
 """A warm start's residual may have this many times the last one's share of squares before it is doubted."""
 EXACT = 1e-17
 """The same as a share of the squares of the counts, for spectra without noise."""
-POOR = 0.05**2
+POOR = 0.025**2
 """A residual of a larger share of squares than this is doubted in any fit."""
 SINGULAR = 1e-12
 """Share of a parameter's own information that must remain beside the others, or it is not determined."""
-
-
-def compiled(function: Function) -> Function:
-    """Compile with numba, kept on disk where there is a place for it; sums may be reordered, NaN stay NaN."""
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    options["fastmath"] = {"reassoc", "contract", "nsz", "arcp"}
-    try:
-        made: Function = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder that numba can write to
-        made = numba.njit(**options)(function)
-    return made
 
 
 class Work(NamedTuple):
@@ -88,7 +72,7 @@ class Work(NamedTuple):
     linear_right: FloatArray
 
 
-@compiled
+@compiled_part
 def _workspace(problem: Problem) -> Work:
     grid, pixels = problem.solar.size, problem.pixels.size
     half = problem.log_distance.size - 1
@@ -123,7 +107,7 @@ def _workspace(problem: Problem) -> Work:
     )
 
 
-@compiled
+@compiled_part
 def _exp(x: float) -> float:
     """e^x for x of at most some 30, exact to 1e-13: a polynomial of x/256, squared eight times; loops vectorise."""
     y = max(x, -300.0) * (1.0 / 256.0)
@@ -141,7 +125,7 @@ def _exp(x: float) -> float:
     return p * p
 
 
-@compiled
+@compiled_part
 def _dot(a: FloatArray, b: FloatArray) -> float:
     total = 0.0
     for i in range(a.size):
@@ -149,7 +133,7 @@ def _dot(a: FloatArray, b: FloatArray) -> float:
     return total
 
 
-@compiled
+@compiled_part
 def _sides(width: float, exponent: float, skew: float, skew_exponent: float) -> tuple[float, float, float, float]:
     """Scale and exponent on the side of longer and of shorter wavelengths (see ``line_shape.super_gaussian``)."""
     plus, minus = exponent + skew_exponent, exponent - skew_exponent
@@ -157,7 +141,7 @@ def _sides(width: float, exponent: float, skew: float, skew_exponent: float) -> 
     return scale * (1 + skew), scale * (1 - skew), plus, minus
 
 
-@compiled
+@compiled_part
 def _line_shape(problem: Problem, q: FloatArray, work: Work) -> int:
     """Fill ``work.shape`` and its derivatives; return its half width in steps, or -1 if there is no such shape.
 
@@ -210,7 +194,7 @@ def _line_shape(problem: Problem, q: FloatArray, work: Work) -> int:
     return half
 
 
-@compiled
+@compiled_part
 def _lagrange(f: float) -> tuple[float, float, float, float]:
     """Weights of the points -1, 0, 1 and 2 for a cubic through them at ``f``."""
     return (
@@ -221,7 +205,7 @@ def _lagrange(f: float) -> tuple[float, float, float, float]:
     )
 
 
-@compiled
+@compiled_part
 def _place_pixels(problem: Problem, q: FloatArray, half: int, work: Work) -> bool:
     """Find each pixel's place on the grid; False if one leaves the grid."""
     first = problem.absorbers.shape[0]
@@ -239,7 +223,7 @@ def _place_pixels(problem: Problem, q: FloatArray, half: int, work: Work) -> boo
     return True
 
 
-@compiled
+@compiled_part
 def _move_shape(wide: int, work: Work) -> None:
     """Fill ``work.taps``: the line shape around each pixel.
 
@@ -254,7 +238,7 @@ def _move_shape(wide: int, work: Work) -> None:
             taps[m] = before * behind[m] + here * at[m] + after * ahead[m] + beyond * far[m]
 
 
-@compiled
+@compiled_part
 def _convolve(light: FloatArray, count: int, wide: int, rows: IntArray, work: Work) -> None:
     """Convolve the first ``count`` rows of ``light`` into ``rows`` of the Jacobian, up to four at once."""
     done = 0
@@ -285,7 +269,7 @@ def _convolve(light: FloatArray, count: int, wide: int, rows: IntArray, work: Wo
             done += 1
 
 
-@compiled
+@compiled_part
 def _transmit(problem: Problem, q: FloatArray, diluted: bool, work: Work) -> None:
     """Fill ``work.transmitted``: sunlight behind the absorbers, without the background polynomial."""
     low, count = work.part[0], work.part[1]
@@ -311,7 +295,7 @@ def _transmit(problem: Problem, q: FloatArray, diluted: bool, work: Work) -> Non
             out[i] *= dilution[i] + (1 - dilution[i]) * escaped[i]
 
 
-@compiled
+@compiled_part
 def _cholesky(matrix: FloatArray, factor: FloatArray, size: int) -> float:
     """Factor the matrix, scaled to a unit diagonal in place of which its own stands; return the least pivot.
 
@@ -337,7 +321,7 @@ def _cholesky(matrix: FloatArray, factor: FloatArray, size: int) -> float:
     return least
 
 
-@compiled
+@compiled_part
 def _solve(factor: FloatArray, right: FloatArray, out: FloatArray, size: int) -> None:
     """Solve the factored system into ``out``."""
     for i in range(size):
@@ -352,7 +336,7 @@ def _solve(factor: FloatArray, right: FloatArray, out: FloatArray, size: int) ->
         out[i] = total / factor[i, i]
 
 
-@compiled
+@compiled_part
 def _evaluate(
     problem: Problem, q: FloatArray, counts: FloatArray, weight: FloatArray, linear: FloatArray, work: Work
 ) -> tuple[float, int]:
@@ -402,7 +386,7 @@ def _evaluate(
     return chi2, half
 
 
-@compiled
+@compiled_part
 def _shape_sums(
     first: FloatArray, second: FloatArray, light: FloatArray, before: float, here: float, after: float
 ) -> tuple[float, float]:
@@ -418,7 +402,7 @@ def _shape_sums(
     return before * a + here * b + after * c, before * d + here * e + after * f
 
 
-@compiled
+@compiled_part
 def _shape_columns(problem: Problem, q: FloatArray, linear: FloatArray, half: int, row: int, work: Work) -> None:
     """Fill the rows of the free parameters of the line shape, from ``row`` on."""
     at = problem.absorbers.shape[0] + problem.shifts
@@ -480,7 +464,7 @@ def _shape_columns(problem: Problem, q: FloatArray, linear: FloatArray, half: in
                 to += 1
 
 
-@compiled
+@compiled_part
 def _differentiate(problem: Problem, q: FloatArray, linear: FloatArray, half: int, work: Work) -> None:
     """Fill the Jacobian's rows of the other parameters, at the point that was evaluated last."""
     background, offsets = problem.powers.shape[0], problem.offsets.shape[0]
@@ -542,7 +526,7 @@ def _differentiate(problem: Problem, q: FloatArray, linear: FloatArray, half: in
             work.jacobian[moved + s, p] = work.jacobian[moved + s - 1, p] * problem.distance_nm[p]
 
 
-@compiled
+@compiled_part
 def _normal_equations(counts: FloatArray, weight: FloatArray, work: Work) -> None:
     """Fill ``work.normal`` and ``work.gradient`` from the Jacobian and the residual."""
     size, pixels = work.jacobian.shape
@@ -558,7 +542,7 @@ def _normal_equations(counts: FloatArray, weight: FloatArray, work: Work) -> Non
             work.normal[i, j] = _dot(weighted, work.jacobian[j])
 
 
-@compiled
+@compiled_part
 def _damped_step(
     problem: Problem, q: FloatArray, damping: float, matrix: FloatArray, frozen: IntArray, work: Work
 ) -> float:
@@ -605,7 +589,7 @@ def _damped_step(
     return fall
 
 
-@compiled
+@compiled_part
 def _accelerate(last_step: FloatArray, work: Work) -> float:
     """Return the weight of the last step in Anderson's (1965) mixing of two, from how the steps change.
 
@@ -624,7 +608,7 @@ def _accelerate(last_step: FloatArray, work: Work) -> float:
     return across / along if abs(across) < along else 0.0
 
 
-@compiled
+@compiled_part
 def _variances(matrix: FloatArray, factor: FloatArray, out: FloatArray) -> bool:
     """Fill ``out`` with the diagonal of the inverse; False if the matrix is singular."""
     size = out.size
@@ -645,7 +629,7 @@ def _variances(matrix: FloatArray, factor: FloatArray, out: FloatArray) -> bool:
     return True
 
 
-@compiled
+@compiled_part
 def _descend(
     problem: Problem,
     counts: FloatArray,
@@ -714,7 +698,7 @@ def _descend(
             return OK, chi2, evaluations
 
 
-@compiled
+@compiled_part
 def _conclude(problem: Problem, weight: FloatArray, q: FloatArray, chi2: float, sigma: FloatArray, work: Work) -> int:
     """Fill ``sigma`` from the normal equations of the last step; return how the fit ended."""
     if not _variances(work.normal, work.factor, sigma):

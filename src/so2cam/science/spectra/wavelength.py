@@ -1,5 +1,6 @@
 """Wavelengths of a spectrometer's pixels from the Fraunhofer lines of the sky."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from so2cam.core.spectrometer import Fit, LineShapeSettings
 from so2cam.science.spectra.fit import fit_spectra
 from so2cam.science.spectra.model import FitTables, build_fit
 
+CORRECTION_CENTRE_NM = 310.0
+"""Corrections of wavelengths are polynomials in the distance from here."""
 BoolArray = npt.NDArray[np.bool_]
 ROUNDS = 2
 OUTLIER = 5.0
@@ -45,6 +48,29 @@ class WavelengthCalibration:
     scatter: float
 
 
+def corrected_wavelengths(wavelengths_nm: FloatArray, coefficients: Sequence[float]) -> FloatArray:
+    """Return wavelengths (N,) with a polynomial in (wavelength - 310 nm) added, ``coefficients`` from the constant up.
+
+    Raises ValueError where they do not increase strictly afterwards.
+    """
+    if not coefficients:
+        return wavelengths_nm
+    powers = np.vander(wavelengths_nm - CORRECTION_CENTRE_NM, len(coefficients), increasing=True)
+    corrected = np.asarray(wavelengths_nm + powers @ np.asarray(coefficients, np.float64))
+    if not (np.diff(corrected) > 0).all():
+        raise ValueError("wavelengths do not increase from pixel to pixel once they are corrected")
+    return corrected
+
+
+def correction_coefficients(calibration: WavelengthCalibration) -> FloatArray:
+    """Return the polynomial (D + 1,) of a calibration in powers of (wavelength - 310 nm), from the constant up."""
+    moved = np.polynomial.Polynomial([CORRECTION_CENTRE_NM - calibration.centre_nm, 1.0])
+    found = np.polynomial.Polynomial(calibration.coefficients)(moved)
+    out = np.zeros(calibration.coefficients.size)
+    out[: found.coef.size] = found.coef
+    return out
+
+
 def calibrate_wavelengths(
     pixel_wavelengths_nm: FloatArray,
     counts: FloatArray,
@@ -70,7 +96,7 @@ def calibrate_wavelengths(
         raise ValueError(f"{counts.shape} counts for {pixel_wavelengths_nm.shape} wavelengths")
     if not (0 <= order <= 3 and piece_nm > 0):
         raise ValueError(f"the order must be 0 to 3 and pieces wider than 0, found {order} and {piece_nm} nm")
-    number = int((range_nm[1] - range_nm[0] - piece_nm) / (0.5 * piece_nm) + 1e-9) + 1
+    number = int(np.floor((range_nm[1] - range_nm[0] - piece_nm) / (0.5 * piece_nm) + 1e-9)) + 1
     if number < order + 1:
         raise ValueError(
             f"{range_nm[0]:g} to {range_nm[1]:g} nm holds {max(number, 0)} pieces of {piece_nm:g} nm, but a polynomial "

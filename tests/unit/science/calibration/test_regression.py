@@ -171,7 +171,7 @@ def test_stated_uncertainty_holds(model: PointModel, options: dict[str, Any]) ->
     rng = np.random.default_rng(17)
     truth = 1.0 if model == "band" else K
     deviations, offsets = [], []
-    trials = 160
+    trials = 110
     for _ in range(trials):
         found = fit(scene(rng, model, **options), model)
         if found.curve is None:

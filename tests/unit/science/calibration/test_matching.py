@@ -1,0 +1,145 @@
+"""Columns of a spectrometer at the times of a camera's exposures."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from so2cam.core.records import FloatArray
+from so2cam.science.calibration.matching import MatchedPoints, match_columns, overlap_weights
+
+SPECTRA = np.array([0.0, 10.0, 20.0, 30.0, 50.0])
+COLUMN = np.array([1.0, 3.0, 2.0, 4.0, 0.0]) * 1e18
+SIGMA = np.array([1.0, 2.0, 1.0, 1.0, 1.0]) * 1e17
+
+
+def match(times: Any, exposure: float = 0.5, spectrum: float = 10.0, **options: Any) -> MatchedPoints:
+    times = np.atleast_1d(np.asarray(times, float))
+    options = {"maximum_gap_s": 12.0} | options
+    return match_columns(times, np.full(times.size, exposure), SPECTRA, np.full(5, spectrum), COLUMN, SIGMA, **options)
+
+
+def test_between_two_spectra_it_is_the_straight_line() -> None:
+    found = match([2.5, 15.0, 10.0])
+    assert found.matched.all()
+    assert found.column == pytest.approx([1.5e18, 2.5e18, np.mean([2.95e18, 2.975e18]) + 0.0225e18], rel=0.01)
+    # Weights 3/4 and 1/4; sigma of 1e17 and 2e17.
+    assert found.column_sigma[0] == pytest.approx(np.hypot(0.75e17, 0.5e17), rel=1e-3)
+    assert found.gap_s == pytest.approx([2.5, 5.0, 0.0])
+    assert found.spectra[0] == pytest.approx(1 / (0.75**2 + 0.25**2), rel=1e-3)
+
+
+def test_a_long_exposure_takes_the_mean_by_overlap() -> None:
+    # 5 to 35 s: all of the spectra at 10, 20 and 30 s.
+    found = match([20.0], exposure=30.0)
+    assert found.column == pytest.approx([3e18])
+    assert found.column_sigma == pytest.approx([np.sqrt(4 + 1 + 1) / 3 * 1e17])
+    assert found.spectra == pytest.approx([3.0])
+    # 0 to 20 s: half of the first and the third, all of the second.
+    found = match([10.0], exposure=20.0)
+    assert found.column == pytest.approx([(0.5 * 1 + 3 + 0.5 * 2) / 2 * 1e18])
+
+
+def test_a_gap_is_a_gap() -> None:
+    found = match([40.0, 36.0, 33.0, 62.0, 54.0, -3.0, -6.0], maximum_gap_s=8.0)
+    # In the middle of a long gap: none. Under a spectrum's own exposure, with one neighbour near: that spectrum.
+    assert found.matched.tolist() == [False, False, True, False, True, True, False]
+    assert found.column[2] == 4e18
+    assert found.column[4] == 0.0
+    for values in (found.column, found.column_sigma, found.gap_s):
+        assert np.array_equal(np.isfinite(values), found.matched)
+    assert not found.spectra[~found.matched].any()
+    assert match([40.0]).matched.tolist() == [True]
+
+
+def test_nothing_known_is_nothing_matched() -> None:
+    empty = np.empty(0)
+    found = match_columns(np.array([1.0]), np.array([0.1]), empty, empty, empty, empty, maximum_gap_s=5.0)
+    assert not found.matched.any()
+    assert np.isnan(found.column).all()
+    assert match([np.nan]).matched.tolist() == [False]
+
+
+def test_spectra_without_a_column_take_no_part() -> None:
+    column, sigma = COLUMN.copy(), SIGMA.copy()
+    column[1] = np.nan
+    sigma[2] = np.inf
+    times = np.array([10.0, 4.0])
+    arguments = (times, np.full(2, 0.5), SPECTRA, np.full(5, 10.0))
+    assert not match_columns(*arguments, column, sigma, maximum_gap_s=12.0).matched[0]
+    assert match_columns(*arguments, column, sigma, maximum_gap_s=40.0).column[0] == pytest.approx(2e18, rel=1e-6)
+
+
+def test_only_what_is_known_by_now_counts() -> None:
+    # The spectrum at 20 s ends at 25 s.
+    assert match([15.5], known_until_s=24.0).matched.tolist() == [False]
+    assert match([12.0], known_until_s=24.0).column == pytest.approx([3e18])
+    assert match([15.5], known_until_s=25.0).column == pytest.approx([2.45e18])
+
+
+def test_causal_takes_the_last_spectrum_that_had_ended() -> None:
+    found = match([14.5, 15.0, 24.0, 4.0, 44.0], causal=True, maximum_gap_s=20.0)
+    assert found.column == pytest.approx([1e18, 3e18, 3e18, np.nan, 4e18], nan_ok=True)
+    assert found.gap_s == pytest.approx([14.5, 5.0, 14.0, np.nan, 14.0], nan_ok=True)
+
+
+def test_causal_within_the_gap_only() -> None:
+    found = match([14.5, 15.0, 24.0], causal=True)
+    assert found.matched.tolist() == [False, True, False]
+
+
+@given(st.lists(st.floats(-20, 80), min_size=1, max_size=8), st.floats(0.0, 40.0), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_order_of_spectra_does_not_matter_and_columns_stay_within_theirs(
+    times: list[float], exposure: float, seed: int
+) -> None:
+    order = np.random.default_rng(seed).permutation(5)
+    mixed = match_columns(
+        np.array(times),
+        np.full(len(times), exposure),
+        SPECTRA[order],
+        np.full(5, 10.0),
+        COLUMN[order],
+        SIGMA[order],
+        maximum_gap_s=12.0,
+    )
+    found = match(times, exposure)
+    assert mixed.column == pytest.approx(found.column, nan_ok=True, rel=1e-12)
+    assert mixed.column_sigma == pytest.approx(found.column_sigma, nan_ok=True, rel=1e-12)
+    good = found.column[found.matched]
+    assert ((good >= 0) & (good <= 4e18 * (1 + 1e-12))).all()
+    assert (found.gap_s[found.matched] <= 12.0).all()
+
+
+def test_a_linear_column_is_met_exactly() -> None:
+    spectra = np.arange(0.0, 100.0, 7.0)
+    times = np.linspace(5.0, 90.0, 40)
+    found = match_columns(
+        times,
+        np.full(40, 2.0),
+        spectra,
+        np.full(spectra.size, 7.0),
+        1e16 * spectra,
+        np.ones(spectra.size),
+        maximum_gap_s=10.0,
+    )
+    assert found.column == pytest.approx(1e16 * times, rel=1e-6)
+
+
+def test_overlap_of_images_with_spectra() -> None:
+    images = np.array([1.0, 5.0, 9.0, 14.0])
+    weights = overlap_weights(images, np.full(4, 2.0), np.array([5.0, 15.0, 40.0]), np.full(3, 10.0))
+    assert weights[0] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    assert weights[1] == pytest.approx([0, 0, 0, 1])
+    assert not weights[2].any()
+
+
+@pytest.mark.parametrize("gap", [-1.0, float("nan")])
+def test_wrong_calls_are_refused(gap: float) -> None:
+    values: FloatArray = np.zeros(3)
+    with pytest.raises(ValueError, match="gap"):
+        match_columns(values, values, values, values, values, values, maximum_gap_s=gap)
+    with pytest.raises(ValueError, match="as many"):
+        match_columns(values, values, values, values[:2], values, values, maximum_gap_s=1.0)
