@@ -27,7 +27,9 @@ def info(seconds: float, band: Band, exposure_s: float = 1.0) -> FrameInfo:
     return FrameInfo(Path(f"{seconds}{band}"), band, FrameKind.PLUME, at(seconds), exposure_s, 1.0)
 
 
-def pair(seconds: float, off_s: float | None = None, later_s: float | None = None, exposure_s: float = 1.0) -> FramePair:
+def pair(
+    seconds: float, off_s: float | None = None, later_s: float | None = None, exposure_s: float = 1.0
+) -> FramePair:
     off = info(seconds if off_s is None else off_s, Band.OFF, exposure_s)
     later = None if later_s is None else info(later_s, Band.OFF, exposure_s)
     return FramePair(info(seconds, Band.ON, exposure_s), off, later)
