@@ -62,7 +62,7 @@ def draw_calibration_page(record: CalibrationRecord, summary: CalibrationSummary
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.set(w_pad=0.18, h_pad=0.14, wspace=0.02, hspace=0.03)  # type: ignore[call-arg]
-    name = plain(site_name, 90)
+    name = plain(site_name, 60)
     title = figure.suptitle(f"{name}: calibration by the spectrometer", x=0.013, ha="left", weight="bold", color=INK)
     title.set_parse_math(False)
     panels = figure.subplots(2, 2, width_ratios=(1, 1.25))
