@@ -169,7 +169,7 @@ def test_images_without_a_speed_from_images(case: Any) -> None:
 
 def test_pairs_without_an_image_are_left_out(case: Any) -> None:
     path = case.plume("A")[1]
-    path.rename(path.with_name(path.name.replace("_1ag_", "_2ag_")))
+    path.rename(path.with_name(path.name.replace("_1.0_", "_2.0_")))
     case.process("--images", "zarr").said("no dark frame")
     assert stack(case, "images.zarr").sizes["time"] == PAIRS - 1
     assert stack(case, "emission_rates.nc").sizes["time"] == PAIRS
