@@ -137,6 +137,9 @@ def stages(bench: Bench, repeats: int) -> dict[str, float]:
         raise SystemExit("no gas cells in a simulated run")
     image, later = absorb(pair), absorb(following)
     lines = lines_at_plume(site)
+    calibration = references.calibration
+    if calibration is None:
+        raise SystemExit("the simulated site has no gas cells")
     flow_settings = site.processing.speed.optical_flow
     x, y = np.concatenate([line.x for line in lines]), np.concatenate([line.y for line in lines])
     region = flow_region(x, y, image.valid.shape, margin_px=3 * flow_settings.window_px)
