@@ -254,7 +254,7 @@ def is_stale(
     return telling > 0 and telling - differing >= share * telling
 
 
-def _compare(counts: npt.NDArray[np.uint16], previous: npt.NDArray[np.uint16], saturation_dn: float) -> tuple[int, int]:
+def _compare(counts: Counts, previous: Counts, saturation_dn: float) -> tuple[int, int]:
     """Return how many pixels are neither saturated nor at 0 in both frames, and how many of those differ."""
     telling = ~(((counts == 0) & (previous == 0)) | ((counts >= saturation_dn) & (previous >= saturation_dn)))
     return int(np.count_nonzero(telling)), int(np.count_nonzero((counts != previous) & telling))
