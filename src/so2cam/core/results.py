@@ -182,7 +182,7 @@ class DilutionAgreement:
     Pairs are those of the on and the off band; extinctions [m-1] with 1 sigma. ``spectral``: by the light dilution that
     the fit of ``spectra`` spectra found, NaN where none did; ``difference_sigma``: by how much the run's are larger.
     ``colour_sigma``: how far the two bands are from the law of the wavelength that air has. ``clean_air``: of air
-    without haze at the height of the vent, below which no extinction can be.
+    without haze at the height of the vent.
     """
 
     extinction_per_m: tuple[float, float]

@@ -47,7 +47,7 @@ _BAND: Final = (
         "clean_air_per_m",
         "extinction of air without haze at the height of the vent",
         "m-1",
-        "Bodhaine et al. 1999; no extinction can be below it",
+        "by Rayleigh scattering alone, Bodhaine et al. 1999",
     ),
 )
 """Name, field, long name, unit and comment of what each band has."""

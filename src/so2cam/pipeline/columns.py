@@ -81,7 +81,9 @@ def columns_from_spectra(
     points = [point for record in records if (point := point_of(record)) is not None]
     if not points:
         reason, remedy = _why_none([record.status for record in records])
-        raise InputError(f"none of {len(plan.plume)} spectra gives a column to calibrate with ({reason})", remedy=remedy)
+        raise InputError(
+            f"none of {len(plan.plume)} spectra gives a column to calibrate with ({reason})", remedy=remedy
+        )
     lost = len(plan.plume) - len(points)
     notes = () if lost == 0 else (f"{lost} of {len(plan.plume)} spectra have no column and calibrate nothing",)
     return ColumnSet(_in_order(points), reader.hashes, notes)

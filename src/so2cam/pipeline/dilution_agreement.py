@@ -16,6 +16,8 @@ from so2cam.science.imaging.extinction_series import colour_deviation, combine, 
 
 _DOUBTFUL: Final = 2.0
 """Sigma from which a difference is told."""
+_SHARE_OF_CLEAN_AIR: Final = 0.6
+"""Light that is scattered more than once makes air look clearer than it is, but not by more than this."""
 _LOWEST_M, _HIGHEST_M = -500.0, 11_000.0
 
 _Pair = tuple[float, float]
@@ -100,10 +102,10 @@ def agreement_warnings(found: DilutionAgreement | None) -> tuple[str, ...]:
     for name, value, sigma, clean in zip(
         ("on", "off"), found.extinction_per_m, found.uncertainty_per_m, found.clean_air_per_m, strict=True
     ):
-        if value + _DOUBTFUL * sigma < clean:
+        if value + _DOUBTFUL * sigma < _SHARE_OF_CLEAN_AIR * clean:
             warnings.append(
-                f"light dilution: the {name} band's extinction of {value * 1e3:.3f} ± {sigma * 1e3:.3f} km-1 is below "
-                f"that of clean air at the vent's height, {clean * 1e3:.3f} km-1: the correction is too weak"
+                f"light dilution: the {name} band's extinction of {value * 1e3:.3f} ± {sigma * 1e3:.3f} km-1 is far "
+                f"below that of clean air at the vent's height, {clean * 1e3:.3f} km-1: the correction is too weak"
             )
     return tuple(warnings)
 
