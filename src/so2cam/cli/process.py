@@ -56,7 +56,8 @@ Examples:
 
 \b
 Folders are searched through, whatever their layout. They must hold the plume frames of both bands, darks,
-clear-sky frames and, where these calibrate, gas cells. --start and --end (UTC, end not included) limit the plume frames only.
+clear-sky frames and, where these calibrate, gas cells. --start and --end (UTC, end not included) limit the
+plume frames only.
 
 \b
 Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission rate; 130 interrupted.""",
