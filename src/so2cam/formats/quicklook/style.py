@@ -189,7 +189,7 @@ def add_legend(
         axes,
         handles,
         [str(handle.get_label()) for handle in handles],
-        loc={"left": "lower left", "right": "lower right", "inside": "upper left"}[side],
+        loc="upper left" if side == "inside" else "lower left" if side == "left" else "lower right",
         bbox_to_anchor=(1.0 if side == "right" else 0.0, 1.0),
         bbox_transform=axes.transAxes + ScaledTranslation(0, rise / 72, axes.figure.dpi_scale_trans),
         ncols=columns or (1 if side == "inside" else len(handles)),
