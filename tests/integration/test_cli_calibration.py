@@ -257,7 +257,7 @@ def test_spectra_without_darks(volcano: Make, baseline: Path) -> None:
 
 def test_rolling_begins_without_and_renews(volcano: Make, baseline: Path) -> None:
     run = volcano(baseline)
-    run.calibrate(more='policy = "rolling"\nrefit_s = 20.0\nwindow_s = 600.0')
+    run.calibrate(more='policy = "rolling"\nrefit_s = 10.0\nwindow_s = 600.0')
     run.process().said(NO_TEXT)
     emission, learnt = run.product(), run.product("calibration.nc")
     status = emission["emission_rate_status"].values[:, 0, 0]
