@@ -89,7 +89,7 @@ def draw_spectra(axes: Axes, ratio: Axes) -> None:
             for band, centre in ((Band.ON, 310.0), (Band.OFF, 330.0)):
                 curve = band_pass(scene.scenario.filters, centre, wavelengths)
                 axes.fill_between(wavelengths, 0.25 * top * curve / curve.max(), color="#e3e9ec", linewidth=0)
-                axes.text(centre, 0.015 * top, f"{band.value} band", ha="center", fontsize=8.5, color=MUTED)
+                axes.text(centre + 1.6, 0.015 * top, f"{band.value} band", ha="center", fontsize=8.5, color=MUTED)
         shown = wavelengths > 302
         stray = device.wavelengths_nm < 290
         level = (plume - plume[stray].mean()) / (clear - clear[stray].mean())

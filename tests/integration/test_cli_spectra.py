@@ -173,7 +173,7 @@ def test_columns_are_those_of_the_simulation(case: Case) -> None:
     assert sorted(path.name for path in case.out.iterdir()) == PRODUCTS
     for row, truth in zip(case.rows(), COLUMNS, strict=True):
         sigma = float(row["so2_uncertainty_molec_cm2"])
-        assert 0 < sigma < 3e16
+        assert 0 < sigma < 5e16  # 8 nm tell O3 and SO2 apart no better
         assert abs(float(row["so2_molec_cm2"]) - truth) < 4 * sigma + 0.01 * truth
         assert float(row["so2_systematic_molec_cm2"]) == pytest.approx(
             0.07 * abs(float(row["so2_molec_cm2"])), rel=1e-4

@@ -43,7 +43,7 @@ ROLLING: Settings = {
             },
         },
         "light_dilution": {"mode": "terrain", "recalculation_min": 1.0},
-        "speed": {"cross_correlation": {"window_s": 100.0, "maximum_lag_s": 25.0, "minimum_samples": 8}},
+        "speed": {"cross_correlation": {"window_s": 100.0, "maximum_lag_s": 25.0, "minimum_samples": 8, "minimum_correlation": 0.1}},
     }
 }
 BY_SPECTRA: Settings = {
@@ -176,16 +176,13 @@ def test_spectra_one_by_one_are_those_of_a_batch(volcano: Volcano) -> None:
         run.add(info)
     assert len(found) == len(whole) >= PAIRS
     for one, other in zip(found, whole, strict=True):
-        assert (one.info, one.status, one.parameters, one.chi2) == (
-            other.info,
-            other.status,
-            other.parameters,
-            other.chi2,
-        )
-        assert one.light_dilution == other.light_dilution
-        assert one.light is not None
-        assert other.light is not None
+        assert (one.info, one.status, set(one.parameters)) == (other.info, other.status, set(other.parameters))
+        for name, values in other.parameters.items():
+            np.testing.assert_array_equal(one.parameters[name], values, err_msg=name)
+        np.testing.assert_array_equal(one.light_dilution, other.light_dilution)
+        np.testing.assert_array_equal((one.chi2, one.residual_rms), (other.chi2, other.residual_rms))
         np.testing.assert_array_equal(one.light, other.light)
+    assert any(np.isfinite(record.parameters["so2"][0]) for record in found)
 
 
 def test_a_late_file_is_left_out_and_said_so(volcano: Volcano) -> None:
@@ -245,7 +242,7 @@ def test_the_policy_of_archives_runs_as_rolling_and_says_so(volcano: Volcano) ->
 
 
 def test_without_spectra_an_old_calibration_is_flagged_and_memory_stays(volcano: Volcano) -> None:
-    settings: Settings = {"processing": {"calibration": {"spectrometer": {"stale_s": 30.0, "window_s": 60.0}}}}
+    settings: Settings = {"processing": {"calibration": {"spectrometer": {"stale_s": 30.0}}}}
     run = LiveRun(with_settings(volcano.loaded, settings), *volcano.references, hold_back_s=HELD_S)
     files = sorted(volcano.plume, key=end_of)
     half = files[len(files) // 2].time
@@ -256,7 +253,7 @@ def test_without_spectra_an_old_calibration_is_flagged_and_memory_stays(volcano:
     assert QualityFlag.CALIBRATION_STALE not in flags[PAIRS // 2 - 1]
     calibrator = run.learner.spectrometer
     assert calibrator is not None
-    assert len(calibrator._waiting) <= 60 / 5 + 1
+    assert len(calibrator._waiting) <= 120 / 5 + 1
 
 
 def test_a_registration_from_frames_needs_earlier_ones(volcano: Volcano) -> None:

@@ -71,7 +71,7 @@ def test_masaya_with_own_tables(data_dir: Path, tmp_path: Path) -> None:
     reference = read_rows(data_dir / "masaya" / "reference_columns.csv")
     rows = columns("masaya/site.toml", data_dir / "masaya", tmp_path)
     assert {row["status"] for row in rows} == {"ok"}
-    assert 100 * np.median(numbers(rows, "residual_rms")) < np.median(numbers(reference, "resid_pct_std")) * 1.001
+    assert 100 * np.median(numbers(rows, "residual_rms")) < np.median(numbers(reference, "resid_pct_std"))
     near = np.abs(numbers(rows, "so2_molec_cm2") - numbers(reference, "SO2"))
     assert np.median(near) < 1.5 * np.median(numbers(reference, "SO2_err"))
     placed = [row for row in rows if row["latitude"]]
@@ -96,5 +96,8 @@ def test_flame_with_own_tables(data_dir: Path, tmp_path: Path) -> None:
     own = columns("flame/site.toml", data_dir / "spectra_flame", tmp_path / "own")
     given = columns("flame/site-as-ifit.toml", data_dir / "spectra_flame", tmp_path / "given")
     assert {row["status"] for row in own} == {"ok"}
-    # Measured: 1.984 % with own tables, 1.981 % with the given ones.
-    assert np.median(numbers(own, "residual_rms")) < 1.003 * np.median(numbers(given, "residual_rms"))
+    ours, theirs = numbers(own, "residual_rms"), numbers(given, "residual_rms")
+    assert np.median(ours / theirs) < 1.0
+    plume = numbers(given, "so2_molec_cm2") > 5e17
+    for kind in (plume, ~plume):
+        assert np.median(ours[kind]) < np.median(theirs[kind])

@@ -99,8 +99,8 @@ def fit_calibration(
     """Fit the site's curve to points (N,), in order of time: absorbance, and column [molecules cm-2], 1 sigma each.
 
     ``mismatch`` (N,) [molecules cm-2] is what the images' columns vary about those interpolated to their times: an
-    error of the absorbances. An offset is believed as far as the sky's unevenness ``sky_structure`` [absorbance] and the
-    spectrometer's zero explain it.
+    error of the absorbances. An offset is believed as far as the sky's unevenness ``sky_structure`` [absorbance] and
+    the spectrometer's zero explain it.
     """
     settings = site.processing.calibration
     slope = theoretical_slope(site)

@@ -28,11 +28,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_frames_are_named_and_filed_as_by_the_instrument(result: SimulationResult) -> None:
     names = sorted(path.name for path in (result.frames / "2026-01-15" / "Seq_1").iterdir())
     assert names == [
-        f"2026-01-15T1400{second:02d}_{tag}_Plume.png"
+        f"2026-01-15T1400{second:02d}_{tag}_Plume.{suffix}"
         for second in (0, 5, 10)
-        for tag in ("fltrA_1ag_400000ss", "fltrB_1ag_100000ss")
+        for tag in ("fltrA_1.0_400000ss", "fltrB_1.0_100000ss")
+        for suffix in ("json", "png")
     ]
-    calibration = [path.name for path in (result.frames / "2026-01-15" / "Cal_1").iterdir()]
+    calibration = [path.name for path in (result.frames / "2026-01-15" / "Cal_1").glob("*.png")]
     for kind in ("Dark", "Clear", "0ppmm", "400ppmm", "1200ppmm"):
         for tag in ("fltrA", "fltrB"):
             assert sum(f"_{tag}_" in name and name.endswith(f"_{kind}.png") for name in calibration) == 3
@@ -59,10 +60,10 @@ def test_more_pairs_go_on_and_another_seed_differs(result: SimulationResult, tmp
     frames = contents(result.frames)
     longer = contents(simulate(load_scenario("baseline"), tmp_path / "longer", seed=11, pairs=4).frames)
     assert {name: longer[name] for name in frames} == frames
-    assert len(longer) == len(frames) + 2
+    assert len(longer) == len(frames) + 4
     other = contents(simulate(load_scenario("baseline"), tmp_path / "other", seed=12, pairs=3).frames)
     assert other.keys() == frames.keys()
-    assert all(other[name] != frames[name] for name in frames)
+    assert all(other[name] != frames[name] for name in frames if name.endswith(".png"))
 
 
 def test_the_site_file_is_valid_and_says_what_was_simulated(result: SimulationResult) -> None:
@@ -182,12 +183,15 @@ def test_a_repeated_run_is_the_short_one_again_and_again(result: SimulationResul
     assert long.frame_count == 46
     assert len(long.truth.times) == 8
     assert len(long.truth.spectra.times) == 8
-    short, made = (sorted(folder.rglob("*_Plume.*")) for folder in (result.site.parent, long.site.parent))
+    short, made = (
+        sorted(path for path in folder.rglob("*_Plume.*") if path.suffix != ".json")
+        for folder in (result.site.parent, long.site.parent)
+    )
     frames = {path.name: path.read_bytes() for path in made}
     assert all(frames[path.name] == path.read_bytes() for path in short)
     assert len(made) == 24
     for pair in range(8):
-        for tag in ("fltrA_1ag_400000ss_Plume.png", "fltrB_1ag_100000ss_Plume.png", "400ss_4coadd_Plume.npy"):
+        for tag in ("fltrA_1.0_400000ss_Plume.png", "fltrB_1.0_100000ss_Plume.png", "400ss_4coadd_Plume.npy"):
             name, source = (f"2026-01-15T1400{5 * number:02d}_{tag}" for number in (pair, pair % 3))
             assert frames[name] == frames[source]
     for line, other in zip(long.truth.lines, result.truth.lines, strict=True):
@@ -229,3 +233,14 @@ def test_exposure_control_follows_the_light_and_has_its_darks(tmp_path: Path) ->
         assert 0.65 < np.sort(last.ravel())[-100:].mean() / 1023 < 0.92
     middles = [(time - scenario.start).total_seconds() for time in result.truth.times]
     assert middles == pytest.approx([5 * pair + used / 2e6 for pair, used in enumerate(exposures["fltrA"])])
+
+
+def test_a_sidecar_says_when_the_sensor_took_its_frame(result: SimulationResult) -> None:
+    for path in result.frames.rglob("*.png"):
+        sidecar = json.loads(path.with_suffix(".json").read_text())
+        exposure = int(path.name.split("_")[3].removesuffix("ss"))
+        start = datetime.strptime(path.name[:17], "%Y-%m-%dT%H%M%S").replace(tzinfo=UTC)
+        since = (start - result.truth.scenario.start).total_seconds()
+        assert sidecar["ExposureTime"] == exposure
+        assert sidecar["AnalogueGain"] == 1.0
+        assert sidecar["SensorTimestamp"] / 1e9 - since == pytest.approx(7200)

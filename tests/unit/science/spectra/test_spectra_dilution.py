@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[4]))
 
 from benchmarks import spectra_dilution as bench
 
+pytestmark = pytest.mark.timeout(600)  # the first fit compiles
+
 
 @pytest.fixture(scope="module")
 def models() -> tuple[FitModel, FitModel]:

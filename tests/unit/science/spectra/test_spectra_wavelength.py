@@ -9,7 +9,12 @@ from so2cam.core.spectrometer import Fit, LineShapeSettings
 from so2cam.formats.reference_spectra import reference_table
 from so2cam.science.spectra.model import FitTables
 from so2cam.science.spectra.table import SpectralTable
-from so2cam.science.spectra.wavelength import WavelengthCalibration, calibrate_wavelengths
+from so2cam.science.spectra.wavelength import (
+    WavelengthCalibration,
+    calibrate_wavelengths,
+    corrected_wavelengths,
+    correction_coefficients,
+)
 
 PIXELS = np.linspace(295.0, 345.0, 650)
 FIT = Fit(window_nm=(310, 320))
@@ -81,3 +86,14 @@ def test_what_cannot_be_calibrated_is_refused(tables: FitTables) -> None:
         calibrate_wavelengths(PIXELS, counts[1:], range_nm=(306, 336), **settings)
     with pytest.raises(ValueError, match="order must be"):
         calibrate_wavelengths(PIXELS, counts, range_nm=(306, 336), order=7, **settings)
+
+
+def test_the_correction_is_what_was_found(tables: FitTables) -> None:
+    """The polynomial about the range's centre and the one about 310 nm are the same."""
+    found = calibrated(tables, 0.1, 0.002)
+    coefficients = correction_coefficients(found)
+    assert corrected_wavelengths(PIXELS, tuple(coefficients)) == pytest.approx(found.wavelengths_nm, abs=1e-9)
+    assert corrected_wavelengths(PIXELS, (0.1, 0.0, 1e-5)) == pytest.approx(PIXELS + 0.1 + 1e-5 * (PIXELS - 310) ** 2)
+    assert corrected_wavelengths(PIXELS, ()) is PIXELS
+    with pytest.raises(ValueError, match="do not increase"):
+        corrected_wavelengths(PIXELS, (0.0, -1.0))
