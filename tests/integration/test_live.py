@@ -18,6 +18,7 @@ from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.formats.folder import scan_frames
 from so2cam.formats.sitefile import LoadedSite, load_site, spectrometer_of
 from so2cam.formats.spectra.folder import scan_spectra
+from so2cam.pipeline import batch
 from so2cam.pipeline.batch import process_folders
 from so2cam.pipeline.live import FileNote, LiveRun
 from so2cam.pipeline.records import PairRecord
@@ -43,7 +44,14 @@ ROLLING: Settings = {
             },
         },
         "light_dilution": {"mode": "terrain", "recalculation_min": 1.0},
-        "speed": {"cross_correlation": {"window_s": 100.0, "maximum_lag_s": 25.0, "minimum_samples": 8, "minimum_correlation": 0.1}},
+        "speed": {
+            "cross_correlation": {
+                "window_s": 100.0,
+                "maximum_lag_s": 25.0,
+                "minimum_samples": 8,
+                "minimum_correlation": 0.1,
+            }
+        },
     }
 }
 INTERPOLATED: Settings = {"processing": {"pairing": {"off_band": "interpolated"}}}
@@ -95,6 +103,12 @@ def volcano(tmp_path_factory: pytest.TempPathFactory) -> Volcano:
     frames = scan_frames([simulated.frames], loaded.site.files).frames
     spectra = scan_spectra([simulated.spectra], spectrometer_of(loaded).spectrometer.files).spectra
     return Volcano(loaded, folder, list(frames), list(spectra))
+
+
+@pytest.fixture(autouse=True)
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than all else here, and nobody looks."""
+    monkeypatch.setattr(batch, "write_quicklook", lambda path, *_, **__: path.write_bytes(b"not drawn"))
 
 
 def end_of(info: FrameInfo | SpectrumInfo) -> datetime:
@@ -229,9 +243,7 @@ def test_time_goes_on_without_files(volcano: Volcano) -> None:
 
 
 def test_the_policy_of_archives_runs_as_rolling_and_says_so(volcano: Volcano) -> None:
-    whole = with_settings(
-        volcano.loaded, {"processing": {"calibration": {"spectrometer": {"policy": "whole"}}}}
-    )
+    whole = with_settings(volcano.loaded, {"processing": {"calibration": {"spectrometer": {"policy": "whole"}}}})
     run = LiveRun(whole, *volcano.references, hold_back_s=HELD_S)
     assert any("rolling" in warning for warning in run.warnings)
     records = [record for info in sorted(volcano.plume, key=end_of) for record in run.add(info)] + run.finish()
