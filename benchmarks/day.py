@@ -117,6 +117,7 @@ def run_day(folder: Path, jobs: int, policy: str, out: Path) -> tuple[RunReport,
     watch.stop()
     own = watch.own
     quarter = max(len(own) // 4, 1)
+    quarters = [own[first : first + quarter] for first in range(0, 4 * quarter, quarter)]
     return report, {
         "pairs": len(report.plan.pairs),
         "jobs": jobs,
