@@ -130,6 +130,7 @@ def process_folders(
             run = run_pairs(in_order(plan.pairs, known.points), processor, read, progress, len(plan.pairs))
         require_records(run, reader)
         series = assemble(site, run.records)
+        run.records.clear()  # of a long run they take as much memory as all that follows
         settings = site.model_dump(mode="json")
         inputs = [path for path in (wind.file, *terrain_files(site, loaded.path.parent)) if path is not None]
         provenance = Provenance(
