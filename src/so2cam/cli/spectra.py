@@ -156,11 +156,12 @@ def print_report(report: SpectraReport) -> None:
         console.print(f"  no column: {count} x {FIT_STATUS_TEXT[FitStatus(code)]}", markup=False)
     print_left_out("unreadable files", [f"{Path(str(e.file)).name} ({e.message})" for e in report.failures])
     for reason, count in sorted(Counter(item.category for item in plan.skipped).items()):
-        print_left_out(
-            f"files skipped, {reason}", [item.path.name for item in plan.skipped if item.category == reason], count
-        )
+        named = [f"{item.path.name} ({item.reason})" for item in plan.skipped if item.category == reason]
+        print_left_out(f"files skipped, {reason}", named, count)
     if plan.test_spectra:
         console.print(f"{plan.test_spectra} test spectra not used, as ever")
+    if plan.lamp_spectra:
+        console.print(f"{plan.lamp_spectra} spectra of a lamp not used; `so2cam line-shape` is for them", markup=False)
     console.print()
     for product in report.products:
         console.print(f"  {product}", markup=False)

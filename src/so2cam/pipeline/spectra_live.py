@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from so2cam.core.errors import InputError
 from so2cam.core.spectra import ColumnSeries, SpectrumInfo
 from so2cam.formats.sitefile import LoadedSpectrometer
-from so2cam.pipeline.spectra_batch import SpectraPlan, plan_spectra, require_out, spectrum_order, write_products
+from so2cam.pipeline.spectra_batch import plan_spectra, require_out, spectrum_order, write_products
 from so2cam.pipeline.spectral_models import SpectralModels
 from so2cam.pipeline.spectrum_processor import ColumnRecord, Sources, SpectrumProcessor, SpectrumReader
 
@@ -68,7 +69,7 @@ class SpectraWatch:
             return None
         records = [record for record, _, _ in self._records.values()]
         records.sort(key=lambda record: spectrum_order(record.info))
-        known = SpectraPlan(plan.plume, others, plan.skipped, plan.test_spectra)
+        known = replace(plan, others=others)
         _, series = write_products(self._loaded, known, records, self._reader, self._out, command=self._command)
         return series, new
 
