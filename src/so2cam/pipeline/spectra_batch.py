@@ -44,6 +44,7 @@ class SpectraPlan:
     others: tuple[SpectrumInfo, ...]
     skipped: tuple[SkippedFile, ...]
     test_spectra: int
+    lamp_spectra: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ def plan_spectra(
         others=tuple(info for info in spectra if info.kind in (SpectrumKind.DARK, SpectrumKind.CLEAR)),
         skipped=tuple(item for item in scan.skipped if item.path.resolve() not in named),
         test_spectra=sum(info.kind is SpectrumKind.TEST for info in spectra),
+        lamp_spectra=sum(info.kind is SpectrumKind.LAMP for info in spectra),
     )
 
 
