@@ -110,6 +110,11 @@ def test_commands_do_what_they_say_and_settings_survive_a_restart(running: Any) 
     assert isinstance(auto, Refused)
     assert "automatically" in auto.text
 
+    gain = running.ask(Set(changes=(DeviceChange(values=DeviceValues(gain=2.0)),)))
+    assert isinstance(gain, Done), gain
+    assert [outcome.device for outcome in gain.outcomes] == ["camera-on", "camera-off"], "a spectrometer has no gain"
+    assert isinstance(running.ask(Set(changes=(DeviceChange(values=DeviceValues(gain=1.0)),))), Done)
+
     shot = running.ask(Shot(kind="test"))
     assert isinstance(shot, Done), shot
     assert len(shot.outcomes) == 3
