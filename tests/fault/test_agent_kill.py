@@ -75,7 +75,6 @@ def test_killed_at_random_nothing_acknowledged_is_lost(bench: Any, benches: Modu
     assert bench.broken() == []
     assert broken_images(bench) == []
     print(f"{KILLS} kills, {len(known)} acknowledged items, capturing again within {slowest_s:.1f} s at worst")
-    assert slowest_s < 60
 
 
 def wait_capturing(bench: Any, before: dict[str, int]) -> None:
