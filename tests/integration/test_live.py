@@ -43,7 +43,14 @@ ROLLING: Settings = {
             },
         },
         "light_dilution": {"mode": "terrain", "recalculation_min": 1.0},
-        "speed": {"cross_correlation": {"window_s": 100.0, "maximum_lag_s": 25.0, "minimum_samples": 8, "minimum_correlation": 0.1}},
+        "speed": {
+            "cross_correlation": {
+                "window_s": 100.0,
+                "maximum_lag_s": 25.0,
+                "minimum_samples": 8,
+                "minimum_correlation": 0.1,
+            }
+        },
     }
 }
 INTERPOLATED: Settings = {"processing": {"pairing": {"off_band": "interpolated"}}}
@@ -229,9 +236,7 @@ def test_time_goes_on_without_files(volcano: Volcano) -> None:
 
 
 def test_the_policy_of_archives_runs_as_rolling_and_says_so(volcano: Volcano) -> None:
-    whole = with_settings(
-        volcano.loaded, {"processing": {"calibration": {"spectrometer": {"policy": "whole"}}}}
-    )
+    whole = with_settings(volcano.loaded, {"processing": {"calibration": {"spectrometer": {"policy": "whole"}}}})
     run = LiveRun(whole, *volcano.references, hold_back_s=HELD_S)
     assert any("rolling" in warning for warning in run.warnings)
     records = [record for info in sorted(volcano.plume, key=end_of) for record in run.add(info)] + run.finish()

@@ -104,9 +104,7 @@ class LiveRun:
         known, cell_notes = find_cell_frames(site, frames, self._own_reader)
         darks = DarkLibrary([f for f in known if f.kind is FrameKind.DARK], site.processing, self._own_reader)
         plume = {band: [f for f in known if f.kind is FrameKind.PLUME and f.band is band] for band in Band}
-        earlier = pair_frames(
-            plume[Band.ON], plume[Band.OFF], tolerance_s=site.processing.pairing.tolerance_s
-        ).pairs
+        earlier = pair_frames(plume[Band.ON], plume[Band.OFF], tolerance_s=site.processing.pairing.tolerance_s).pairs
         if site.registration.source == "automatic" and not earlier:
             raise InputError(
                 "needs pairs of an earlier time in a live run, and there are none",
