@@ -18,6 +18,7 @@ from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.formats.folder import scan_frames
 from so2cam.formats.sitefile import LoadedSite, load_site, spectrometer_of
 from so2cam.formats.spectra.folder import scan_spectra
+from so2cam.pipeline import batch
 from so2cam.pipeline.batch import process_folders
 from so2cam.pipeline.live import FileNote, LiveRun
 from so2cam.pipeline.records import PairRecord
@@ -102,6 +103,12 @@ def volcano(tmp_path_factory: pytest.TempPathFactory) -> Volcano:
     frames = scan_frames([simulated.frames], loaded.site.files).frames
     spectra = scan_spectra([simulated.spectra], spectrometer_of(loaded).spectrometer.files).spectra
     return Volcano(loaded, folder, list(frames), list(spectra))
+
+
+@pytest.fixture(autouse=True)
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than all else here, and nobody looks."""
+    monkeypatch.setattr(batch, "write_quicklook", lambda path, *_, **__: path.write_bytes(b"not drawn"))
 
 
 def end_of(info: FrameInfo | SpectrumInfo) -> datetime:

@@ -185,6 +185,11 @@ class SpectrometerCalibrator:
         return self._calibration
 
     @property
+    def frozen(self) -> bool:
+        """Whether what was found is for good."""
+        return self._frozen
+
+    @property
     def newest(self) -> Calibration | None:
         """The calibration that was found last."""
         return self._calibration

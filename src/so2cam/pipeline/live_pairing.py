@@ -1,7 +1,7 @@
 """Pairing of frames while they come: the pairs of ``pairing`` over the whole series, each as soon as it is final.
 
 A pairer is told frames in any order, and a time ``until``: every frame that is still to come lies after it. A pair is
-given out when no such frame can change it, so what is kept is as long as the tolerance and what runs ahead of ``until``.
+given out when no such frame can change it, so what is kept reaches back no further than the tolerance before ``until``.
 """
 
 from dataclasses import dataclass
