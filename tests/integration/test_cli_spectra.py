@@ -455,6 +455,16 @@ def test_watching_takes_no_time_range(case: Case) -> None:
     assert (result.code, "leave out --start and --end" in result.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("extra", "message"), [(("--watch", "--jobs", 2), "leave out --jobs"), (("--every", 2), "goes with --watch only")]
+)
+def test_options_that_do_not_go_together(case: Case, extra: tuple[object, ...], message: str) -> None:
+    result = case.run(*extra)
+    assert result.code == 2
+    assert message in result.err
+    assert not case.out.exists()
+
+
 def test_a_missing_folder(case: Case) -> None:
     case.fails("gone", "does not exist", data=case.folder / "gone")
 
