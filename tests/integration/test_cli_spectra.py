@@ -455,6 +455,16 @@ def test_watching_takes_no_time_range(case: Case) -> None:
     assert (result.code, "leave out --start and --end" in result.err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("extra", "message"), [(("--watch", "--jobs", 2), "leave out --jobs"), (("--every", 2), "goes with --watch only")]
+)
+def test_options_that_do_not_go_together(case: Case, extra: tuple[object, ...], message: str) -> None:
+    result = case.run(*extra)
+    assert result.code == 2
+    assert message in result.err
+    assert not case.out.exists()
+
+
 def test_a_missing_folder(case: Case) -> None:
     case.fails("gone", "does not exist", data=case.folder / "gone")
 
@@ -772,3 +782,20 @@ def test_examples_for_the_quicklook(case: Case, monkeypatch: pytest.MonkeyPatch)
     case.run()
     assert [example.label.partition(",")[0] for example in kept] == ["best fit", "worst fit"]
     assert all(np.nanmax(np.abs(example.residual)) < 0.2 for example in kept)
+    kept.clear()
+    case.site.write_text(OPTICAL_DENSITY)
+    save(case.data / name_of(9, "Clear"), np.load(case.plume[0])[1] + 1)
+    case.run()
+    assert [example.label.partition(",")[0] for example in kept] == ["best fit", "worst fit"]
+    kept.clear()
+    case.site.write_text(SITE + "maximum_shift_nm = 0.01\n")
+    for path in case.plume:
+        changed(lambda x, y: (x + 0.2, y))(path)
+    everything(case, FitStatus.AT_BOUND)
+    assert len(kept) == 2, "fits without a column tell why there is none"
+    assert all(" fit, no column, 2026" in example.label for example in kept)
+    kept.clear()
+    for path in case.plume:
+        changed(lambda x, y: (x, np.full(x.size, 1000.0)))(path)
+    everything(case, FitStatus.TOO_DARK)
+    assert kept == []

@@ -103,9 +103,13 @@ def command(
     if watch:
         if start is not None or end is not None:
             raise click.UsageError("--watch takes spectra as they come: leave out --start and --end", ctx)
+        if jobs != 1:
+            raise click.UsageError("--watch fits the few new spectra in one process: leave out --jobs", ctx)
         console.print(f"Watching {', '.join(map(str, spectra))} every {every_s:g} s; Ctrl-C ends it.", markup=False)
         watch_spectra(loaded, spectra, out, every_s=every_s, command=line, tell=_tell, warn=report_warning)
         return 0
+    if ctx.get_parameter_source("every_s") is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--every goes with --watch only", ctx)
     with (
         when_interrupted("nothing was written, older products are as they were"),
         progress_bar("Fitting spectra") as progress,
