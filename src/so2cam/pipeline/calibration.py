@@ -24,7 +24,7 @@ from so2cam.pipeline.columns import ColumnPoint
 from so2cam.pipeline.spectrometer_view import SpectrometerView, find_view, given_view
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.calibration.curve import BandShape
-from so2cam.science.calibration.matching import match_columns
+from so2cam.science.calibration.matching import change_rate, match_columns
 
 
 class CalibrationSource(Protocol):
@@ -89,7 +89,7 @@ class _Matched:
     image: SmallImage
     column: float
     sigma: float
-    mismatch: float
+    bridge_s: float
 
 
 @dataclass(slots=True)
@@ -184,9 +184,9 @@ class SpectrometerCalibrator:
             np.array([point.sigma_molec_cm2 for point in self._columns]),
             maximum_gap_s=settings.maximum_gap_s,
         )
-        for image, column, sigma, mismatch in zip(ready, found.column, found.column_sigma, found.mismatch, strict=True):
+        for image, column, sigma, bridge in zip(ready, found.column, found.column_sigma, found.bridge_s, strict=True):
             if np.isfinite(column):
-                self._matched.append(_Matched(image, float(column), float(sigma), float(mismatch)))
+                self._matched.append(_Matched(image, float(column), float(sigma), float(bridge)))
 
     def _forget(self, time: datetime) -> None:
         settings = self.site.processing.calibration.spectrometer
@@ -231,7 +231,7 @@ class SpectrometerCalibrator:
             noise,
             self._array("column"),
             self._array("sigma"),
-            self._array("mismatch"),
+            np.sqrt(self._change_rate() * self._array("bridge_s")),
             float(np.median([match.image.structure for match in self._matched])),
             self.cells,
         )
@@ -245,6 +245,16 @@ class SpectrometerCalibrator:
         )
         if self.stored is not None:
             self.stored.add(time, self._calibration, self._light())
+
+    def _change_rate(self) -> float:
+        """Return how quickly columns change, by all of them that are kept: the first few do not tell."""
+        known = list(self._columns)
+        return change_rate(
+            _seconds([point.time for point in known], known[0].time),
+            np.array([point.column_molec_cm2 for point in known]),
+            np.array([point.sigma_molec_cm2 for point in known]),
+            self.site.processing.calibration.spectrometer.maximum_gap_s,
+        )
 
     def _array(self, name: str) -> FloatArray:
         return np.array([getattr(match, name) for match in self._matched], np.float64)

@@ -24,13 +24,15 @@ class MatchedPoints:
     """The column density of each image, all (N,): NaN where no spectrum is near enough.
 
     ``column`` and its own 1 sigma ``column_sigma``, and ``mismatch``, 1 sigma of what the image's column varies about
-    it, all [molecules cm-2]; ``gap_s`` from the middle of the image's exposure to the nearest spectrum's.
+    it, all [molecules cm-2]; ``gap_s`` from the middle of the image's exposure to the nearest spectrum's. ``bridge_s`` is
+    the time [s] by which a rate of change makes a mismatch: ``mismatch = sqrt(change_rate bridge_s)``.
     """
 
     column: FloatArray
     column_sigma: FloatArray
     mismatch: FloatArray
     gap_s: FloatArray
+    bridge_s: FloatArray
 
     @property
     def matched(self) -> npt.NDArray[np.bool_]:
@@ -66,7 +68,7 @@ def match_columns(
     known = np.isfinite(s) & np.isfinite(duration) & np.isfinite(value) & np.isfinite(sigma)
     order = np.flatnonzero(known)[np.argsort(s[known], kind="stable")]
     s, duration, value, sigma = s[order], duration[order], value[order], sigma[order]
-    found = np.full((4, t.size), np.nan)
+    found = np.full((5, t.size), np.nan)
     if s.size:
         rate = change_rate(s, value, sigma, maximum_gap_s)
         for index in np.flatnonzero(np.isfinite(t) & np.isfinite(length)):
@@ -80,17 +82,19 @@ def match_columns(
                     spacing = float(s[second] - s[first])
                     share = float(gaps[0]) / spacing if spacing > 0 else 0.0
                     longer = max(float(duration[first] + duration[second]) / 2 - float(length[index]), 0.0)
+                    # A mean over a spectrum's exposure is smoother than that over a shorter image's, too.
+                    bridge = spacing * share * (1 - share) + longer / 12
                     found[:, index] = (
                         (1 - share) * value[first] + share * value[second],
                         np.hypot((1 - share) * sigma[first], share * sigma[second]),
-                        # A mean over a spectrum's exposure is smoother than that over a shorter image's, too.
-                        np.sqrt(rate * (spacing * share * (1 - share) + longer / 12)),
+                        np.sqrt(rate * bridge),
                         min(gaps),
+                        bridge,
                     )
             else:
                 middle = float(weights @ s)
                 noise = float(np.sqrt(weights**2 @ sigma**2))
-                found[:, index] = float(weights @ value), noise, 0.0, abs(middle - float(t[index]))
+                found[:, index] = float(weights @ value), noise, 0.0, abs(middle - float(t[index])), 0.0
     return MatchedPoints(*found)
 
 
