@@ -1,7 +1,12 @@
 """Fixtures that several test modules share."""
 
+import importlib.util
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -15,3 +20,25 @@ def data_dir() -> Path:
             pytest.fail(f"the real measurements are missing: {folder}")
         pytest.skip(f"the real measurements are not there: {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def benches() -> ModuleType:
+    """The module ``tests/fakes/bench.py``: simulated installations and their agents."""
+    name = "so2cam_test_bench"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "fakes" / "bench.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture
+def bench(benches: ModuleType, tmp_path: Path) -> Iterator[Any]:
+    """An installation in a folder of its own; whatever runs of it at the end is ended."""
+    made = benches.Bench(tmp_path)
+    yield made
+    made.end()

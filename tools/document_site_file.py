@@ -4,6 +4,7 @@ python tools/document_site_file.py [--check]
 """
 
 import argparse
+import enum
 import json
 import sys
 import types
@@ -43,6 +44,10 @@ def describe_type(annotation: object) -> str:
         return "[" + ", ".join(describe_type(argument) for argument in arguments) + "]"
     if origin is dict:
         return f"table of {describe_type(arguments[1])} by name"
+    if annotation is typing.Any:
+        return "anything"
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return " or ".join(f'`"{member.value}"`' for member in annotation)
     if "AwareDatetime" in str(annotation):
         return "time (UTC)"
     return {float: "number", int: "whole number", str: "text", bool: "true or false"}.get(
@@ -64,28 +69,30 @@ def describe_default(field: FieldInfo) -> str:
     return f"`{field.default}`"
 
 
-def model_of(annotation: object) -> type[BaseModel] | None:
-    """Return the table that a field holds, if it holds one (or a list of them)."""
+def models_of(annotation: object) -> list[type[BaseModel]]:
+    """Return the tables that a field may hold: none, one, or one of several kinds (or a list of them)."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in typing.get_args(annotation):
-        found = model_of(argument)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [model for argument in typing.get_args(annotation) for model in models_of(argument)]
 
 
-def table(model: type[BaseModel], name: str, many: bool = False) -> list[str]:
+def kind_of(model: type[BaseModel]) -> str:
+    """Return the words that tell one kind of table from others of the same name."""
+    field = model.model_fields.get("type")
+    return "" if field is None or field.default is PydanticUndefined else f' with `type = "{field.default}"`'
+
+
+def table(model: type[BaseModel], name: str, many: bool = False, kind: str = "") -> list[str]:
     """Return the page's lines for a table and the tables within it."""
-    heading = f"[[{name}]]" if many else f"[{name}]" if name else "top of the file"
+    heading = (f"[[{name}]]" if many else f"[{name}]" if name else "top of the file") + kind
     lines = [f"\n## {heading}\n\n{(model.__doc__ or '').strip()}\n"]
     rows, inner = [], []
     for key, field in model.model_fields.items():
-        below = model_of(field.annotation)
-        if below is not None:
+        below = models_of(field.annotation)
+        for one in below:
             many_below = typing.get_origin(field.annotation) is tuple
-            inner += table(below, f"{name}.{key}" if name else key, many_below)
-        else:
+            inner += table(one, f"{name}.{key}" if name else key, many_below, kind_of(one) if len(below) > 1 else "")
+        if not below:
             kind, default = describe_type(field.annotation), describe_default(field)
             rows.append(f"| `{key}` | {kind} | {default} | {field.description or ''} |")
     if rows:

@@ -6,6 +6,7 @@ import click
 from rich.markup import escape
 
 from so2cam.cli.console import console, report_warning
+from so2cam.cli.schedule_findings import report_schedule
 from so2cam.formats.sitefile import check_site, is_spectrometer_only, load_site, load_spectrometer, settings_hash
 from so2cam.pipeline.geometry import WindField, lines_at_plume, plume_plane_risks, resolve_view
 from so2cam.pipeline.spectral_models import SpectralModels
@@ -55,7 +56,12 @@ def command(site: Path) -> None:
     if site_seen.plume_plane.orientation == "wind" and wind.constant is None:
         console.print("  distances are those of a plume across the view: in a run they turn with the wind's file")
     console.print(f"  total: {', '.join(loaded.site.total_lines)}", markup=False)
+    if loaded.site.instrument is not None:
+        for node in loaded.site.instrument.nodes:
+            devices = ", ".join(f"{device.name} ({device.driver})" for device in node.enabled) or "no devices"
+            console.print(f"  node {node.name} ({node.role}): {devices}", markup=False)
     console.print(f"  settings: {settings_hash(loaded.settings)[:12]}", markup=False)
     for risk in risks:
         report_warning(risk)
+    report_schedule(loaded)
     console.print(f"{site} is valid" + (f", with {len(risks)} warnings" if risks else ""), markup=False)

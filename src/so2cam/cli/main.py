@@ -15,10 +15,12 @@ _COMMANDS = {
     "check": ("so2cam.cli.check", "Say what is wrong or risky in a site file."),
     "demo": ("so2cam.cli.demo", "Simulate a volcano, process it, and compare with the truth."),
     "import-legacy": ("so2cam.cli.import_legacy", "Write a site file from an existing installation's settings."),
+    "instrument": ("so2cam.cli.instrument", "Run an instrument on the volcano, and speak to it."),
     "line-shape": ("so2cam.cli.line_shape", "Find the instrument's line shape from a calibration lamp."),
     "process": ("so2cam.cli.process", "Turn folders of frames into SO2 emission rates."),
     "register": ("so2cam.cli.register", "Find how the off-band image lies on the on-band image."),
     "spectra": ("so2cam.cli.spectra", "Turn UV spectra into SO2 column densities."),
+    "spool": ("so2cam.cli.spool", "Show, verify and recover what an instrument has kept."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
     "wavelengths": ("so2cam.cli.wavelengths", "Find a spectrometer's wavelengths from the lines of sunlight."),
 }

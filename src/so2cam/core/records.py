@@ -16,6 +16,8 @@ FloatImage = npt.NDArray[np.float32]
 BoolImage = npt.NDArray[np.bool_]
 """A mask, shape (rows, columns); True means valid unless the name says otherwise."""
 FloatArray = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.uint16] | npt.NDArray[np.float32]
+"""Counts of an image [DN], shape (rows, columns): uint16, or float32 where they have a fraction."""
 
 
 class Band(StrEnum):
@@ -64,10 +66,10 @@ class FrameInfo:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame: what is known of it, and its pixels ``counts`` [DN], uint16, shape (rows, columns)."""
+    """A frame: what is known of it, and its pixels ``counts`` [DN], shape (rows, columns)."""
 
     info: FrameInfo
-    counts: npt.NDArray[np.uint16]
+    counts: Counts
     sha256: str
 
 

@@ -31,6 +31,7 @@ from so2cam.core.site_camera import (
     Volcano,
     Wind,
 )
+from so2cam.core.site_instrument import Instrument
 from so2cam.core.site_lines import Arc, Line
 from so2cam.core.site_processing import (
     BACKGROUND_NUMBERS,
@@ -71,6 +72,7 @@ __all__ = [
     "Flat",
     "GeoPoint",
     "HotPixels",
+    "Instrument",
     "Landmark",
     "Line",
     "Name",
@@ -112,6 +114,7 @@ class Site(Table):
     lines: tuple[Line, ...] = Field(min_length=1)
     processing: Processing = Processing()
     spectrometer: Spectrometer | None = None
+    instrument: Instrument | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

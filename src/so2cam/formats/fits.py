@@ -22,7 +22,8 @@ import numpy.typing as npt
 from so2cam.core.errors import FrameFileError
 from so2cam.core.records import Frame, FrameInfo
 from so2cam.formats.names import MAXIMUM_EXPOSURE_S
-from so2cam.formats.png import MAXIMUM_FILE_BYTES, MAXIMUM_PIXELS, MAXIMUM_SIDE_PX
+from so2cam.formats.png import MAXIMUM_FILE_BYTES
+from so2cam.formats.png_writing import MAXIMUM_PIXELS, MAXIMUM_SIDE_PX
 
 FITS_SUFFIXES: Final = frozenset({"fts", "fit", "fits"})
 

@@ -6,7 +6,6 @@ site file's ``[files]`` names.
 """
 
 import heapq
-import json
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -21,12 +20,12 @@ from so2cam.core.times import to_unix_s
 from so2cam.formats.listing import SkipCategory, SkippedFile, is_known, list_folders, natural_key
 from so2cam.formats.names import MAXIMUM_EXPOSURE_S, MAXIMUM_GAIN, MINIMUM_GAIN, is_derived_product
 from so2cam.formats.naming import FrameNaming, SidecarValues, frame_naming
+from so2cam.formats.native import load_sidecar, parse_own
 
 __all__ = ["CLOCK_TOLERANCE_S", "FrameScan", "SkipCategory", "SkippedFile", "natural_key", "scan_frames"]
 
 CLOCK_TOLERANCE_S: Final = 2.0
 """Steps of the clock up to this size [s] are not told apart from stamps of 1 s."""
-_MAXIMUM_SIDECAR_BYTES: Final = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +113,7 @@ def _sidecar(path: Path, skipped: list[SkippedFile]) -> SidecarValues | None:
 
 def _read_sidecar(path: Path) -> SidecarValues:
     """Return the sidecar's values. Raises ValueError, OSError or RecursionError for a broken one."""
-    with path.open("rb") as stream:
-        data = stream.read(_MAXIMUM_SIDECAR_BYTES + 1)
-    if len(data) > _MAXIMUM_SIDECAR_BYTES:
-        raise ValueError("the file is too large")
-    content = json.loads(data)
-    if not isinstance(content, dict):
-        raise ValueError("it is not a JSON object")  # noqa: TRY004 - one error type for a broken sidecar
+    content = load_sidecar(path)
     exposure_us = _positive(content, "ExposureTime")
     gain = _positive(content, "AnalogueGain")
     sensor_ns = _positive(content, "SensorTimestamp")
@@ -129,7 +122,7 @@ def _read_sidecar(path: Path) -> SidecarValues:
         raise ValueError(f"ExposureTime is above {MAXIMUM_EXPOSURE_S:g} s: {exposure_us!r} microseconds")
     if gain is not None and not MINIMUM_GAIN <= gain <= MAXIMUM_GAIN:
         raise ValueError(f"AnalogueGain is not within {MINIMUM_GAIN:g} and {MAXIMUM_GAIN:g}: {gain!r}")
-    return SidecarValues(exposure_s, gain, None if sensor_ns is None else sensor_ns * 1e-9)
+    return SidecarValues(exposure_s, gain, None if sensor_ns is None else sensor_ns * 1e-9, parse_own(content).time)
 
 
 def _positive(content: dict[str, object], key: str) -> float | None:

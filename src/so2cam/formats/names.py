@@ -3,7 +3,8 @@
 ``{time}_{band tag}_{gain}_{exposure}ss_{type}.png`` with the exposure in whole microseconds and the gain as
 ``1ag`` (generation 1) or ``1.0`` (generation 2). The time is UTC and marks the start of the exposure,
 ``2018-03-26T144408``, optionally with a fraction of a second, ``2024-11-01T090000.250``. Types are ``Plume``,
-``Dark``, ``Clear``, ``Test`` and ``{N}ppmm`` for a gas cell of N ppm m; upper and lower case are alike.
+``Dark``, ``Clear``, ``Test`` and ``{N}ppmm`` for a gas cell of N ppm m; upper and lower case are alike. so2cam's own
+instrument may put its sequence number behind, ``_n00000123``, which tells names apart and means nothing else.
 
 ``files.stamp`` and ``files.utc_offset_hours`` change what the time marks and in which zone it is. Other names are
 read by ``formats.naming``.
@@ -33,6 +34,7 @@ _GAIN = re.compile(r"([0-9]{1,8}(?:\.[0-9]{1,20})?)(?:ag)?", re.IGNORECASE)
 _EXPOSURE = re.compile(r"([0-9]{1,12})ss", re.IGNORECASE)
 _CELL = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,20})?)ppmm", re.IGNORECASE)
 _TAG = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_NUMBER = re.compile(r"_n[0-9]{8,19}(?:x[0-9a-f]{8,16})?$")
 _DERIVED = re.compile(r"_darkcorr\.png$|_fltr_|[a-z]mask\.png$", re.IGNORECASE)
 
 _KINDS: Final = {kind.value: kind for kind in FrameKind if kind is not FrameKind.CELL}
@@ -63,11 +65,16 @@ def parse_image_name(path: Path, files: Files) -> FrameInfo:
         raise
 
 
+def without_number(stem: str) -> str:
+    """Return a name without its ending and without the sequence number that may stand behind it."""
+    return _NUMBER.sub("", stem)
+
+
 def _parse(path: Path, files: Files) -> FrameInfo:
     stem, dot, suffix = path.name.rpartition(".")
     if not dot or suffix.lower() != "png":
         raise FrameFileError("is not named as a PNG file", file=path, remedy=f"name images like {_EXAMPLE}")
-    stamp, _, rest = stem.partition("_")
+    stamp, _, rest = without_number(stem).partition("_")
     fields = rest.rsplit("_", 3)
     if len(fields) != 4:
         raise FrameFileError(

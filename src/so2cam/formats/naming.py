@@ -62,6 +62,8 @@ class SidecarValues:
     exposure_s: float | None = None
     gain: float | None = None
     sensor_timestamp_s: float | None = None
+    time: datetime | None = None
+    """mid-exposure, UTC, to the microsecond"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,9 @@ class FrameNaming:
         if gain is None and header is not None:
             gain = self._gain(header.gain, named.path)
         middle = named.stamp + timedelta(seconds=stamp_to_middle_s(self.files, exposure_s))
+        resolution_s = named.time_resolution_s
+        if sidecar.time is not None:
+            middle, resolution_s = sidecar.time, 1e-6
         start = middle - timedelta(seconds=exposure_s / 2)
         if self.files.naming == "envicam" and header is not None and header.start is not None:
             self._require_same_start(named.path, start, to_utc(header.start, self.files))
@@ -155,7 +160,7 @@ class FrameNaming:
                 exposure_s=exposure_s,
                 gain=1.0 if gain is None else gain,
                 cell_ppm_m=named.cell_ppm_m,
-                time_resolution_s=named.time_resolution_s,
+                time_resolution_s=resolution_s,
                 sensor_timestamp_s=sidecar.sensor_timestamp_s,
             )
             for band in named.bands

@@ -1,4 +1,4 @@
-"""PNG files of 16-bit greyscale: read with every byte verified, and written.
+"""PNG files of 16-bit greyscale: read with every byte verified. They are written by ``formats.png_writing``.
 
 Every chunk's checksum, the end chunk and the checksum of the compressed pixels are verified, because a decoder
 on its own takes a truncated file for an image whose lower part is black.
@@ -6,7 +6,7 @@ on its own takes a truncated file for an image whose lower part is black.
 
 import hashlib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,16 +17,24 @@ import numpy as np
 import numpy.typing as npt
 
 from so2cam.core.errors import FrameFileError
-from so2cam.core.records import Frame, FrameInfo
+from so2cam.core.records import Counts, Frame, FrameInfo
+from so2cam.formats.png_writing import (
+    FILTER_UP,
+    FRACTION_CHUNK,
+    MAXIMUM_PIXELS,
+    MAXIMUM_SIDE_PX,
+    SIGNATURE,
+    make_chunk,
+    unpack_fraction,
+    write_png,
+)
 
-MAXIMUM_SIDE_PX: Final = 20_000
-MAXIMUM_PIXELS: Final = 100_000_000
-"""Larger images are refused before anything is decompressed."""
+__all__ = ["MAXIMUM_FILE_BYTES", "read_counts", "read_frame", "read_png", "read_text", "write_png"]
+
 MAXIMUM_FILE_BYTES: Final = 300_000_000
 
-_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COLOURS: Final = {0: "greyscale", 2: "colour", 3: "palette", 4: "greyscale with alpha", 6: "colour with alpha"}
-_FILTER_NONE, _FILTER_UP, _FILTER_LAST = 0, 2, 4
+_FILTER_NONE, _FILTER_LAST = 0, 4
 _AGAIN: Final = "copy the file again from the instrument, or delete it"
 
 
@@ -36,6 +44,25 @@ def read_png(data: bytes, file: Path | str) -> npt.NDArray[np.uint16]:
     Raises FrameFileError where the file is truncated, damaged, or not 16-bit greyscale.
     """
     return _decode(_verify(data, file))
+
+
+def read_counts(data: bytes, file: Path | str) -> Counts:
+    """Return the counts [DN] (rows, columns): uint16, or float32 where the file keeps a fraction of a count.
+
+    Raises FrameFileError as ``read_png`` does.
+    """
+    verified = _verify(data, file)
+    return _with_fraction(verified, _decode(verified))
+
+
+def read_text(data: bytes, file: Path | str) -> dict[str, str]:
+    """Return the text of a PNG file by keyword. Raises FrameFileError where the file is damaged."""
+    found = {}
+    for kind, body in _chunks(data, file):
+        if kind == b"tEXt":
+            key, _, value = bytes(body).partition(b"\0")
+            found[key.decode("latin-1")] = value.decode("latin-1")
+    return found
 
 
 def read_frame(info: FrameInfo, *, width: int, height: int, maximum_dn: int) -> Frame:
@@ -61,7 +88,7 @@ def read_frame(info: FrameInfo, *, width: int, height: int, maximum_dn: int) -> 
             file=path,
             remedy="set camera.optics.width_px and height_px in the site file, or remove images of other cameras",
         )
-    counts = _decode(verified)
+    counts: Counts = _decode(verified)
     highest = int(counts.max())
     if highest > maximum_dn:
         raise FrameFileError(
@@ -69,44 +96,8 @@ def read_frame(info: FrameInfo, *, width: int, height: int, maximum_dn: int) -> 
             file=path,
             remedy="set camera.sensor.bits in the site file, or remove images of other cameras",
         )
+    counts = _with_fraction(verified, counts)
     return Frame(info=info, counts=counts, sha256=hashlib.sha256(data).hexdigest())
-
-
-def write_png(counts: npt.NDArray[np.uint16], text: Mapping[str, str] | None = None) -> bytes:
-    """Return a 16-bit greyscale PNG file of ``counts`` (rows, columns), with ``text`` as tEXt chunks.
-
-    Keywords have 1 to 79 characters. Raises ValueError for another type or shape, and for text that is not
-    Latin-1 or holds a zero byte.
-    """
-    if counts.dtype != np.uint16 or counts.ndim != 2 or counts.size == 0:
-        raise ValueError(f"needs a uint16 image of rows and columns, got {counts.dtype} of shape {counts.shape}")
-    height, width = counts.shape
-    if max(height, width) > MAXIMUM_SIDE_PX or counts.size > MAXIMUM_PIXELS:
-        raise ValueError(f"an image of {width} x {height} pixels is too large")
-    pixels = counts.astype(">u2").view(np.uint8)
-    rows = np.empty((height, 1 + 2 * width), np.uint8)
-    rows[:, 0] = _FILTER_UP
-    rows[0, 1:] = pixels[0]
-    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
-    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((16, 0, 0, 0, 0))
-    parts = [_SIGNATURE, _chunk(b"IHDR", header)]
-    parts += [_chunk(b"tEXt", _text_body(key, value)) for key, value in (text or {}).items()]
-    parts += [_chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)), _chunk(b"IEND", b"")]
-    return b"".join(parts)
-
-
-def _text_body(key: str, value: str) -> bytes:
-    try:
-        encoded = key.encode("latin-1"), value.encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise ValueError(f"text of a PNG file must be Latin-1: {error}") from None
-    if not 1 <= len(encoded[0]) <= 79 or any(b"\0" in part for part in encoded):
-        raise ValueError(f"PNG keywords have 1 to 79 characters and no text holds a zero byte, got {key!r}")
-    return b"\0".join(encoded)
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(body, zlib.crc32(kind)).to_bytes(4, "big")
 
 
 def _damaged(what: str, file: Path | str) -> FrameFileError:
@@ -117,12 +108,12 @@ def _chunks(data: bytes, file: Path | str) -> Iterator[tuple[bytes, memoryview]]
     """Yield (type, body) of every chunk up to the end chunk, each with its checksum verified."""
     if not data:
         raise FrameFileError("is empty", file=file, remedy=_AGAIN)
-    if not data.startswith(_SIGNATURE):
+    if not data.startswith(SIGNATURE):
         raise FrameFileError(
             "is not a PNG file", file=file, value=data[:8], remedy="save images as 16-bit greyscale PNG"
         )
     view = memoryview(data)
-    position, total = len(_SIGNATURE), len(data)
+    position, total = len(SIGNATURE), len(data)
     while position + 12 <= total:
         end = position + 12 + int.from_bytes(view[position : position + 4], "big")
         if end > total:
@@ -148,6 +139,7 @@ class _Verified:
     height: int
     compressed: bytes | memoryview
     plain: bool
+    fraction: memoryview | None
 
 
 def _verify(data: bytes, file: Path | str) -> _Verified:
@@ -174,15 +166,18 @@ def _verify(data: bytes, file: Path | str) -> _Verified:
         )
     parts: list[memoryview] = []
     plain = True
+    fraction: memoryview | None = None
     for kind, body in chunks:
         if kind == b"IDAT":
             parts.append(body)
         elif kind[0] & 0x20 == 0 and kind not in (b"IEND", b"PLTE"):
             raise _damaged(f"it has a part of unknown type {kind!r}", file)
+        elif kind == FRACTION_CHUNK:
+            fraction, plain = body, False
         elif kind not in (b"IEND", b"tEXt"):
             plain = False
     compressed = parts[0] if len(parts) == 1 else b"".join(parts)
-    return _Verified(file, data, width, height, compressed, plain)
+    return _Verified(file, data, width, height, compressed, plain, fraction)
 
 
 def _decode(verified: _Verified) -> npt.NDArray[np.uint16]:
@@ -204,13 +199,24 @@ def _decode(verified: _Verified) -> npt.NDArray[np.uint16]:
     body = rows[:, 1:]
     if not np.any(filters != _FILTER_NONE):
         pixels = np.ascontiguousarray(body)
-    elif not np.any(filters != _FILTER_UP):
+    elif not np.any(filters != FILTER_UP):
         pixels = np.ascontiguousarray(body)
         for above, row in pairwise(pixels):
             np.add(row, above, out=row)
     else:
         return _decode_mixed(verified, raw)
     return pixels.view(">u2").astype(np.uint16)
+
+
+def _with_fraction(verified: _Verified, whole: Counts) -> Counts:
+    """Return the counts with the fraction that the file keeps beside them, or as they are where it keeps none."""
+    if verified.fraction is None:
+        return whole
+    try:
+        fraction = unpack_fraction(verified.fraction, (verified.height, verified.width))
+    except ValueError as error:
+        raise _damaged(f"the fraction of its counts cannot be read ({error})", verified.file) from None
+    return whole + fraction
 
 
 def _decode_mixed(verified: _Verified, raw: bytes) -> npt.NDArray[np.uint16]:
@@ -221,7 +227,7 @@ def _decode_mixed(verified: _Verified, raw: bytes) -> npt.NDArray[np.uint16]:
     width, height = verified.width, verified.height
     data = verified.data
     if not verified.plain or len(verified.compressed) < len(raw):  # 33 bytes: signature and header
-        data = b"".join((data[:33], _chunk(b"IDAT", zlib.compress(raw, 0)), _chunk(b"IEND", b"")))
+        data = b"".join((data[:33], make_chunk(b"IDAT", zlib.compress(raw, 0)), make_chunk(b"IEND", b"")))
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from so2cam.core.errors import SiteFileError
 from so2cam.core.site import GeoPoint, Registration, Site
 from so2cam.core.spectrometer import Spectrometer, SpectrometerSite
+from so2cam.formats.instrument_risks import instrument_risks
 from so2cam.formats.lines import parse_pycam_line
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -240,6 +241,7 @@ _PLAIN: Final[dict[str, str]] = {
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "must begin with a letter or digit and hold only letters, digits, spaces and _ . -",
     "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
     "tuple_type": "must be a list in [brackets]",
     "model_type": "must be a table",
     "model_attributes_type": "must be a table",
@@ -249,14 +251,15 @@ _PLAIN: Final[dict[str, str]] = {
 
 def _translate(detail: ErrorDetails) -> _Problem:
     """Return one validation error in plain words."""
-    kind, location, context = detail["type"], detail["loc"], detail.get("ctx", {})
+    kind, context = detail["type"], detail.get("ctx", {})
+    location = _without_tags(detail["loc"])
     key = _dotted(location)
     value = detail["input"] if not isinstance(detail["input"], Mapping | BaseModel) else None
     if kind == "value_error":
         message = detail["msg"].removeprefix("Value error, ")
-        match = _ROOT_KEY.match(message) if not location else None
+        match = _ROOT_KEY.match(message)
         if match is not None:
-            return _Problem(match[1], message[match.end() :])
+            return _Problem(f"{key}.{match[1]}" if key else match[1], message[match.end() :])
         return _Problem(key, message, value)
     if kind in ("too_short", "too_long"):
         return _Problem(key, _count_message(kind, context), value)
@@ -265,7 +268,11 @@ def _translate(detail: ErrorDetails) -> _Problem:
             return _Problem(_dotted(location[:-1]), f"has only {location[-1]} values; one more is needed", value)
         return _Problem(key, "is missing", remedy=_missing_remedy(key))
     if kind == "extra_forbidden":
-        return _Problem(key, "unknown key", value, _suggestion(location))
+        return _Problem(key, "unknown key", value, _suggestion(detail["loc"]))
+    if kind == "union_tag_invalid":
+        return _Problem(f"{key}.type", f"must be {context['expected_tags']}", context["tag"])
+    if kind == "union_tag_not_found":
+        return _Problem(f"{key}.type", "is missing", remedy="add type, which says what kind of table this is")
     if kind == "tuple_type" and key == "lines":
         return _Problem(key, "must be written as [[lines]] tables, one for each line", value)
     template = _PLAIN.get(kind)
@@ -306,37 +313,56 @@ def _suggestion(location: Sequence[str | int]) -> str | None:
     near = difflib.get_close_matches(wrong, table.model_fields, n=1)
     if near:
         return f"did you mean {near[0]}?"
-    elsewhere = [key for key in _all_keys(Site) if key.rpartition(".")[2] == wrong]
+    elsewhere = list(dict.fromkeys(key for key in _all_keys(Site) if key.rpartition(".")[2] == wrong))
     if elsewhere:
         return f"this key belongs to another table: {' or '.join(elsewhere)}"
     return f"known keys here: {', '.join(table.model_fields)}"
 
 
 def _table_at(location: Sequence[str | int]) -> type[BaseModel] | None:
-    table: type[BaseModel] = Site
+    tables: list[type[BaseModel]] = [Site]
     for part in location:
         if isinstance(part, int):
             continue
-        field = table.model_fields.get(part)
-        below = None if field is None else _table_in(field.annotation)
-        if below is None:
+        tagged = [table for table in tables if _tag_of(table) == part]
+        if len(tables) > 1 and tagged:
+            tables = tagged
+            continue
+        field = tables[0].model_fields.get(part)
+        tables = [] if field is None else list(_tables_in(field.annotation))
+        if not tables:
             return None
-        table = below
-    return table
+    return tables[0]
 
 
-def _table_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model that ``annotation`` is, or that it is a tuple or option of."""
+def _without_tags(location: Sequence[str | int]) -> tuple[str | int, ...]:
+    """Return ``location`` without the names that tell which of several kinds of table one is."""
+    kept: list[str | int] = []
+    for index, part in enumerate(location):
+        if index and isinstance(location[index - 1], int) and _tag_of(_table_at(location[: index + 1])) == part:
+            continue
+        kept.append(part)
+    return tuple(kept)
+
+
+def _tag_of(table: type[BaseModel] | None) -> object:
+    field = None if table is None else table.model_fields.get("type")
+    return None if field is None else field.default
+
+
+def _tables_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models that ``annotation`` is, or that it is a tuple, option or choice of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _table_in(part)) is not None), None)
+        yield annotation
+    else:
+        for part in get_args(annotation):
+            yield from _tables_in(part)
 
 
 def _all_keys(table: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in table.model_fields.items():
         yield prefix + name
-        below = _table_in(field.annotation)
-        if below is not None:
+        for below in _tables_in(field.annotation):
             yield from _all_keys(below, f"{prefix}{name}.")
 
 
@@ -357,6 +383,7 @@ def check_site(site: Site) -> list[str]:
         *_total_risks(site),
         *_uncertainty_risks(site),
         *_placeholder_risks(site),
+        *(() if site.instrument is None else instrument_risks(site.instrument)),
     ]
 
 

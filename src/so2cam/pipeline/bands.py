@@ -19,6 +19,7 @@ from so2cam.science.calibration.band_shape import (
     sky_light,
 )
 from so2cam.science.calibration.curve import BandShape
+from so2cam.science.calibration.fit_light import FitLight
 from so2cam.science.calibration.view_mean import column_nonlinearity
 
 _SOLAR, _O3 = "solar-sao2010", "o3-serdyuchenko2014-223k"
@@ -67,29 +68,30 @@ def site_shape_uncertainty(site: Site, column: float, anchor: float) -> ShapeUnc
     )
 
 
+def fit_light(site: Site) -> FitLight:
+    """Return what the fit of the site's spectra sees of the sky, in plain numbers."""
+    settings = Spectrometer() if site.spectrometer is None else site.spectrometer
+    low, high = settings.fit.window_nm
+    width = settings.line_shape.width_nm
+    wavelengths = np.arange(low - 3 * width, high + 3 * width, _FINE_NM)
+    ozone = _on(wavelengths, _O3)
+    return FitLight(
+        wavelengths,
+        _on(wavelengths, _SOLAR) * np.exp(-ozone * site.camera.filters.o3_column_molec_cm2),
+        _on(wavelengths, settings.references.so2.table or _SO2),
+        ozone,
+        (low, high),
+        width,
+        settings.fit.background_order,
+    )
+
+
 def view_ratio(site: Site) -> float:
     """Return how much more a spectrometer's column loses to variation within its view than a camera's absorbance would.
 
     The ratio of the fit's non-linearity k to the camera's absorbance per column (``science.calibration.view_mean``).
     """
-    settings = Spectrometer() if site.spectrometer is None else site.spectrometer
-    low, high = settings.fit.window_nm
-    width = settings.line_shape.width_nm
-    wavelengths = np.arange(low - 3 * width, high + 3 * width, _FINE_NM)
-    so2 = settings.references.so2.table or _SO2
-    ozone = _on(wavelengths, _O3)
-    light = _on(wavelengths, _SOLAR) * np.exp(-ozone * site.camera.filters.o3_column_molec_cm2)
-    k = column_nonlinearity(
-        wavelengths,
-        light,
-        _on(wavelengths, so2),
-        window_nm=(low, high),
-        line_width_nm=width,
-        column_molec_cm2=_TYPICAL_COLUMN,
-        o3_cross_section=ozone,
-        background_order=settings.fit.background_order,
-    )
-    return k * theoretical_slope(site)
+    return column_nonlinearity(fit_light(site), column_molec_cm2=_TYPICAL_COLUMN) * theoretical_slope(site)
 
 
 def effective_wavelengths_nm(site: Site) -> tuple[float, float]:

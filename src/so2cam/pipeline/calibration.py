@@ -20,11 +20,15 @@ from so2cam.core.status import QualityFlag
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration_fit import CellPoints, fit_calibration
 from so2cam.pipeline.calibration_store import StoredCalibrations
+from so2cam.pipeline.column_correction import ColumnCorrection
 from so2cam.pipeline.columns import ColumnPoint
+from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.pipeline.spectrometer_view import SpectrometerView, find_view, given_view
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.calibration.curve import BandShape
 from so2cam.science.calibration.matching import change_rate, match_columns
+from so2cam.science.imaging.background import evaluate_surface
+from so2cam.science.imaging.light_dilution import amplification
 
 
 class CalibrationSource(Protocol):
@@ -69,19 +73,41 @@ class SmallImage:
     """1 sigma of a block"""
     structure: float
     """unevenness of the sky that no surface follows, 1 sigma"""
+    dilution: PlumeDilution | None
+    aerosol: FloatImage | None
+    """optical depth of the off band, where columns are to be corrected by the dilution"""
 
 
-def small_image(pair: FramePair, image: AbsorbanceImage, reduction: int) -> SmallImage:
-    """Return ``image`` as means over blocks of ``reduction`` pixels; a block needs three quarters valid pixels."""
+def small_image(pair: FramePair, image: AbsorbanceImage, reduction: int, *, aerosol: bool = False) -> SmallImage:
+    """Return ``image`` as means over blocks of ``reduction`` pixels; a block needs three quarters valid pixels.
+
+    With ``aerosol`` the off band's optical depth too, corrected for the image's light dilution.
+    """
     rows, columns = (size // reduction for size in image.valid.shape)
     crop = (slice(0, rows * reduction), slice(0, columns * reduction))
     seen = np.asarray(image.valid[crop] & image.in_sky[crop])
     share = cv2.resize(seen.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
-    kept = np.where(seen, image.absorbance[crop], np.float32(0))
-    total = cv2.resize(kept, (columns, rows), interpolation=cv2.INTER_AREA)
-    valid = share >= 0.75
-    mean = np.divide(total, share, out=np.full(total.shape, np.nan, np.float32), where=valid)
-    return SmallImage(pair.time, pair.on.exposure_s, mean, np.asarray(valid), image.noise / reduction, image.structure)
+    valid = np.asarray(share >= 0.75)
+
+    def means(values: FloatImage) -> FloatImage:
+        total = cv2.resize(np.where(seen, values, np.float32(0)), (columns, rows), interpolation=cv2.INTER_AREA)
+        return np.divide(total, share, out=np.full(total.shape, np.nan, np.float32), where=valid)
+
+    depth = None
+    if aerosol and image.dilution is not None:
+        sky = evaluate_surface(image.surface.off, image.surface.order, (image.log_off.shape[0], image.log_off.shape[1]))
+        grown = amplification(image.dilution.off._replace(distance_m=image.dilution.distance_m))
+        depth = means((sky - image.log_off)[crop]) * np.float32(grown)
+    return SmallImage(
+        time=pair.time,
+        exposure_s=pair.on.exposure_s,
+        absorbance=means(image.absorbance[crop]),
+        valid=valid,
+        noise=image.noise / reduction,
+        structure=image.structure,
+        dilution=image.dilution,
+        aerosol=depth,
+    )
 
 
 @dataclass(slots=True)
@@ -103,6 +129,7 @@ class SpectrometerCalibrator:
     shape: BandShape | None
     cells: CellPoints | None = None
     stored: StoredCalibrations | None = None
+    correction: ColumnCorrection | None = None
     record: CalibrationRecord = field(default_factory=CalibrationRecord)
     _columns: deque[ColumnPoint] = field(default_factory=deque)
     _waiting: deque[SmallImage] = field(default_factory=deque)
@@ -132,7 +159,8 @@ class SpectrometerCalibrator:
         if self._last_image is not None and (pair.time - self._last_image).total_seconds() < apart:
             return
         self._last_image = pair.time
-        self._waiting.append(small_image(pair, image, settings.field_of_view.reduction))
+        reduction = settings.field_of_view.reduction
+        self._waiting.append(small_image(pair, image, reduction, aerosol=self.correction is not None))
 
     def at(self, time: datetime) -> Calibration | None:
         """Return the calibration at ``time``: renewed where it is due, flagged where it is old or not the run's own."""
@@ -208,12 +236,13 @@ class SpectrometerCalibrator:
             self._view = given_view(self.site)
         elif old:
             self._searched = time
+            column, sigma, _ = self._values(None)
             found = find_view(
                 self.site,
                 [match.image.absorbance for match in self._matched],
                 [match.image.valid for match in self._matched],
-                self._array("column"),
-                self._array("sigma"),
+                column,
+                sigma,
             )
             self.record.views.append(found.described(time))
             self.record.correlation_map, self.record.block_px = found.correlation_map, view.reduction
@@ -221,28 +250,20 @@ class SpectrometerCalibrator:
                 self._view = found.view
         if self._view is None:
             return
-        means = [self._view.mean(match.image.absorbance, match.image.valid) for match in self._matched]
-        absorbance = np.array(means)
+        absorbance = np.array([self._view.mean(match.image.absorbance, match.image.valid) for match in self._matched])
         noise = np.array([match.image.noise for match in self._matched]) / np.sqrt(self._view.blocks)
-        fit = fit_calibration(
-            self.site,
-            self.shape,
-            absorbance,
-            noise,
-            self._array("column"),
-            self._array("sigma"),
-            np.sqrt(self._change_rate() * self._array("bridge_s")),
-            float(np.median([match.image.structure for match in self._matched])),
-            self.cells,
-        )
+        column, sigma, mismatch = self._values(self._view)
+        structure = float(np.median([match.image.structure for match in self._matched]))
+        fit = fit_calibration(self.site, self.shape, absorbance, noise, column, sigma, mismatch, structure, self.cells)
         number = len(self.record.fits)
         self.record.fits.append(fit.described(number, time))
-        self._record_points(number, absorbance, noise, fit.weights)
+        self._record_points(number, absorbance, noise, column, sigma, fit.weights)
         if fit.calibration is None:
             return
-        self._calibration = Calibration(
-            fit.calibration.curve, fit.calibration.scale_uncertainty, fit.calibration.flags, number
-        )
+        common = fit.calibration.scale_uncertainty
+        if self.correction is not None:
+            common = float(np.hypot(common, self.correction.relative_sigma))
+        self._calibration = Calibration(fit.calibration.curve, common, fit.calibration.flags, number)
         if self.stored is not None:
             self.stored.add(time, self._calibration, self._light())
 
@@ -256,16 +277,35 @@ class SpectrometerCalibrator:
             self.site.processing.calibration.spectrometer.maximum_gap_s,
         )
 
-    def _array(self, name: str) -> FloatArray:
-        return np.array([getattr(match, name) for match in self._matched], np.float64)
+    def _values(self, view: SpectrometerView | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return columns, their 1 sigma and mismatch (N,), without light dilution where that is to be corrected.
 
-    def _record_points(self, number: int, absorbance: FloatArray, noise: FloatArray, weights: FloatArray) -> None:
-        """Keep the points that no fit has seen before: each once, however often it is fitted again."""
+        Without a ``view`` the plume's aerosol in it is not known, and left out.
+        """
+        rows = []
+        rate = self._change_rate()
+        for match in self._matched:
+            values = (match.column, match.sigma, float(np.sqrt(rate * match.bridge_s)))
+            if self.correction is not None:
+                image, aerosol = match.image, 0.0
+                if view is not None and image.aerosol is not None:
+                    depth = view.plain_mean(image.aerosol, image.valid)
+                    aerosol = depth if np.isfinite(depth) else 0.0
+                values = self.correction.corrected(*values, image.dilution, aerosol)
+            rows.append(values)
+        columns = np.array(rows, np.float64).reshape(-1, 3)
+        return columns[:, 0], columns[:, 1], columns[:, 2]
+
+    def _record_points(self, number: int, *series: FloatArray) -> None:
+        """Keep the points that no fit has seen before: each once, however often it is fitted again.
+
+        ``series`` are absorbance, its 1 sigma, column, its 1 sigma and weight, (N,) each.
+        """
         known = self.record.points
-        for match, *values in zip(self._matched, absorbance, noise, weights, strict=True):
+        for match, *values in zip(self._matched, *series, strict=True):
             if not known or match.image.time > known[-1].time:
-                a, n, w = (float(value) for value in values)
-                known.append(CalibrationPoint(match.image.time, a, n, match.column, match.sigma, w, number))
+                a, n, c, s, w = (float(value) for value in values)
+                known.append(CalibrationPoint(match.image.time, a, n, c, s, w, number))
 
     def _light(self) -> FloatArray | None:
         known = [point.light for point in self._columns if point.light is not None]

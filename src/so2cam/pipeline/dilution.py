@@ -96,6 +96,7 @@ class _Source:
                 settings.airlight_ratio_uncertainty,
             ),
             amplification=float(amplification(on._replace(distance_m=mean))),
+            distance_m=mean,
         )
 
 

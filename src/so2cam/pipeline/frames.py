@@ -109,7 +109,7 @@ class DarkLibrary:
         frames = [read for read in map(self._reader.read, chosen) if read is not None]
         if len(frames) < len(chosen):
             return None
-        return self._keep(key, self._with_hot_pixels(mean_frame([np.asarray(read.counts) for read in frames])))
+        return self._keep(key, self._with_hot_pixels(mean_frame([read.counts for read in frames])))
 
     def _keep(self, key: tuple[str, ...], dark: DarkFrame) -> DarkFrame:
         if len(self._means) >= self._KEPT:

@@ -17,6 +17,7 @@ from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration, SpectrometerCalibrator
 from so2cam.pipeline.calibration_fit import CellPoints
 from so2cam.pipeline.calibration_store import StoredCalibrations, load_stored
+from so2cam.pipeline.column_correction import ColumnCorrection, corrects_columns
 from so2cam.pipeline.columns import ColumnPoint, ColumnSet
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.records import PairRecord
@@ -57,7 +58,8 @@ def build_learner(site: Site, folder: Path, references: References) -> Learner:
         )
     name = settings.spectrometer.stored
     stored = None if name is None else load_stored(folder / name, references.shape)
-    calibrator = SpectrometerCalibrator(site, references.shape, cells, stored)
+    correction = ColumnCorrection(site) if corrects_columns(site) else None
+    calibrator = SpectrometerCalibrator(site, references.shape, cells, stored, correction)
     return Learner(calibrator, calibrator, stored)
 
 

@@ -21,6 +21,8 @@ class PlumeDilution:
     off: DilutionState
     uncertainty: StateUncertainty
     amplification: float
+    distance_m: float
+    """mean on the lines"""
 
     @property
     def extinctions(self) -> tuple[float, float, float, float]:

@@ -14,7 +14,7 @@ from so2cam.science.calibration.correlation_map import BoolStack, Stack
 from so2cam.science.calibration.field_of_view import VIEW_TEXT, ViewStatus, search_by_correlation
 from so2cam.science.calibration.view_inversion import INVERSION_TEXT, InversionStatus, invert_view
 from so2cam.science.calibration.view_mean import mean_as_seen
-from so2cam.science.calibration.view_weights import disc_weights
+from so2cam.science.calibration.view_weights import disc_weights, mean_in_view
 
 _NAN = float("nan")
 _LEAST_SEEN = 0.5
@@ -44,6 +44,11 @@ class SpectrometerView:
         if weights.sum() < _LEAST_SEEN * self.weights.sum():
             return _NAN
         return float(mean_as_seen(np.where(good, absorbance[part], 0.0).ravel(), weights.ravel(), self.ratio))
+
+    def plain_mean(self, values: FloatImage, valid: BoolImage) -> float:
+        """Return the mean of a reduced image's ``values`` (rows, columns) in the view; NaN as in ``mean``."""
+        value, share = mean_in_view(values[self.rows, self.columns], valid[self.rows, self.columns], self.weights)
+        return value if share >= _LEAST_SEEN else _NAN
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
-from so2cam.core.records import BoolImage, FloatArray, FloatImage, FrameInfo, FramePair
+from so2cam.core.records import BoolImage, Counts, FloatArray, FloatImage, FrameInfo, FramePair
 from so2cam.core.site import Background, Sensor, Site
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.core.uncertainty import Term
@@ -52,7 +52,7 @@ MeanFrame = npt.NDArray[np.float32]
 """The mean of several frames [DN], shape (rows, columns)."""
 
 
-def mean_frame(counts: Sequence[npt.NDArray[np.uint16]]) -> MeanFrame:
+def mean_frame(counts: Sequence[Counts]) -> MeanFrame:
     """Return the mean of frames of one shape [DN]."""
     total = np.zeros(counts[0].shape, np.float64)
     for image in counts:
@@ -116,7 +116,7 @@ class AbsorbanceImage:
     diluted: FloatImage | None = None
 
 
-def dark_corrected(counts: npt.NDArray[np.uint16], dark: DarkFrame, sensor: Sensor) -> tuple[FloatImage, BoolImage]:
+def dark_corrected(counts: Counts, dark: DarkFrame, sensor: Sensor) -> tuple[FloatImage, BoolImage]:
     """Return a frame less its dark [DN], with hot pixels filled, and where it is valid."""
     signal, valid = subtract_dark(
         counts, dark.counts, saturation_dn=sensor.saturation_dn, minimum_signal_dn=sensor.minimum_signal_dn
@@ -125,7 +125,7 @@ def dark_corrected(counts: npt.NDArray[np.uint16], dark: DarkFrame, sensor: Sens
 
 
 def band_log_image(
-    counts: npt.NDArray[np.uint16],
+    counts: Counts,
     dark: DarkFrame,
     reference: BandReference,
     info: FrameInfo,

@@ -59,7 +59,7 @@ def merged(*tables: Settings) -> dict[str, Any]:
 
 DILUTED: Final = (
     Variant("cells, dilution from terrain", merged(CELLS.settings, _TERRAIN)),
-    Variant("spectrometer, dilution from terrain", merged(SPECTROMETER.settings, _TERRAIN, _FIT), spectra=True),
+    Variant("spectrometer, dilution from terrain", merged(SPECTROMETER.settings, _TERRAIN), spectra=True),
     Variant("spectrometer, dilution from spectra", merged(SPECTROMETER.settings, _BY_SPECTRA, _FIT), spectra=True),
     Variant(
         "cells, dilution not corrected",
@@ -84,7 +84,8 @@ class TruthRow:
     """How the total emission rate by one way of processing and one speed method compares with the truth.
 
     ``bias`` and ``scatter`` are relative: mean retrieved over mean true less 1, and the standard deviation of the
-    pairs' relative errors about it. ``stated_random`` and ``stated_systematic`` are the median 1 sigma over the true mean.
+    pairs' relative errors about it. ``stated_random`` and ``stated_systematic`` are the median 1 sigma over the true
+    mean.
     ``within`` is the share of pairs whose truth lies within 1 and 2 sigma of all that is stated; ``random_within`` the
     same of the random part alone about the run's own bias. NaN without values.
     """

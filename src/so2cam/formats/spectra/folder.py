@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ from so2cam.core.errors import FrameFileError, InputError
 from so2cam.core.spectra import SpectrumInfo
 from so2cam.core.spectrometer import SpectrumFiles
 from so2cam.formats.folder import SkipCategory, SkippedFile, natural_key
+from so2cam.formats.native import load_sidecar, parse_own
 from so2cam.formats.patterns import NamePattern, compile_pattern
 from so2cam.formats.spectra.columns import decode
 from so2cam.formats.spectra.header import parse_header
@@ -193,7 +194,7 @@ def _examine(
         return SkippedFile(path, SkipCategory.LOCKED, reason)
     try:
         if files.format == "picam":
-            info = parse_spectrum_name(path, files)
+            info = _with_sidecar(parse_spectrum_name(path, files), listing)
             identity: tuple[object, ...] = (info.kind, info.time, info.integration_time_s, info.coadds)
         elif files.format == "ifit":
             info, head = _examine_head(path, files, pattern)
@@ -208,6 +209,24 @@ def _examine(
         return SkippedFile(path, SkipCategory.UNREADABLE_NAME, error.message + value)
     real = path.resolve() if path.is_symlink() else listing.real / path.name
     return info, (identity, ("file", real))
+
+
+def _with_sidecar(info: SpectrumInfo, listing: _Listing) -> SpectrumInfo:
+    """Return the record with what so2cam's own sidecar says, where there is one that can be read."""
+    name = f"{info.path.stem}.json"
+    if name not in listing.names:
+        return info
+    try:
+        own = parse_own(load_sidecar(info.path.with_name(name)))
+    except (OSError, ValueError, RecursionError):
+        return info  # the name says the same, only less finely
+    if own.time is not None:
+        info = replace(info, time=own.time, time_resolution_s=1e-6)
+    return replace(
+        info,
+        integration_time_s=own.integration_time_s or info.integration_time_s,
+        coadds=own.coadds or info.coadds,
+    )
 
 
 def _examine_head(path: Path, files: SpectrumFiles, pattern: NamePattern | None) -> tuple[SpectrumInfo, bytes]:

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from so2cam.core.errors import FrameFileError
 from so2cam.core.spectra import SpectrumInfo, SpectrumKind
 from so2cam.core.spectrometer import SpectrumFiles
-from so2cam.formats.names import MAXIMUM_EXPOSURE_S
+from so2cam.formats.names import MAXIMUM_EXPOSURE_S, without_number
 from so2cam.formats.patterns import MAXIMUM_COADDS, NamePattern
 from so2cam.formats.stamps import read_stamp
 
@@ -39,7 +39,7 @@ def parse_spectrum_name(path: Path, files: SpectrumFiles) -> SpectrumInfo:
     stem, dot, suffix = path.name.rpartition(".")
     if not dot or f".{suffix.lower()}" != PICAM_SUFFIX:
         raise FrameFileError("is not named as a .npy file", file=path, remedy=f"name spectra like {_EXAMPLE}")
-    fields = stem.split("_", 3)
+    fields = without_number(stem).split("_", 3)
     if len(fields) != 4:
         raise FrameFileError(
             "the name is not made of time, integration time, coadds and type",

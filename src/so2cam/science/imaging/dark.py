@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from so2cam.core.records import BoolImage, FloatImage, FrameInfo, FrameKind
+from so2cam.core.records import BoolImage, Counts, FloatImage, FrameInfo, FrameKind
 
 GAIN_TOLERANCE = 0.01
 """Relative difference up to which two analogue gains are the same setting."""
@@ -42,7 +41,7 @@ def select_darks(
 
 
 def subtract_dark(
-    counts: npt.NDArray[np.uint16], dark: FloatImage, *, saturation_dn: float, minimum_signal_dn: float
+    counts: Counts, dark: FloatImage, *, saturation_dn: float, minimum_signal_dn: float
 ) -> tuple[FloatImage, BoolImage]:
     """Return dark-corrected counts [DN] and where they are valid.
 
@@ -56,7 +55,9 @@ def subtract_dark(
     return signal, valid
 
 
-def saturated(counts: npt.NDArray[np.uint16], saturation_dn: float) -> BoolImage:
+def saturated(counts: Counts, saturation_dn: float) -> BoolImage:
     """Return where raw ``counts`` [DN] (rows, columns) reach ``saturation_dn``."""
-    # Counts are whole numbers, so the next whole number is the same limit, and no count is made a float for it.
+    if counts.dtype.kind == "f":
+        return np.asarray(counts >= saturation_dn)
+    # Whole counts: the next whole number is the same limit, and no count is made a float for it.
     return np.asarray(counts >= math.ceil(saturation_dn))

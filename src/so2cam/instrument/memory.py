@@ -1,0 +1,83 @@
+"""What an agent remembers from start to start, in one small file that is written whole or not at all."""
+
+import json
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from so2cam.core.errors import OutputError
+from so2cam.core.times import format_utc, parse_utc
+from so2cam.store.atomic import atomic_write_bytes
+
+_LOG = logging.getLogger(__name__)
+Battery = Literal["good", "low", "recovering"]
+
+
+@dataclass(slots=True)
+class Memory:
+    """The memory. ``used`` holds exposures since the last dark set, by device, in microseconds, with their counts."""
+
+    starts: int = 0
+    boots: int = 0
+    boot_id: str | None = None
+    last_darks: datetime | None = None
+    battery: Battery = "good"
+    used: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def note_start(self, boot_id: str | None) -> None:
+        """Count a start of the agent, and of the computer if it is another one."""
+        self.starts += 1
+        if boot_id is None or boot_id != self.boot_id:
+            self.boots += 1
+            self.boot_id = boot_id
+
+
+def load_memory(path: Path) -> Memory:
+    """Return what is remembered; a broken or missing file means nothing, and is no reason not to start."""
+    try:
+        content = json.loads(path.read_bytes())
+        return _parse(content)
+    except FileNotFoundError:
+        return Memory()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        _LOG.warning("the memory of earlier starts cannot be read, and begins anew: %s", error)
+        return Memory()
+
+
+def save_memory(path: Path, memory: Memory) -> bool:
+    """Write the memory; return whether that was possible. Where it was not, the agent goes on."""
+    content = {
+        "starts": memory.starts,
+        "boots": memory.boots,
+        "boot_id": memory.boot_id,
+        "last_darks": None if memory.last_darks is None else format_utc(memory.last_darks),
+        "battery": memory.battery,
+        "used": memory.used,
+    }
+    try:
+        atomic_write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
+    except OutputError as error:
+        _LOG.warning("the memory cannot be kept: %s", " ".join(str(error).split()))
+        return False
+    return True
+
+
+def _parse(content: dict[str, Any]) -> Memory:
+    battery = content.get("battery", "good")
+    if battery not in ("good", "low", "recovering"):
+        raise ValueError(f"battery is {battery!r}")
+    used = {
+        str(name): {str(exposure): int(count) for exposure, count in counts.items()}
+        for name, counts in content.get("used", {}).items()
+    }
+    darks = content.get("last_darks")
+    return Memory(
+        starts=int(content["starts"]),
+        boots=int(content["boots"]),
+        boot_id=content.get("boot_id"),
+        last_darks=None if darks is None else parse_utc(darks),
+        battery=battery,
+        used=used,
+    )

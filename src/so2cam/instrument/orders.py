@@ -1,0 +1,165 @@
+"""What a device's loop does with the agent's orders: modes, sets, calibrations, settings."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from so2cam.core.site_devices import CameraDevice
+from so2cam.core.site_instrument import DarkSets
+from so2cam.devices.errors import DeviceError
+from so2cam.instrument.heads import Head, require_exposure
+from so2cam.instrument.jobs import JobBook, JobState
+from so2cam.instrument.light import LightControl, start_values
+from so2cam.instrument.plan import Plan, UsedExposures, Wish
+from so2cam.instrument.settings import Capturing
+
+Reply = Callable[[int, bool, str, Mapping[str, Any]], None]
+
+
+class OrderDesk:
+    """Carries out orders. ``reply(number, done, text, values)`` answers the order of a number."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        jobs: JobBook,
+        light: LightControl,
+        used: UsedExposures,
+        darks: DarkSets,
+        reply: Reply,
+        set_period: Callable[[float], float],
+        tell: Callable[[JobState], None],
+    ) -> None:
+        self._plan = plan
+        self._jobs = jobs
+        self._light = light
+        self._used = used
+        self._darks = darks
+        self._reply = reply
+        self._set_period = set_period
+        self._tell = tell
+        self.limits: Mapping[str, Any] = {}
+        """what the device said of itself when it was opened"""
+
+    def obey(self, order: Mapping[str, Any], head: Head | None) -> None:
+        """Carry out one order; ``head`` is None while the device fails."""
+        number, what = int(order.get("id", 0)), order["do"]
+        if what == "run":
+            self._plan.run(order["kind"], order.get("count"))
+            count = "" if order.get("count") is None else f", {order['count']} times"
+            self._reply(number, True, f"captures {order['kind']}{count}", {})
+        elif what == "mode":
+            if order["kind"] is None:
+                self._plan.stop()
+            else:
+                self._plan.run(order["kind"], None)
+        elif what == "stop":
+            self._stop(number, force=bool(order.get("force")))
+        elif head is None:
+            self._reply(number, False, "the device fails now; try again later", {})
+        elif what == "shot":
+            self._shot(order, number)
+        elif what == "darks":
+            self._dark_set(order, number)
+        elif what == "cells":
+            self._cells(order, number)
+        elif what == "settings":
+            self._settings(order, number, head)
+        else:
+            self._reply(number, False, f"there is no order {what!r}", {})
+
+    def _stop(self, number: int, *, force: bool) -> None:
+        going_on = "a manual calibration" if self._plan.held else next((job.name for job in self._plan.jobs), None)
+        if going_on is not None and not force:
+            self._reply(number, False, f"{going_on} is going on; stop it with force", {})
+            return
+        self._plan.stop()
+        self._plan.held = False
+        for state in self._jobs.cancel("stopped"):
+            self._tell(state)
+        self._reply(number, True, "stopped", {})
+
+    def _shot(self, order: Mapping[str, Any], number: int) -> None:
+        kind, exposure_s = order["kind"], order.get("exposure_s")
+        if exposure_s is not None and not self._require_possible(number, exposure_s):
+            return
+        dark = kind == "dark"
+        wish = Wish(kind, order.get("cell_ppm_m"), exposure_s, on_grid=False, must_be_dark=dark)
+        self._jobs.add(f"{kind} shot", [wish], number)
+
+    def _dark_set(self, order: Mapping[str, Any], number: int) -> None:
+        if any(job.name == "darks" for job in self._plan.jobs):
+            self._reply(number, False, "a dark set is going on already", {})
+            return
+        exposures = tuple(order.get("exposures_s") or self._used.chosen() or (self._light.exposure_s,))
+        if not all(self._require_possible(number, exposure_s) for exposure_s in exposures):
+            return
+        repeats = int(order.get("repeats") or self._darks.repeats)
+        wishes = [
+            Wish("dark", exposure_s=exposure_s, on_grid=False, must_be_dark=True)
+            for exposure_s in exposures
+            for _ in range(repeats)
+        ]
+        self._jobs.add("darks", wishes, None)
+        total_s = sum(exposures) * repeats * self._light.coadds
+        text = f"takes {len(wishes)} darks at {len(exposures)} exposures, {total_s:.1f} s of exposure in all"
+        self._reply(number, True, text, {"items": len(wishes)})
+
+    def _cells(self, order: Mapping[str, Any], number: int) -> None:
+        action = order["action"]
+        if action == "begin":
+            self._plan.held = True
+            exposure_s = self._light.exposure_s
+            self._reply(number, True, f"holds still at an exposure of {exposure_s:g} s", {"exposure_s": exposure_s})
+        elif action == "end":
+            self._plan.held = False
+            self._reply(number, True, "goes on as before", {})
+        elif not self._plan.held:
+            self._reply(number, False, "no calibration is going on; begin one first", {})
+        elif action == "take":
+            wishes = [Wish("cell", order["ppm_m"])] * int(order["count"])
+            self._jobs.add(f"{order['ppm_m']:g} ppm m cell", wishes, number)
+        else:
+            self._jobs.add("clear sky", [Wish("clear")] * int(order["count"]), number)
+
+    def _settings(self, order: Mapping[str, Any], number: int, head: Head) -> None:
+        """Take over new settings, or with ``check`` only say whether the device could have them."""
+        device: Capturing = type(self._light.device).model_validate(order["device"])
+        explicit = frozenset(order.get("explicit", ()))
+        exposure_s, gain, _ = start_values(device)
+        if "exposure_s" in explicit and not self._require_possible(number, exposure_s):
+            return
+        limits = self.limits.get("gain_limits")
+        if "gain" in explicit and limits and not limits[0] <= gain <= limits[1]:
+            text = f"gain must be from {limits[0]:g} to {limits[1]:g}, the limits of the device"
+            self._reply(number, False, text, {})
+            return
+        if order.get("check"):
+            self._reply(number, True, "possible", {})
+            return
+        try:
+            self._light.take_over(head, device, explicit)
+        except DeviceError as error:
+            self._reply(number, False, error.message, {})
+            raise
+        period_s = self._set_period(float(order["period_s"]))
+        applied_s, applied_gain, applied_coadds = self._light.applied
+        values: dict[str, Any] = {
+            "automatic": device.automatic.enabled,
+            "exposure_s": applied_s,
+            "period_s": period_s,
+        }
+        if isinstance(device, CameraDevice):
+            values["gain"] = applied_gain
+        else:
+            values["coadds"] = applied_coadds
+        self._reply(number, True, "applied", values)
+
+    def _require_possible(self, number: int, exposure_s: float) -> bool:
+        """Return whether the device can have an exposure; otherwise the order is answered with its limits."""
+        low, high = self.limits.get("exposure_limits_s", (0.0, float("inf")))
+        try:
+            require_exposure(self._light.device.name, exposure_s, (float(low), float(high)))
+        except DeviceError as error:
+            self._reply(number, False, f"an exposure of {exposure_s:g} s {error.message}", {})
+            return False
+        return True
