@@ -144,11 +144,15 @@ class SpectrometerCalibrator:
     # -- what passes ----------------------------------------------------------------------------------------
 
     def add_column(self, point: ColumnPoint) -> None:
-        """Take a column, and match the images that it lies beside."""
+        """Take a column, and match the images before the last one: those have two columns after them."""
         if self._frozen or not (np.isfinite(point.column_molec_cm2) and point.sigma_molec_cm2 > 0):
             return
-        self._columns.append(point)
-        self._match(point.time)
+        if self._columns:
+            last = self._columns[-1].time
+            self._columns.append(point)
+            self._match(last)
+        else:
+            self._columns.append(point)
 
     def observe(self, pair: FramePair, image: AbsorbanceImage) -> None:
         """See an image; of quick series only as many are kept as the search wants to see within the window."""
@@ -186,6 +190,8 @@ class SpectrometerCalibrator:
 
     def freeze(self, time: datetime) -> Calibration | None:
         """Learn from all that has passed, for good, and return the calibration: the policy ``whole``."""
+        if self._columns:
+            self._match(self._columns[-1].time)
         self._learn(time)
         if self._calibration is None:
             self._calibration = self._earlier(time)
@@ -195,7 +201,7 @@ class SpectrometerCalibrator:
     # -- matching -------------------------------------------------------------------------------------------
 
     def _match(self, known_until: datetime) -> None:
-        """Give the images that lie before the newest column theirs; those without one near enough are let go."""
+        """Give the images until ``known_until`` their columns; those without one near enough are let go."""
         settings = self.site.processing.calibration.spectrometer
         ready = []
         while self._waiting and self._waiting[0].time <= known_until:

@@ -99,42 +99,67 @@ def fit_calibration(
     """Fit the site's curve to points (N,), in order of time: absorbance, and column [molecules cm-2], 1 sigma each.
 
     ``mismatch`` (N,) [molecules cm-2] is what the images' columns vary about those interpolated to their times: an
-    error of the absorbances. An offset is believed as far as the sky's unevenness ``sky_structure`` [absorbance] and
+    error of the absorbances, and at most that: where the points scatter less, as much of it is taken as they show. An
+    offset is believed as far as the sky's unevenness ``sky_structure`` [absorbance] and
     the spectrometer's zero explain it.
     """
     settings = site.processing.calibration
     slope = theoretical_slope(site)
     zero = float(np.hypot(settings.spectrometer.offset_uncertainty_molec_cm2, sky_structure * slope))
     prior = ScalePrior(offset_sigma=zero) if settings.spectrometer.offset else None
-    points = (absorbance, column, np.hypot(absorbance_sigma, mismatch / slope), column_sigma)
-    joint = None
+
+    def fitted(share: float) -> tuple[PointFit, JointFit | None]:
+        points = (absorbance, column, np.hypot(absorbance_sigma, share * mismatch / slope), column_sigma)
+        if settings.source == "joint" and cells is not None and settings.model != "quadratic":
+            joint = fit_jointly(
+                *points,
+                cell_absorbance=cells.absorbance,
+                cell_column=cells.column,
+                cell_absorbance_sigma=cells.absorbance_sigma,
+                cell_column_sigma=cells.column_sigma,
+                model=settings.model,
+                shape=shape,
+            )
+            return joint.fit, joint
+        return (
+            fit_points(
+                *points,
+                settings.model,
+                shape=shape,
+                with_offset=settings.spectrometer.offset,
+                prior=prior,
+                minimum_points=settings.spectrometer.minimum_points,
+            ),
+            None,
+        )
+
+    fit, joint = fitted(1.0)
+    share = _mismatch_share(fit, slope * absorbance_sigma, column_sigma, mismatch)
+    if share < 1:
+        narrower = fitted(share)
+        if narrower[0].curve is not None:
+            fit, joint = narrower
     common = column_scale_uncertainty(site)
-    if settings.source == "joint" and cells is not None and settings.model != "quadratic":
-        joint = fit_jointly(
-            *points,
-            cell_absorbance=cells.absorbance,
-            cell_column=cells.column,
-            cell_absorbance_sigma=cells.absorbance_sigma,
-            # The points' own common error is in the weights too, so that neither counts for more than it is worth.
-            cell_column_sigma=cells.column_sigma,
-            model=settings.model,
-            shape=shape,
-        )
-        fit = joint.fit
-    else:
-        fit = fit_points(
-            *points,
-            settings.model,
-            shape=shape,
-            with_offset=settings.spectrometer.offset,
-            prior=prior,
-            minimum_points=settings.spectrometer.minimum_points,
-        )
     if fit.curve is None:
         return FittedCalibration(None, fit, joint)
     flags = QualityFlag.POOR_CORRELATION if fit.correlation < _POOR_CORRELATION else QualityFlag.NONE
     scale = float(np.hypot(common, _shape_part(site, fit)))
     return FittedCalibration(Calibration(fit.curve, scale, flags), fit, joint)
+
+
+def _mismatch_share(
+    fit: PointFit, absorbance_noise: FloatArray, column_sigma: FloatArray, mismatch: FloatArray
+) -> float:
+    """Return what of ``mismatch`` (0 to 1) the scatter about ``fit`` leaves; all (N,) [molecules cm-2], 1 sigma."""
+    if fit.curve is None:
+        return 1.0
+    used = np.isfinite(absorbance_noise) & np.isfinite(fit.residuals)
+    noise = float(np.mean(absorbance_noise[used] ** 2 + column_sigma[used] ** 2))
+    missed = float(np.mean(mismatch[used] ** 2))
+    if not missed > 0:
+        return 1.0
+    seen = fit.reduced_chi_squared * (noise + missed) - noise
+    return float(np.sqrt(np.clip(seen / missed, 0.0, 1.0)))
 
 
 def _shape_part(site: Site, fit: PointFit) -> float:
