@@ -18,7 +18,7 @@ from so2cam.core.results import CalibrationPoint, CalibrationRecord
 from so2cam.core.site import Site
 from so2cam.core.status import QualityFlag
 from so2cam.pipeline.calibrated import Calibration
-from so2cam.pipeline.calibration_fit import CellPoints, fit_calibration
+from so2cam.pipeline.calibration_fit import CellPoints, Points, fit_calibration
 from so2cam.pipeline.calibration_store import StoredCalibrations
 from so2cam.pipeline.column_correction import ColumnCorrection
 from so2cam.pipeline.columns import ColumnPoint
@@ -256,11 +256,12 @@ class SpectrometerCalibrator:
                 self._view = found.view
         if self._view is None:
             return
-        absorbance = np.array([self._view.mean(match.image.absorbance, match.image.valid) for match in self._matched])
+        absorbance, *moved = (self._means(view) for view in (self._view, *self._view.moved))
         noise = np.array([match.image.noise for match in self._matched]) / np.sqrt(self._view.blocks)
         column, sigma, mismatch = self._values(self._view)
         structure = float(np.median([match.image.structure for match in self._matched]))
-        fit = fit_calibration(self.site, self.shape, absorbance, noise, column, sigma, mismatch, structure, self.cells)
+        points = Points(absorbance, noise, column, sigma, mismatch, tuple(moved))
+        fit = fit_calibration(self.site, self.shape, points, structure, self.cells)
         number = len(self.record.fits)
         self.record.fits.append(fit.described(number, time))
         self._record_points(number, absorbance, noise, column, sigma, fit.weights)
@@ -272,6 +273,9 @@ class SpectrometerCalibrator:
         self._calibration = Calibration(fit.calibration.curve, common, fit.calibration.flags, number)
         if self.stored is not None:
             self.stored.add(time, self._calibration, self._light())
+
+    def _means(self, view: SpectrometerView) -> FloatArray:
+        return np.array([view.mean(match.image.absorbance, match.image.valid) for match in self._matched], np.float64)
 
     def _change_rate(self) -> float:
         """Return how quickly columns change, by all of them that are kept: the first few do not tell."""

@@ -11,7 +11,7 @@ from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
 from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, FitStatus
 from so2cam.formats.column_products import read_columns_csv, read_columns_netcdf
-from so2cam.formats.sitefile import LoadedSite, load_spectrometer
+from so2cam.formats.sitefile import LoadedSite, LoadedSpectrometer, load_spectrometer
 from so2cam.pipeline.output import hash_file
 from so2cam.pipeline.spectra_batch import fit_files, plan_spectra, require_spectra
 from so2cam.pipeline.spectrum_processor import ColumnRecord
@@ -69,7 +69,12 @@ def columns_from_spectra(
     progress: Callable[[int, int], None] | None = None,
 ) -> ColumnSet:
     """Return the columns of the spectra in ``folders``. Raises InputError where there is none to calibrate with."""
-    spectrometer = load_spectrometer(loaded.path)
+    settings = loaded.site.spectrometer
+    # Of the site that is loaded, which may differ from its file; without a spectrometer the file's error says so.
+    if settings is None:
+        spectrometer = load_spectrometer(loaded.path)
+    else:
+        spectrometer = LoadedSpectrometer(loaded.site.name, settings, loaded.path, loaded.sha256, loaded.settings)
     plan = plan_spectra(
         spectrometer,
         folders,

@@ -1,7 +1,7 @@
 """The spectrometer's field of view in a run's images: given by the site file, or searched in reduced images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -19,12 +19,16 @@ from so2cam.science.calibration.view_weights import disc_weights, mean_in_view
 _NAN = float("nan")
 _LEAST_SEEN = 0.5
 
+Disc = tuple[float, float, float]
+"""x, y and radius, or 1 sigma of each."""
+
 
 @dataclass(frozen=True, slots=True)
 class SpectrometerView:
     """A field of view as weights of a reduced image's blocks; ``blocks`` is how many of them its mean rests on.
 
-    ``ratio`` is that of ``science.calibration.view_mean``: how the spectrometer averages.
+    ``ratio`` is that of ``science.calibration.view_mean``: how the spectrometer averages. ``moved`` are the views with
+    x, y and the radius each 1 sigma larger: what the view's uncertainty does to a calibration.
     """
 
     weights: FloatImage
@@ -32,6 +36,7 @@ class SpectrometerView:
     columns: slice
     blocks: float
     ratio: float
+    moved: tuple["SpectrometerView", ...] = ()
 
     def mean(self, absorbance: FloatImage, valid: BoolImage) -> float:
         """Return the mean absorbance of a reduced image (rows, columns) as the spectrometer averages it.
@@ -71,7 +76,8 @@ class FoundView:
 def given_view(site: Site) -> SpectrometerView:
     """Return the view that the site file gives."""
     settings = site.processing.calibration.spectrometer.field_of_view
-    return _view(site, (settings.x or 0.0, settings.y or 0.0, settings.radius_px or 1.0))
+    place = (settings.x or 0.0, settings.y or 0.0, settings.radius_px or 1.0)
+    return _uncertain_view(site, place, (settings.position_uncertainty_px,) * 3)
 
 
 def find_view(
@@ -99,21 +105,19 @@ def find_view(
         status, disc, sigma = _by_inversion(stack, mask, column, column_sigma, settings.minimum_images)
     # The middle of block i lies at (i + 0.5) * block - 0.5 of the image's pixels.
     place = ((disc[0] + 0.5) * block - 0.5, (disc[1] + 0.5) * block - 0.5, disc[2] * block)
-    view = _view(site, place) if status == "ok" else None
+    place_sigma = (sigma[0] * block, sigma[1] * block, sigma[2] * block)
+    view = _uncertain_view(site, place, place_sigma) if status == "ok" else None
     if not np.isfinite(place).all():
         place = (_NAN, _NAN, _NAN)
     return FoundView(
         view=view,
         status=status,
         place=place,
-        sigma=(sigma[0] * block, sigma[1] * block, sigma[2] * block),
+        sigma=place_sigma,
         correlation=found.correlation,
         images=len(absorbance),
         correlation_map=found.correlation_map,
     )
-
-
-Disc = tuple[float, float, float]
 
 
 def _by_inversion(
@@ -126,6 +130,16 @@ def _by_inversion(
         return INVERSION_TEXT[found.status], nothing, nothing
     bell = found.bell
     return "ok", (bell.x, bell.y, bell.radius), bell.sigma
+
+
+def _uncertain_view(site: Site, place: Disc, sigma: Disc) -> SpectrometerView:
+    """Return the view at ``place`` (x, y, radius) [px] with those moved by 1 sigma, half the radius at most."""
+    moved = []
+    for index, by in enumerate(sigma):
+        there = list(place)
+        there[index] += min(by, 0.5 * place[2]) if np.isfinite(by) else 0.5 * place[2]
+        moved.append(_view(site, (there[0], there[1], there[2])))
+    return replace(_view(site, place), moved=tuple(moved))
 
 
 def _view(site: Site, place: tuple[float, float, float]) -> SpectrometerView:

@@ -2,10 +2,10 @@
 
 Images and spectra are not taken at one time. A straight line between the spectra before and after gives the column at
 the image's time with the right phase, but smooths: where plumes change from spectrum to spectrum, the columns' range
-shrinks, by 3 to 4 per cent on simulated plumes, and the slope with it, at a correlation of 0.999 that tells nothing. The
-polynomial through the two spectra before and the two after shrinks by 0.5 per cent. What it misses varies about it and is not
-in the columns (an error of Berkson's kind, 1950): counted as an error of the absorbances, it does not turn the slope.
-Its size follows from the columns themselves: their structure function, the mean square of the difference of
+shrinks, by 3 to 4 per cent on simulated plumes, and the slope with it, at a correlation of 0.999 that tells nothing.
+The polynomial through the two spectra before and the two after shrinks by 0.5 per cent. What it misses varies about it
+and is not in the columns (an error of Berkson's kind, 1950): counted as an error of the absorbances, it does not turn
+the slope. Its size follows from the columns themselves: their structure function, the mean square of the difference of
 successive columns less their noise, taken as that of a random walk. With weights w_i that sum to 1, and w_0 = -1 at the
 image's time, what is missed has the variance ``-rate / 2 sum w_i w_j |t_i - t_j|``; for the straight line that is a
 bridge's, ``rate f (1 - f) spacing``. Plumes are smoother than a random walk, so that this is an upper limit.
@@ -28,8 +28,8 @@ class MatchedPoints:
     """The column density of each image, all (N,): NaN where no spectrum is near enough.
 
     ``column`` and its own 1 sigma ``column_sigma``, and ``mismatch``, 1 sigma of what the image's column varies about
-    it, all [molecules cm-2]; ``gap_s`` from the middle of the image's exposure to the nearest spectrum's. ``bridge_s`` is
-    the time [s] by which a rate of change makes a mismatch: ``mismatch = sqrt(change_rate bridge_s)``.
+    it, all [molecules cm-2]; ``gap_s`` from the middle of the image's exposure to the nearest spectrum's.
+    ``bridge_s`` is the time [s] by which a rate of change makes a mismatch: ``mismatch = sqrt(change_rate bridge_s)``.
     """
 
     column: FloatArray
@@ -57,9 +57,10 @@ def match_columns(
     """Return the column density [molecules cm-2] with each image.
 
     Times (N,) and (S,) are mid-exposure, in seconds from any common start; exposures are whole lengths. An image whose
-    exposure lasts at least as long as the spectra under it takes their mean by overlap; any other the polynomial through
-    the middles of the spectra before and after, which must both be within ``maximum_gap_s``, and of the next one on
-    either side where there is one about as far. Spectra without a finite column and sigma take no part. Raises ValueError for arrays of different lengths or a negative gap.
+    exposure lasts at least as long as the spectra under it takes their mean by overlap; any other the polynomial
+    through the middles of the spectra before and after, which must both be within ``maximum_gap_s``, and of the next
+    one on either side where there is one about as far. Spectra without a finite column and sigma take no part. Raises
+    ValueError for arrays of different lengths or a negative gap.
     """
     t, length = np.asarray(image_time_s, np.float64), np.asarray(image_exposure_s, np.float64)
     s, duration, value, sigma = (
@@ -78,9 +79,9 @@ def match_columns(
         for index in np.flatnonzero(np.isfinite(t) & np.isfinite(length)):
             weights = _overlap(float(t[index]), float(length[index]), s, duration)
             if weights is None:
-                known = _neighbours(float(t[index]), s, maximum_gap_s)
-                if known is not None:
-                    near, weight, bridge = known
+                around = _neighbours(float(t[index]), s, maximum_gap_s)
+                if around is not None:
+                    near, weight, bridge = around
                     longer = max(float(duration[near].mean()) - float(length[index]), 0.0)
                     # A mean over a spectrum's exposure is smoother than that over a shorter image's, too.
                     bridge += longer / 12
