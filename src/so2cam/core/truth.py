@@ -12,10 +12,10 @@ class TruthRow:
     """How the total emission rate by one way of processing and one speed method compares with the truth.
 
     ``bias`` and ``scatter`` are relative: mean retrieved over mean true less 1, over the pairs with a value, and the
-    standard deviation of the pairs' relative errors about it. ``stated_random`` and ``stated_systematic`` are the median
-    1 sigma of a pair, ``stated_mean`` 1 sigma of the mean of the run, all over the true mean. ``within`` is the share of
-    pairs whose truth lies within 1 and 2 sigma of all that is stated; ``random_within`` the same of the random part
-    alone, about the run's own bias. NaN without values.
+    standard deviation of the pairs' relative errors about it. ``stated_random`` and ``stated_systematic`` are the
+    median 1 sigma of a pair, ``stated_mean`` 1 sigma of the mean of the run, all over the true mean. ``within`` is the
+    share of pairs whose truth lies within 1 and 2 sigma of all that is stated; ``random_within`` the same of the random
+    part alone, about the run's own bias. NaN without values.
     """
 
     scenario: str
@@ -49,9 +49,9 @@ class TruthRow:
 class CalibrationTruth:
     """How a calibration compares with the truth: the slope near zero absorbance, and the spectrometer's view.
 
-    ``slope_bias`` is relative; ``slope_sigma`` is the fit's relative 1 sigma, ``common_sigma`` that of what all columns
-    share (cross section). ``x_error``, ``y_error``, ``radius_error`` are found less true [px], with their stated 1 sigma
-    and the true radius; NaN where there is no view.
+    ``slope_bias`` is relative; ``slope_sigma`` is the fit's relative 1 sigma, ``common_sigma`` that of what all
+    columns share (cross section). ``x_error``, ``y_error``, ``radius_error`` are found less true [px], with their
+    stated 1 sigma and the true radius; NaN where there is no view.
     """
 
     scenario: str

@@ -1,5 +1,6 @@
 """The spectrometer's field of view in a run's images: given by the site file, or searched in reduced images."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,7 +10,7 @@ import numpy as np
 from so2cam.core.records import BoolImage, FloatArray, FloatImage
 from so2cam.core.results import ViewRecord
 from so2cam.core.site import Site
-from so2cam.pipeline.bands import view_ratio
+from so2cam.pipeline.bands import theoretical_slope, view_ratio
 from so2cam.science.calibration.correlation_map import BoolStack, Stack
 from so2cam.science.calibration.field_of_view import VIEW_TEXT, ViewStatus, search_by_correlation
 from so2cam.science.calibration.view_inversion import INVERSION_TEXT, InversionStatus, invert_view
@@ -18,6 +19,8 @@ from so2cam.science.calibration.view_weights import disc_weights, mean_in_view
 
 _NAN = float("nan")
 _LEAST_SEEN = 0.5
+_SMALLEST_RADIUS = 0.5
+"""[blocks]"""
 
 Disc = tuple[float, float, float]
 """x, y and radius, or 1 sigma of each."""
@@ -87,9 +90,17 @@ def find_view(
     column: FloatArray,
     column_sigma: FloatArray,
 ) -> FoundView:
-    """Search the view in reduced images (T) with a column (T,) [molecules cm-2] each."""
+    """Search the view in reduced images (T) with a column (T,) [molecules cm-2] each.
+
+    What the view averages is light, not absorbance: both series are compared as ``1 - exp(-q AA)``, of which the
+    spectrometer sees the plain mean (``science.calibration.view_mean``).
+    """
     settings = site.processing.calibration.spectrometer.field_of_view
-    stack, mask = np.stack(absorbance), np.stack(valid)
+    ratio = view_ratio(site)
+    stack, mask = _light_taken(np.stack(absorbance), ratio), np.stack(valid)
+    nonlinearity = ratio / theoretical_slope(site)
+    column_sigma = column_sigma * np.exp(-nonlinearity * column)
+    column = np.asarray(-np.expm1(-nonlinearity * column) / nonlinearity)
     block = settings.reduction
     found = search_by_correlation(
         stack,
@@ -120,6 +131,11 @@ def find_view(
     )
 
 
+def _light_taken(absorbance: Stack, ratio: float) -> Stack:
+    """Return what absorbances take from the light that counts for the spectrometer, alike to them when small."""
+    return np.asarray(-np.expm1(-ratio * absorbance) / ratio, np.float32)
+
+
 def _by_inversion(
     stack: Stack, mask: BoolStack, column: FloatArray, column_sigma: FloatArray, minimum_times: int
 ) -> tuple[str, Disc, Disc]:
@@ -148,6 +164,8 @@ def _view(site: Site, place: tuple[float, float, float]) -> SpectrometerView:
     optics = site.camera.optics
     shape = (optics.height_px // block, optics.width_px // block)
     x, y, radius = ((place[0] + 0.5) / block - 0.5, (place[1] + 0.5) / block - 0.5, place[2] / block)
+    # A block is itself a mean: a disc of radius r over blocks spreads as one of r^2 + 1/3 does.
+    radius = math.sqrt(max(radius**2 - 1 / 3, _SMALLEST_RADIUS**2))
     weights = disc_weights(shape, x, y, radius)
     there = np.nonzero(weights)
     if there[0].size == 0:
