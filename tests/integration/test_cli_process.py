@@ -405,7 +405,7 @@ def test_long_lists_are_cut(case: Any) -> None:
 def test_values_are_there_exactly_where_the_status_is_ok(case: Any) -> None:
     case.methods = None
     for path in case.plume("A")[3:4]:
-        path.rename(path.with_name(path.name.replace("_1ag_", "_2ag_")))
+        path.rename(path.with_name(path.name.replace("_1.0_", "_2.0_")))
     case.process().said("no dark frame")
     with netCDF4.Dataset(case.out / "emission_rates.nc") as dataset:
         dataset.set_auto_mask(False)

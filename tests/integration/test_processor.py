@@ -126,14 +126,18 @@ def statuses(records: list[PairRecord], method: str = "flow_raw", line: str = "u
     return [record.emissions[line, method].status for record in records]
 
 
+NUMBERS = ("rate", "random", "systematic", "speed", "speed_uncertainty", "direction_deg")
+
+
 def check_whole(records: list[PairRecord], site: Site) -> None:
     """Every value is there or its status says why it is not."""
     for record in records:
         expected = {(line.name, method) for line in site.lines for method in site.processing.speed.methods}
         assert set(record.emissions) == expected
         for emission in record.emissions.values():
-            numbers = [getattr(emission, field.name) for field in dataclasses.fields(emission)[1:]]
-            assert len(numbers) == 6
+            numbers = [getattr(emission, name) for name in NUMBERS]
+            assert set(NUMBERS) >= {field.name for field in dataclasses.fields(emission)} - {"status", "budget"}
+            assert bool(emission.budget) is (emission.status is S.OK)
             if emission.status is S.OK:
                 assert np.isfinite(numbers).all(), emission
                 assert emission.random > 0

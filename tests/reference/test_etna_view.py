@@ -18,7 +18,7 @@ from so2cam.pipeline.batch import process_folders
 from so2cam.pipeline.run_images import ImageRequest
 from so2cam.science.calibration.correlation_map import Stack
 from so2cam.science.calibration.field_of_view import ViewSearch, ViewStatus, search_by_correlation
-from so2cam.science.calibration.matching import match_columns, overlap_weights
+from so2cam.science.calibration.matching import match_columns
 from so2cam.science.calibration.regression import PointFitStatus, fit_points
 from so2cam.science.calibration.view_weights import disc_weights, mean_in_view
 
@@ -68,7 +68,8 @@ def averaged(
 ) -> tuple[Stack, FloatArray, FloatArray]:
     """Means of the images under each spectrum, with that spectrum's column and 1 sigma."""
     stack, times = images
-    weights = overlap_weights(times, np.full(times.size, 1.0), spectra[0], np.full(spectra[0].size, 10.0))
+    under = np.abs(times[None, :] - spectra[0][:, None]) <= 5.0
+    weights = under / np.maximum(under.sum(axis=1, keepdims=True), 1)
     seen = weights.sum(axis=1) > 0
     flat = np.nan_to_num(stack.reshape(times.size, -1))
     mean = (weights[seen] @ flat).reshape(-1, *stack.shape[1:])

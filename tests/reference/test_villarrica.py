@@ -142,7 +142,8 @@ def test_cells_with_the_off_band_not_registered(
     _, references, _, _ = prepared(site, villarrica)
     ours = {f"{cell.column_ppm_m:g} ppm m": cell.absorbance for cell in references.cells}
     assert ours == pytest.approx(reference["cells"], abs=0.005)
-    slope = references.curve.slope_at_zero[0] / MOLEC_CM2_PER_PPM_M
+    assert references.calibration is not None
+    slope = references.calibration.curve.slope_at_zero[0] / MOLEC_CM2_PER_PPM_M
     assert slope == pytest.approx(reference["cell_slope_ppmm_per_absorbance"], rel=0.01)
 
 

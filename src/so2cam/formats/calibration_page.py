@@ -1,5 +1,6 @@
 """``calibration.png``: one page to judge a calibration by the spectrometer by."""
 
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,25 +12,33 @@ from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import OutputError
 from so2cam.core.records import FloatArray
 from so2cam.core.results import CalibrationRecord, CalibrationSummary
-from so2cam.core.times import format_utc
-from so2cam.formats.quicklook.calibration import draw_calibration
+from so2cam.formats.quicklook.calibration import COUNTS_LITTLE, draw_calibration, open_circle
 from so2cam.formats.quicklook.style import (
     ALERT,
     DPI,
     FONT,
     FONT_SMALL,
+    FRAME,
     INK,
     METHOD_COLOURS,
     MUTED,
+    add_legend,
+    handle,
     leave_empty,
+    plain,
     set_labels,
     set_style,
     set_title,
 )
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_GAP = 8.0
+"""Points further apart than this many of their usual distances are not joined."""
+_LINE_CHARACTERS = 105
 
 
 def write_calibration_page(
@@ -48,32 +57,41 @@ def draw_calibration_page(record: CalibrationRecord, summary: CalibrationSummary
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(14, 8.6), layout="constrained")
+    figure = Figure(figsize=(14, 9), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{site_name}: calibration by the spectrometer", x=0.01, ha="left", weight="bold", color=INK)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(w_pad=0.18, h_pad=0.14, wspace=0.02, hspace=0.03)  # type: ignore[call-arg]
+    name = plain(site_name, 60)
+    title = figure.suptitle(f"{name}: calibration by the spectrometer", x=0.013, ha="left", weight="bold", color=INK)
+    title.set_parse_math(False)
     panels = figure.subplots(2, 2, width_ratios=(1, 1.25))
     draw_calibration(panels[0, 0], summary)
     if summary is not None:
-        _note(panels[0, 0], [summary.description, *summary.warnings], bool(summary.warnings))
+        _write_below(panels[0, 0], [(summary.description, MUTED), *((text, ALERT) for text in summary.warnings)])
     _draw_series(panels[0, 1], record)
     _draw_view(panels[1, 0], record)
     _draw_slopes(panels[1, 1], record)
     return figure
 
 
-def _note(axes: "Axes", lines: list[str], alert: bool) -> None:
-    text = "\n".join(line for line in lines if line)
-    axes.text(
-        0.98,
-        0.03,
-        text,
-        transform=axes.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=FONT_SMALL,
-        color=ALERT if alert else MUTED,
-        wrap=True,
-    )
+def _write_below(axes: "Axes", texts: Sequence[tuple[str, str]]) -> None:
+    """Write texts, each with its colour, below what names the panel's axis."""
+    down = 31.0
+    for text, colour in texts:
+        for line in textwrap.wrap(plain(text), _LINE_CHARACTERS):
+            note = axes.annotate(
+                line,
+                (0, 0),
+                xycoords="axes fraction",
+                xytext=(0, -down),
+                textcoords="offset points",
+                va="top",
+                fontsize=FONT_SMALL,
+                color=colour,
+            )
+            note.set_parse_math(False)
+            down += 1.35 * FONT_SMALL
 
 
 def _draw_series(axes: "Axes", record: CalibrationRecord) -> None:
@@ -85,28 +103,47 @@ def _draw_series(axes: "Axes", record: CalibrationRecord) -> None:
     times = _days([point.time for point in record.points])
     columns = np.array([point.column_molec_cm2 for point in record.points]) / MOLEC_CM2_PER_PPM_M
     absorbance = np.array([point.absorbance for point in record.points])
+    weight = np.array([point.weight for point in record.points])
     left, right = METHOD_COLOURS[0], METHOD_COLOURS[1]
-    axes.plot(times, columns, color=left, marker=".", markersize=4, linewidth=1)
-    set_labels(axes, x="", y="SO2 column [ppm m]")
+    axes.plot(*_with_gaps(times, columns), color=left, marker=".", markersize=3.5, linewidth=0.9)
+    little = weight < COUNTS_LITTLE
+    axes.plot(
+        times[little], columns[little], "o", markersize=4.5, markerfacecolor="none", markeredgecolor=ALERT, zorder=4
+    )
+    _time_axis(axes)
+    set_labels(axes, y="SO₂ column [ppm m]")
     axes.yaxis.label.set_color(left)
     twin = axes.twinx()
-    twin.plot(times, absorbance, color=right, linewidth=1, marker=".", markersize=3)
+    twin.spines[:].set_visible(False)
+    twin.plot(*_with_gaps(times, absorbance), color=right, linewidth=0.9, marker=".", markersize=2.5)
     twin.set_ylabel("apparent absorbance", fontsize=FONT, color=right)
-    twin.tick_params(labelsize=FONT)
-    twin.spines[["top"]].set_visible(False)
-    _time_axis(axes)
+    twin.tick_params(labelsize=FONT, color=FRAME, labelcolor=INK, length=3)
+    if little.any():
+        add_legend(axes, [open_circle("counts for little")], "right")
+
+
+def _with_gaps(times: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return both with NaN where points are so far apart that a line between them would say too much."""
+    steps = np.diff(times)
+    if not steps.size:
+        return times, values
+    gaps = np.flatnonzero(steps > _GAP * float(np.median(steps))) + 1
+    return np.insert(times, gaps, np.nan), np.insert(values, gaps, np.nan)
 
 
 def _draw_view(axes: "Axes", record: CalibrationRecord) -> None:
     from matplotlib.patches import Circle
 
     set_title(axes, "Field of view")
-    axes.tick_params(labelsize=FONT)
+    set_style(axes)
     found = [view for view in record.views if np.isfinite(view.x)]
+    last = record.views[-1] if record.views else None
     if record.correlation_map is None:
-        set_style(axes)
-        leave_empty(axes, "field of view given" if not record.views else f"not found: {record.views[-1].status}")
+        text = "given in the site file, or not searched" if last is None else f"not found: {last.status}"
+        leave_empty(axes, text)
         return
+    axes.grid(visible=False)
+    axes.set_facecolor("#ececec")
     rows, columns = record.correlation_map.shape
     block = record.block_px
     image = axes.imshow(
@@ -116,46 +153,66 @@ def _draw_view(axes: "Axes", record: CalibrationRecord) -> None:
         vmin=-0.2,
         vmax=1,
     )
-    if axes.figure is not None:
-        bar = axes.figure.colorbar(image, ax=axes, shrink=0.85)
-        bar.set_label("correlation with the columns", fontsize=FONT)
-        bar.ax.tick_params(labelsize=FONT)
-    text = f"none found: {record.views[-1].status}" if record.views else ""
+    figure = axes.figure
+    if figure is not None:
+        bar = figure.colorbar(image, ax=axes, shrink=0.9, pad=0.015, aspect=28)
+        bar.set_label("correlation with the columns", fontsize=FONT, color=INK)
+        bar.ax.tick_params(labelsize=FONT, color=FRAME, labelcolor=INK, length=3)
+        bar.outline.set_visible(False)
+    texts = []
     if found:
         view = found[-1]
-        axes.add_patch(Circle((view.x, view.y), view.radius_px, fill=False, color="white", linewidth=1.6))
+        for width, colour in ((3.0, "black"), (1.4, "white")):
+            axes.add_patch(Circle((view.x, view.y), view.radius_px, fill=False, color=colour, linewidth=width))
         text = (
             f"({view.x:.1f} ± {view.x_uncertainty:.1f}, {view.y:.1f} ± {view.y_uncertainty:.1f}) px, "
-            f"radius {view.radius_px:.1f} ± {view.radius_uncertainty:.1f} px, r = {view.correlation:.2f}"
+            f"radius {view.radius_px:.1f} ± {view.radius_uncertainty:.1f} px, r = {view.correlation:.2f}, "
+            f"{view.images} images"
         )
-    axes.set_xlabel(f"x [px]\n{text}", fontsize=FONT)
-    axes.set_ylabel("y [px]", fontsize=FONT)
+        texts.append((text, MUTED))
+    if last is not None and not np.isfinite(last.x):
+        texts.append((f"{'the last search found none' if found else 'none found'}: {last.status}", ALERT))
+    set_labels(axes, x="x [px]", y="y [px]")
+    _write_below(axes, texts)
 
 
 def _draw_slopes(axes: "Axes", record: CalibrationRecord) -> None:
     set_style(axes)
     set_title(axes, "Slope near zero absorbance")
     good = [fit for fit in record.fits if fit.status == "ok"]
+    lost = [fit for fit in record.fits if fit.status != "ok"]
     if not good:
-        reason = record.fits[-1].status if record.fits else "too few points for a fit"
-        leave_empty(axes, reason)
+        leave_empty(axes, plain(lost[-1].status, 60) if lost else "too few points for a fit")
         return
     times = _days([fit.time for fit in good])
     slope = np.array([fit.slope_molec_cm2 for fit in good])
     own = np.array([fit.slope_uncertainty_molec_cm2 for fit in good])
     total = np.hypot(own, slope * np.array([fit.scale_uncertainty for fit in good]))
-    unit = 1e18
-    if len(good) == 1:
-        axes.errorbar(times, slope / unit, yerr=total / unit, fmt="none", color=METHOD_COLOURS[0], alpha=0.4, capsize=6)
-        axes.errorbar(times, slope / unit, yerr=own / unit, fmt="o", color=METHOD_COLOURS[0], capsize=3)
-        axes.set_xticks(times, [format_utc(good[0].time)], fontsize=FONT)
+    unit, colour = 1e18, METHOD_COLOURS[0]
+    for sigma, alpha, cap in ((total, 0.4, 6), (own, 1.0, 3)):
+        if len(good) == 1:
+            axes.errorbar(times, slope / unit, yerr=sigma / unit, fmt="o", color=colour, alpha=alpha, capsize=cap)
+        else:
+            low, high = (slope - sigma) / unit, (slope + sigma) / unit
+            axes.fill_between(times, low, high, color=colour, alpha=0.35 * alpha, linewidth=0)
+    handles: list[Artist] = [
+        handle("of the fit", colour, width=5),
+        handle("with what all columns share", colour, width=5),
+    ]
+    for entry, alpha in zip(handles, (0.5, 0.16), strict=True):
+        entry.set_alpha(alpha)
+    if lost:
+        # At the foot of the panel, whatever its values.
+        transform = axes.get_xaxis_transform()
+        axes.plot(_days([fit.time for fit in lost]), [0.02] * len(lost), "x", color=ALERT, transform=transform, ms=5)
+        handles.append(handle("no curve", ALERT))
+    if len(good) == 1 and not lost:
+        axes.set_xticks(times, [f"{good[0].time:%Y-%m-%d %H:%M} UTC"], fontsize=FONT)
     else:
-        axes.fill_between(times, (slope - total) / unit, (slope + total) / unit, color=METHOD_COLOURS[0], alpha=0.12)
-        axes.fill_between(times, (slope - own) / unit, (slope + own) / unit, color=METHOD_COLOURS[0], alpha=0.3)
-        axes.plot(times, slope / unit, color=METHOD_COLOURS[0], linewidth=1.4)
+        axes.plot(times, slope / unit, color=colour, linewidth=1.4, marker=".", markersize=4)
         _time_axis(axes)
-    set_labels(axes, x="", y="column per absorbance [10¹⁸ molecules cm⁻²]")
-    _note(axes, ["dark: of the fit; light: with what all columns share (cross section, field of view)"], False)
+    set_labels(axes, y="column per absorbance [10¹⁸ molecules cm⁻²]")
+    add_legend(axes, handles, "right")
 
 
 def _days(times: Sequence[datetime]) -> FloatArray:
@@ -169,4 +226,7 @@ def _time_axis(axes: "Axes") -> None:
     locator = dates.AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    axes.set_xlabel("UTC", fontsize=FONT)
+    offset = axes.xaxis.get_offset_text()
+    offset.set_fontsize(FONT)
+    offset.set_color(MUTED)
+    set_labels(axes, x="UTC")

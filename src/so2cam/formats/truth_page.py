@@ -59,7 +59,7 @@ def draw_truth_page(cases: Sequence[TruthCase]) -> "Figure":
     tall = max(1.2 + _PANEL_IN * lines, 1.6 + _ROW_IN * (len(rows) + len(cases)), 4.2)
     figure = Figure(figsize=(_WIDTH_IN, tall), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.75))
+    left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1.0, 1.75)).ravel()
     figure.suptitle("Retrieved and true emission rates of simulated volcanoes", x=0.01, ha="left", weight="bold",
                     color=INK)  # fmt: skip
     _draw_biases(left.subplots(), rows)

@@ -212,9 +212,9 @@ class NodeAgent:
         for thread in threads:
             thread.join(0.5)
         self._remember()
+        self.keeper.stop(1.0)
         record = self.observer.write("stop")
         self.observer.close(1.0)
-        self.keeper.stop(1.0)
         if self._mirror is not None:
             self._mirror.stop(0.5)
         self._server.close()

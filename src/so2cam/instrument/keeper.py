@@ -4,6 +4,7 @@ It has a thread of its own, because a disk may take its time or refuse for minut
 wait for nothing here.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -107,6 +108,9 @@ class Keeper:
             self._publish(trouble)
             self._wake.wait(ROUND_S if trouble is None and self._state.recovered else TROUBLE_ROUND_S)
             self._wake.clear()
+        if self._spool is not None:
+            with contextlib.suppress(SpoolError):  # the last word of a run; what is wrong was said before
+                self._count(self._spool)
         self._close()
 
     def _recover(self) -> None:
@@ -153,8 +157,11 @@ class Keeper:
                 _LOG.error("%s %s", fault.path, fault.reason)
                 self._on_change("spool", f"{fault.path} {fault.reason}")
             counts = spool.counts()
+        self._count(spool, counts)
+
+    def _count(self, spool: Spool, counts: SpoolCounts | None = None) -> None:
         last = spool.find(limit=1, order="newest")
-        self._state.spool = self._health(counts, last[0].sequence if last else None)
+        self._state.spool = self._health(counts or spool.counts(), last[0].sequence if last else None)
 
     def _health(self, counts: SpoolCounts, last: int | None) -> SpoolHealth:
         required = [one for one in counts.backlog if one.required]

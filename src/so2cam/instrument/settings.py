@@ -88,7 +88,7 @@ def changed(site: DeviceSettings, present: DeviceSettings, change: DeviceChange)
 def with_overrides(site: DeviceSettings, overrides: Mapping[str, Any]) -> DeviceSettings:
     """Return the site file's settings with ``overrides``. Raises SettingRefusedError where they cannot be."""
     device = site.device
-    known = set(_keys(device)) | set(_AUTOMATIC_KEYS) | {"period_s"}
+    known = known_settings(device)
     for key in overrides:
         if key not in known:
             raise SettingRefusedError(
@@ -118,6 +118,11 @@ def with_overrides(site: DeviceSettings, overrides: Mapping[str, Any]) -> Device
     result = DeviceSettings(found, period_s, {})
     here = result.values()
     return DeviceSettings(found, period_s, {key: here[key] for key in overrides if here[key] != there[key]})
+
+
+def known_settings(device: Capturing) -> frozenset[str]:
+    """Return the names of the settings that a device has."""
+    return frozenset((*_keys(device), *_AUTOMATIC_KEYS, "period_s"))
 
 
 def _keys(device: Capturing) -> Mapping[str, str]:

@@ -147,12 +147,11 @@ class SpectrometerCalibrator:
         """Take a column, and match the images before the last one: those have two columns after them."""
         if self._frozen or not (np.isfinite(point.column_molec_cm2) and point.sigma_molec_cm2 > 0):
             return
-        if self._columns:
-            last = self._columns[-1].time
-            self._columns.append(point)
-            self._match(last)
-        else:
-            self._columns.append(point)
+        before = self._columns[-1].time if self._columns else None
+        self._columns.append(point)
+        if before is not None:
+            self._match(before)
+        self._forget_columns(point.time)
 
     def observe(self, pair: FramePair, image: AbsorbanceImage) -> None:
         """See an image; of quick series only as many are kept as the search wants to see within the window."""
@@ -165,6 +164,10 @@ class SpectrometerCalibrator:
         self._last_image = pair.time
         reduction = settings.field_of_view.reduction
         self._waiting.append(small_image(pair, image, reduction, aerosol=self.correction is not None))
+        longest = max(settings.window_s, settings.maximum_gap_s)
+        while settings.policy == "rolling" and (pair.time - self._waiting[0].time).total_seconds() > longest:
+            # No column came, and none that comes now is near enough.
+            self._waiting.popleft()
 
     def at(self, time: datetime) -> Calibration | None:
         """Return the calibration at ``time``: renewed where it is due, flagged where it is old or not the run's own."""
@@ -182,6 +185,11 @@ class SpectrometerCalibrator:
             old = self._calibration
             return Calibration(old.curve, old.scale_uncertainty, old.flags | QualityFlag.CALIBRATION_STALE, old.number)
         return self._calibration
+
+    @property
+    def frozen(self) -> bool:
+        """Whether what was found is for good."""
+        return self._frozen
 
     @property
     def newest(self) -> Calibration | None:
@@ -226,6 +234,11 @@ class SpectrometerCalibrator:
         settings = self.site.processing.calibration.spectrometer
         while self._matched and (time - self._matched[0].image.time).total_seconds() > settings.window_s:
             self._matched.popleft()
+
+    def _forget_columns(self, time: datetime) -> None:
+        settings = self.site.processing.calibration.spectrometer
+        if settings.policy != "rolling":
+            return
         while len(self._columns) > 2 and (time - self._columns[0].time).total_seconds() > settings.window_s:
             self._columns.popleft()
 

@@ -25,6 +25,8 @@ STORED_SYSTEMATIC: Final = 0.10
 _APART: Final = timedelta(minutes=30)
 """Calibrations of a run are kept no closer in time than this."""
 _KEPT: Final = 2000
+_PARAMETERS: Final = {"line": 2, "quadratic": 2, "quadratic_with_offset": 3, "band": 2}
+"""How many parameters each curve has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +57,9 @@ class StoredCalibrations:
         known = [stored for stored in self.earlier if stored.time < time]
         if not known:
             return None
-        if light is not None and any(stored.light is not None for stored in known):
-            with_light = [stored for stored in known if stored.light is not None and stored.light.shape == light.shape]
-            known = with_light or known
-
-            def difference(stored: StoredCalibration) -> float:
-                if stored.light is None or stored.light.shape != light.shape:
-                    return float("inf")
-                return float(np.sqrt(np.mean((stored.light - light) ** 2)))
-
-            chosen = min(known, key=lambda stored: (difference(stored), time - stored.time))
+        differences = [(_difference(stored.light, light), stored) for stored in known]
+        if any(np.isfinite(difference) for difference, _ in differences):
+            chosen = min(differences, key=lambda pair: (pair[0], time - pair[1].time))[1]
         else:
             chosen = min(known, key=lambda stored: (_apart_in_day(stored.time, time), time - stored.time))
         return Calibration(
@@ -133,26 +128,46 @@ def _line(stored: StoredCalibration) -> str:
 def _parse(line: str, shape: BandShape | None, path: Path, number: int) -> StoredCalibration | None:
     try:
         return _stored(json.loads(line), shape)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"line {number} is no stored calibration: {error}",
-            file=path,
-            key="processing.calibration.spectrometer.stored",
-            remedy="remove the line, or move the file away to begin a new one",
-        ) from None
+    except KeyError as error:
+        problem = f"it lacks {error}"
+    except (ValueError, TypeError, RecursionError) as error:
+        problem = str(error)
+    raise InputError(
+        f"line {number} is no stored calibration: {problem}",
+        file=path,
+        key="processing.calibration.spectrometer.stored",
+        remedy="remove the line, or move the file away to begin a new one",
+    )
 
 
 def _stored(data: dict[str, Any], shape: BandShape | None) -> StoredCalibration | None:
     """Return a calibration; None for one of another kind of curve. Raises ValueError, KeyError, TypeError."""
-    if (data["model"] == "band") != (shape is not None):
-        return None
+    if not isinstance(data, dict):
+        raise TypeError("it is no table of names and values")
+    model = data["model"]
+    if model not in _PARAMETERS:
+        raise ValueError(f"there is no curve {model!r}")
     parameters, covariance = np.array(data["parameters"], float), np.array(data["covariance"], float)
-    if covariance.shape != (parameters.size, parameters.size) or not np.isfinite(parameters).all():
-        raise ValueError("covariance does not fit the parameters")
     low, high = float(data["minimum_absorbance"]), float(data["maximum_absorbance"])
-    curve = ColumnCurve(data["model"], parameters, covariance, high, low, shape)
+    scale = float(data["scale_uncertainty"])
     light = None if data["light"] is None else np.array(data["light"], np.float64)
-    return StoredCalibration(parse_utc(data["time"]), curve, float(data["scale_uncertainty"]), light)
+    if parameters.shape != (_PARAMETERS[model],) or covariance.shape != (parameters.size, parameters.size):
+        raise ValueError("parameters and covariance do not fit the curve")
+    if not all(np.isfinite(value).all() for value in (parameters, covariance, low, high, scale)) or scale < 0:
+        raise ValueError("a value is not finite, or an uncertainty negative")
+    if light is not None and (light.ndim != 1 or not np.isfinite(light).all()):
+        raise ValueError("the light is no row of finite numbers")
+    if (model == "band") != (shape is not None):
+        return None
+    curve = ColumnCurve(model, parameters, covariance, high, low, shape)
+    return StoredCalibration(parse_utc(data["time"]), curve, scale, light)
+
+
+def _difference(stored: FloatArray | None, light: FloatArray | None) -> float:
+    """Return the root mean square difference of two spectra's shapes, infinite where they cannot be compared."""
+    if stored is None or light is None or stored.shape != light.shape:
+        return float("inf")
+    return float(np.sqrt(np.mean((stored - light) ** 2)))
 
 
 def _apart_in_day(first: datetime, second: datetime) -> float:

@@ -77,7 +77,7 @@ def learn_whole(
     Of many pairs those are taken, evenly in time, that the search of the field of view wants to see, among the pairs
     with a column near.
     """
-    chosen = _evenly(_with_columns(pairs, columns, site), site.processing.calibration.spectrometer.field_of_view.images)
+    chosen = evenly(with_columns(pairs, columns, site), site.processing.calibration.spectrometer.field_of_view.images)
     for done, event in enumerate(in_order(chosen, columns)):
         if isinstance(event, ColumnPoint):
             calibrator.add_column(event)
@@ -174,7 +174,8 @@ def _warnings(record: CalibrationRecord) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _with_columns(pairs: Sequence[FramePair], columns: Sequence[ColumnPoint], site: Site) -> list[FramePair]:
+def with_columns(pairs: Sequence[FramePair], columns: Sequence[ColumnPoint], site: Site) -> list[FramePair]:
+    """Return the pairs that have a column within the longest gap that the site file allows."""
     gap = site.processing.calibration.spectrometer.maximum_gap_s
     times = sorted(column.time for column in columns)
     near = []
@@ -186,7 +187,8 @@ def _with_columns(pairs: Sequence[FramePair], columns: Sequence[ColumnPoint], si
     return near
 
 
-def _evenly(pairs: Sequence[FramePair], count: int) -> list[FramePair]:
+def evenly(pairs: Sequence[FramePair], count: int) -> list[FramePair]:
+    """Return ``count`` of ``pairs``, or all where there are fewer, evenly spread from the first to the last."""
     if len(pairs) <= count:
         return list(pairs)
     return [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, count).round().astype(int))]

@@ -247,7 +247,7 @@ def test_light_dilution_is_what_a_wrong_extinction_does(
         absorbance, known = correct_absorbance_with_off(diluted, off_depth, first, second)
         assert known.all()
         made = image_of(absorbance.astype(np.float64), -off_depth.astype(np.float64))
-        return replace(made, dilution=PlumeDilution(first, second, uncertainty, 1.0), diluted=diluted)
+        return replace(made, dilution=PlumeDilution(first, second, uncertainty, 1.0, 4000.0), diluted=diluted)
 
     value, budget = ica_budget(measure(site, corrected(on, off)))
     assert value == pytest.approx(ica_budget(measure(site, image_of(PLUME)))[0], rel=1e-4)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 
+COUNTS_LITTLE = 0.3
+"""Weight below which a point is drawn as one that counts for little."""
+
+
 def draw_calibration(axes: "Axes", calibration: CalibrationSummary | None) -> None:
     """Draw column density over absorbance: the fit with its band, and the gas cells."""
     from matplotlib.lines import Line2D
@@ -51,6 +55,8 @@ def draw_calibration(axes: "Axes", calibration: CalibrationSummary | None) -> No
     if calibration.absorbance.size and calibration.points == "spectrometer":
         _draw_points(axes, calibration, factor)
         handles.append(Line2D([], [], color=INK, marker=".", linestyle="none", label="spectrometer"))
+        if calibration.weights is not None and np.any(calibration.weights < COUNTS_LITTLE):
+            handles.append(open_circle("counts for little"))
     elif calibration.absorbance.size:
         axes.errorbar(
             calibration.absorbance,
@@ -84,9 +90,18 @@ def _draw_points(axes: "Axes", calibration: CalibrationSummary, factor: float) -
         alpha=0.5,
         zorder=3,
     )
-    counts = weights >= 0.3
+    counts = weights >= COUNTS_LITTLE
     axes.plot(x[counts], y[counts], ".", color=INK, markersize=4, zorder=4)
     axes.plot(x[~counts], y[~counts], "o", markersize=4, markerfacecolor="none", markeredgecolor=ALERT, zorder=4)
+
+
+def open_circle(label: str) -> "Artist":
+    """Return the mark of a point that counts for little, for a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [], [], marker="o", linestyle="none", markersize=4, markerfacecolor="none", markeredgecolor=ALERT, label=label
+    )
 
 
 def write_calibration(canvas: "FigureCanvasAgg", axes: "Axes", calibration: CalibrationSummary | None) -> None:

@@ -8,9 +8,8 @@ from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from so2cam.core.records import BoolImage, FloatArray, FloatImage
+from so2cam.core.records import BoolImage, Counts, FloatArray, FloatImage
 from so2cam.science.geometry.camera import CameraModel, pixel_rays
 
 CLOUD_UNEVENNESS: Final = 0.01
@@ -234,8 +233,8 @@ def check_plume_angle(plane_normal_azimuth_rad: float, view_azimuth_rad: float) 
 
 
 def is_stale(
-    counts: npt.NDArray[np.uint16],
-    previous: npt.NDArray[np.uint16],
+    counts: Counts,
+    previous: Counts,
     *,
     saturation_dn: float,
     share: float = STALE_SHARE,
@@ -255,7 +254,7 @@ def is_stale(
     return telling > 0 and telling - differing >= share * telling
 
 
-def _compare(counts: npt.NDArray[np.uint16], previous: npt.NDArray[np.uint16], saturation_dn: float) -> tuple[int, int]:
+def _compare(counts: Counts, previous: Counts, saturation_dn: float) -> tuple[int, int]:
     """Return how many pixels are neither saturated nor at 0 in both frames, and how many of those differ."""
     telling = ~(((counts == 0) & (previous == 0)) | ((counts >= saturation_dn) & (previous >= saturation_dn)))
     return int(np.count_nonzero(telling)), int(np.count_nonzero((counts != previous) & telling))
