@@ -10,7 +10,7 @@ import numpy as np
 from so2cam import __version__
 from so2cam.core.errors import FrameFileError, OutputError
 from so2cam.core.records import FrameKind, FramePair, Provenance
-from so2cam.core.results import CalibrationSummary, EmissionSeries, ExampleImage
+from so2cam.core.results import CalibrationRecord, CalibrationSummary, EmissionSeries, ExampleImage
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus
 from so2cam.formats.images import total_rates
@@ -51,6 +51,8 @@ class RunReport:
     products: tuple[Path, ...]
     seconds: float
     warnings: tuple[str, ...] = ()
+    record: CalibrationRecord | None = None
+    """what was learnt of a calibration by the spectrometer, None where nothing was to learn"""
 
     @property
     def valid_values(self) -> int:
@@ -205,6 +207,7 @@ def process_folders(
             *method_disagreement(series),
             *image_notes,
         ),
+        record=record,
     )
 
 
