@@ -80,11 +80,9 @@ def columns_from_spectra(
     records, reader = fit_files(spectrometer, plan, jobs=jobs, progress=progress)
     points = [point for record in records if (point := point_of(record)) is not None]
     if not points:
-        statuses = [FIT_STATUS_TEXT[record.status] for record in records]
-        reason = max(set(statuses), key=statuses.count) if statuses else "none could be read"
+        reason, remedy = _why_none([record.status for record in records])
         raise InputError(
-            f"none of {len(plan.plume)} spectra gives a column to calibrate with ({reason})",
-            remedy="look at them with `so2cam spectra`, and correct [spectrometer] of the site file",
+            f"none of {len(plan.plume)} spectra gives a column to calibrate with ({reason})", remedy=remedy
         )
     lost = len(plan.plume) - len(points)
     notes = () if lost == 0 else (f"{lost} of {len(plan.plume)} spectra have no column and calibrate nothing",)
@@ -99,8 +97,23 @@ def columns_from_product(path: Path) -> ColumnSet:
     series = read_columns_netcdf(path) if path.suffix.lower() == ".nc" else read_columns_csv(path)
     points = [point for index in range(len(series.times)) if (point := _point_at(series, index)) is not None]
     if not points:
-        raise InputError("holds no valid column", file=path, remedy="name columns.nc or columns.csv of another run")
+        reason, remedy = _why_none([FitStatus(int(status)) for status in series.status])
+        raise InputError(f"holds no valid column ({reason})", file=path, remedy=remedy)
     return ColumnSet(_in_order(points), {str(path): hash_file(path)})
+
+
+def _why_none(statuses: Sequence[FitStatus]) -> tuple[str, str]:
+    """Return the commonest reason for which spectra have no column, and what to do."""
+    if not statuses:
+        return "none could be read", "look at the files with `so2cam spectra`"
+    reason = max(sorted(set(statuses)), key=list(statuses).count)
+    remedy = "look at them with `so2cam spectra`, and correct [spectrometer] of the site file"
+    if reason is FitStatus.DILUTION_NOT_UNIQUE:
+        remedy = (
+            'a plume as thin as this tells no light dilution: set spectrometer.light_dilution.mode = "none", and '
+            'processing.light_dilution.mode = "terrain" or "fixed" if it is to be corrected'
+        )
+    return FIT_STATUS_TEXT[reason], remedy
 
 
 def _point_at(series: ColumnSeries, index: int) -> ColumnPoint | None:
