@@ -129,9 +129,7 @@ def run_day(folder: Path, jobs: int, policy: str, out: Path) -> tuple[RunReport,
         "stages_seconds": stages,
         "peak_mb_main": peak_mb(),
         "peak_mb_worker": max((mb for pid, mb in watch.peaks.items() if pid != os.getpid()), default=0.0),
-        "memory_quarters_mb": [
-            sum(part) / len(part) for n in range(4) if (part := own[n * quarter : (n + 1) * quarter])
-        ],
+        "memory_quarters_mb": [sum(part) / len(part) for part in quarters if part],
         "valid_values": report.valid_values,
     }
 
