@@ -168,7 +168,8 @@ def test_a_stored_calibration_fills_in_and_says_so(tmp_path: Path) -> None:
     site = site_with()
     stored = StoredCalibrations(tmp_path / "stored.jsonl", site_shape(site))
     own = last(feed(calibrator(site, stored=stored), 0, 600))
-    assert own is not None and stored.new
+    assert own is not None
+    assert stored.new
     stored.save()
     learner = calibrator(site, stored=stored)
     filled = last(feed(learner, 3600, 3700))
@@ -182,7 +183,8 @@ def test_a_calibration_whose_columns_have_ended_is_stale_and_less_sure() -> None
     learner = calibrator(site_with(stale_s=300.0))
     fresh = last(feed(learner, 0, 600))
     old = last(feed(learner, 600, 1200, columns=False))
-    assert fresh is not None and old is not None
+    assert fresh is not None
+    assert old is not None
     assert old.curve is fresh.curve or old.number >= fresh.number
     assert old.flags & QualityFlag.CALIBRATION_STALE
     assert old.scale_uncertainty == pytest.approx(np.hypot(fresh.scale_uncertainty, STORED_SYSTEMATIC), rel=0.05)
@@ -206,7 +208,9 @@ def test_what_is_frozen_stays_and_keeps_no_images() -> None:
     before = len(learner.record.fits)
     assert last(feed(learner, 400, 900)) is found
     assert len(learner.record.fits) == before
-    assert not (learner._waiting or learner._matched or learner._columns)
+    assert not (learner._waiting)
+    assert not (learner._matched)
+    assert not (learner._columns)
 
 
 @pytest.mark.parametrize(("images", "columns"), [(True, False), (False, True), (True, True)])
@@ -255,7 +259,8 @@ def test_columns_without_a_field_of_view_are_shown_once_and_taken_up_when_there_
     assert learner.record.points
     assert {point.fit for point in learner.record.points} == {NO_FIT}
     (text,) = learning_warnings(learner.site, learner.record)
-    assert text.startswith("field of view not found: ") and "columns of the spectrometer: " in text
+    assert text.startswith("field of view not found: ")
+    assert "columns of the spectrometer: " in text
     assert last(feed(learner, 400, 1200, spot=True)) is not None
     found = learner.record.views[-1]
     assert (found.x, found.y) == pytest.approx((30, 22), abs=2)
