@@ -56,7 +56,8 @@ Examples:
 
 \b
 Folders are searched through, whatever their layout. They must hold the plume frames of both bands, darks,
-clear-sky frames and gas cells. --start and --end (UTC, end not included) limit the plume frames only.
+clear-sky frames and, where these calibrate, gas cells. --start and --end (UTC, end not included) limit the
+plume frames only.
 
 \b
 Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission rate; 130 interrupted.""",
@@ -117,7 +118,8 @@ def command(
 ) -> int:
     """Turn folders of frames into SO2 emission rates.
 
-    SITE is the site file. Products: emission_rates.nc, emission_rates.csv and quicklook.png in the --out folder.
+    SITE is the site file. Products: emission_rates.nc, emission_rates.csv and quicklook.png in the --out folder; where
+    the spectrometer calibrates, calibration.nc, calibration.csv and calibration.png too.
     """
     loaded = load_site(site)
     if methods is not None:

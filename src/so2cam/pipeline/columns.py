@@ -10,6 +10,7 @@ import numpy as np
 from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
 from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, FitStatus
+from so2cam.core.times import format_utc
 from so2cam.formats.column_products import read_columns_csv, read_columns_netcdf
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.pipeline.output import hash_file
@@ -18,6 +19,12 @@ from so2cam.pipeline.spectrum_processor import ColumnRecord
 
 COLUMN_MARGIN = timedelta(minutes=5)
 """Spectra this long before the first and after the last frame wanted are fitted too."""
+
+
+OTHER_TIME_REMEDY = (
+    "give the spectra of the same time; if the time zones of the two kinds of files differ, set "
+    "files.utc_offset_hours or spectrometer.files.utc_offset_hours"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,17 @@ def columns_from_spectra(
         start=None if start is None else start - COLUMN_MARGIN,
         end=None if end is None else end + COLUMN_MARGIN,
     )
+    if not plan.plume:
+        others = plan_spectra(spectrometer, folders).plume
+        if others:
+            times = sorted(info.time for info in others)
+            raise InputError(
+                f"all {len(others)} spectra of the plume lie beside the time of the images: they are from "
+                f"{format_utc(times[0])} to {format_utc(times[-1])}, the images from "
+                f"{'the beginning' if start is None else format_utc(start)} to "
+                f"{'the end' if end is None else format_utc(end)}",
+                remedy=OTHER_TIME_REMEDY,
+            )
     require_spectra(spectrometer, plan, folders)
     records, reader = fit_files(spectrometer, plan, jobs=jobs, progress=progress)
     points = [point for record in records if (point := point_of(record)) is not None]

@@ -36,6 +36,9 @@ _GRID_PX = 8
 _KEPT = 48
 """Extinctions that the smooth series looks back on."""
 
+_POINTS = 2000
+"""Columns with a dilution that are kept until the next extinction is found."""
+
 BandExtinctions = tuple[Extinction, Extinction]
 
 
@@ -200,7 +203,7 @@ class SpectrumDilution(_Series):
     def __init__(self, site: Site, folder: Path) -> None:
         super().__init__(site, folder)
         self._wavelengths = effective_wavelengths_nm(site)
-        self._points: list[ColumnPoint] = []
+        self._points: deque[ColumnPoint] = deque(maxlen=_POINTS)
 
     def add_column(self, point: ColumnPoint) -> None:
         """Take the dilution found with a column."""
@@ -212,7 +215,8 @@ class SpectrumDilution(_Series):
         """Return what holds at ``time``: the mean of the dilutions since it was last found."""
         distances = self.distances(time)
         if self._points and distances is not None and self.due(time):
-            points, self._points = self._points, []
+            points = list(self._points)
+            self._points.clear()
             self.add(time, spectral_extinctions(self.site, points, distances[1], distances[2], self._wavelengths))
         return self.now(time)
 

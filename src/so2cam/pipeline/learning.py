@@ -19,7 +19,7 @@ from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration, Spe
 from so2cam.pipeline.calibration_fit import CellPoints
 from so2cam.pipeline.calibration_store import StoredCalibrations, load_stored
 from so2cam.pipeline.column_correction import ColumnCorrection, corrects_columns
-from so2cam.pipeline.columns import ColumnPoint, ColumnSet
+from so2cam.pipeline.columns import OTHER_TIME_REMEDY, ColumnPoint, ColumnSet
 from so2cam.pipeline.dilution_agreement import knows_dilution_twice
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.records import PairRecord
@@ -185,8 +185,7 @@ def require_columns_near(site: Site, pairs: Sequence[FramePair], columns: Sequen
         message,
         key="processing.calibration.spectrometer.maximum_gap_s",
         value=settings.spectrometer.maximum_gap_s,
-        remedy="give the spectra of the same time; if the time zones of the two kinds of files differ, set "
-        "files.utc_offset_hours or spectrometer.files.utc_offset_hours",
+        remedy=OTHER_TIME_REMEDY,
     )
 
 
