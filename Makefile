@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 SEED ?= 1
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint benchmark docs clean
+.PHONY: help demo test fault lint benchmark docs clean
 
 help:
 	@echo "make demo       simulate a volcano, process it, compare with the truth (SEED=1)"
 	@echo "make test       run all tests"
+	@echo "make fault      kills, power cuts, failing disks and devices in full number (about 40 minutes; as root on Linux)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make benchmark  time and memory of the image chain"
 	@echo "make docs       build the documentation into site/"
@@ -20,6 +21,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+fault: $(VENV)/.installed-dev
+	SO2CAM_FAULT=full $(BIN)/python -m pytest tests/fault --timeout 3600 $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -58,12 +58,12 @@ def test_faults_cost_no_other_device_a_frame(bench: Any, benches: ModuleType, tm
                 device_of(record, "camera-on").stored >= stored + 2
                 and device_of(record, "camera-on").state is DeviceState.CAPTURING
             ),
-            timeout_s=RECOVERY_S + 10,
+            timeout_s=RECOVERY_S,
         )
         slowest_s = max(slowest_s, time.monotonic() - began_s)
         assert process.poll() is None, f"the agent ended after {kind}\n{bench.log()}"
         assert device_of(record, "camera-off").restarts == 0
-    assert slowest_s <= RECOVERY_S
+    print(f"the slowest recovery took {slowest_s:.1f} s")
     other = device(bench, "camera-off")
     bench.stop(process)
     assert process.returncode == 0

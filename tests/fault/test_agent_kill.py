@@ -46,12 +46,14 @@ def test_killed_at_random_nothing_acknowledged_is_lost(bench: Any, benches: Modu
     bench.write({"lead": [benches.camera(), benches.spectrometer()]}, period_s=0.25)
     known: dict[int, str] = {}
     process = bench.start()
+    before: dict[str, int] = {}
     slowest_s = 0.0
     for kill in range(KILLS):
         began_s = time.monotonic()
-        bench.wait_for(all_stored, timeout_s=60.0)
+        wait_capturing(bench, before)
         slowest_s = max(slowest_s, time.monotonic() - began_s)
         time.sleep(rng.uniform(0.0, 0.6))
+        before = {device.name: device.stored for device in bench.health().devices}
         children = benches.workers(process.pid)
         assert len(children) == 2
         victims = {0: [process.pid, *children], 1: [process.pid], 2: [rng.choice(children)]}[kill % 3]
@@ -62,21 +64,22 @@ def test_killed_at_random_nothing_acknowledged_is_lost(bench: Any, benches: Modu
             for number in children:
                 wait_gone(number)
             known |= acknowledged(bench)
-            process = bench.start()
+            process, before = bench.start(), {}
         else:
             known |= acknowledged(bench)
-    bench.wait_for(all_stored, timeout_s=60.0)
+    wait_capturing(bench, before)
     bench.stop(process)
     assert process.returncode == 0, bench.log()
     after = acknowledged(bench)
     assert {number: after.get(number) for number in known} == known
     assert bench.broken() == []
     assert broken_images(bench) == []
-    assert slowest_s < 60
+    print(f"{KILLS} kills, {len(known)} acknowledged items, capturing again within {slowest_s:.1f} s at worst")
 
 
-def all_stored(record: Any) -> bool:
-    return all(device.stored > 0 for device in record.devices)
+def wait_capturing(bench: Any, before: dict[str, int]) -> None:
+    """Wait until every device has kept something since."""
+    bench.wait_for(lambda record: all(d.stored > before.get(d.name, 0) for d in record.devices), timeout_s=60.0)
 
 
 def wait_gone(number: int) -> None:

@@ -263,9 +263,132 @@ def test_neither_batches_nor_order_matter(case: Case, monkeypatch: pytest.Monkey
     assert case.arrays() == before
 
 
-def test_a_whole_site_file_with_other_tables(case: Case) -> None:
+def so2_of(case: Case) -> np.ndarray[Any, Any]:
+    return np.array([float(row["so2_molec_cm2"]) for row in case.rows()])
+
+
+def test_another_table_of_so2(case: Case) -> None:
+    case.run()
+    bogumil = so2_of(case)
     case.settings('[spectrometer.references]\nso2 = { table = "so2-vandaele2009-298k" }\n')
     assert case.run().code == 0
+    vandaele = so2_of(case)
+    assert 0.85 < np.median(vandaele[2:] / bogumil[2:]) < 0.95
+    systematic = np.array([float(row["so2_systematic_molec_cm2"]) for row in case.rows()])
+    assert systematic == pytest.approx(0.07 * np.abs(vandaele), rel=1e-4), "the choice of table is carried by any table"
+
+
+def test_own_reference_files_and_their_shift(case: Case) -> None:
+    case.run()
+    before = case.rows()
+    for kind, name in (("solar", "solar-sao2010"), ("so2", "so2-bogumil2003-293k"), ("ring", "ring")):
+        found = table(name)
+        np.savetxt(case.folder / f"{kind}.txt", np.column_stack([found.wavelengths_nm, found.values]), fmt="%.9e")
+    own = '[spectrometer.references]\nsolar = { file = "solar.txt" }\nring = { file = "ring.txt" }\n'
+    case.settings(own + 'so2 = { file = "so2.txt" }\n')
+    assert case.run().code == 0
+    for old, new in zip(before, case.rows(), strict=True):
+        assert float(new["so2_molec_cm2"]) == pytest.approx(float(old["so2_molec_cm2"]), rel=1e-3, abs=1e13)
+    case.settings(own + 'so2 = { file = "so2.txt", shift_nm = 0.1 }\n')
+    assert case.run().code == 0
+    assert abs(float(case.rows()[4]["so2_molec_cm2"]) / float(before[4]["so2_molec_cm2"]) - 1) > 0.01
+    with xr.open_dataset(case.out / "columns.nc") as found:
+        assert all(f"{kind}.txt" in str(found.attrs) for kind in ("solar", "so2", "ring"))
+
+
+def test_no2_and_a_second_ozone_are_fitted(case: Case) -> None:
+    case.settings(
+        '[spectrometer.references]\nno2 = { table = "no2-vandaele1998-294k" }\n'
+        'o3 = [{ table = "o3-serdyuchenko2014-223k" }, { table = "o3-serdyuchenko2014-243k" }]\n'
+    )
+    assert case.run().code == 0
+    with xr.open_dataset(case.out / "columns.nc") as found:
+        good = found["fit_status"].values == FitStatus.OK
+        assert good.any()
+        for name in ("no2", "o3_2"):
+            value, sigma = (found[f"parameter_{name}{end}"].values[good] for end in ("", "_uncertainty"))
+            assert (np.abs(value) < 4 * sigma).all(), "there is none"
+            assert found[f"parameter_{name}"].attrs["units"] == "cm-2"
+
+
+# --- kinds and formats -------------------------------------------------------------------------------------------
+
+
+def test_spectra_of_a_lamp_are_neither_plume_nor_dark(case: Case, counts: Any) -> None:
+    case.run()
+    before = case.arrays()
+    save(case.data / name_of(7, "Calibration"), counts[4])
+    save(case.data / name_of(8, "Lamp"), counts[4])
+    result = case.run()
+    assert "2 spectra of a lamp not used" in result.out
+    assert case.arrays() == before
+
+
+TRACK = "time,lat,lon,alt\n2026-03-01 11:59:50,10.0,-80.0,100\n2026-03-01 12:00:10,10.2,-80.4,200\n"
+HEADERS = {
+    "first": "# Ocean optics spectrum file\n# Integration time: 100 (ms)\n# Number of coadds: 1\n"
+    "# Date/Time (end of read): 2026-03-01 06:00:{second:02d}.100000\n# Electronic dark correction: True\n",
+    "second": "# Integration time (ms): 100\n# Number of coadds: 1\n# Timestamp: 2026-03-01 06:00:{second:02d}.100\n",
+    "third": "# iFit\n# integration_time: 100\n# coadds: 1\n# timestamp: 2026-03-01T06:00:{second:02d}.100000\n"
+    "# lat: ?\n# lon: ?\n# alt: ?\n",
+}
+
+
+def test_texts_give_the_columns_of_arrays(case: Case) -> None:
+    """The same spectra as text: three generations of iFit, and columns by a pattern, with places from a track."""
+    case.run()
+    before = case.rows()
+    (case.folder / "track.csv").write_text(TRACK)
+    track = 'gps_track = "track.csv"\n'
+    ifit = '[spectrometer.files]\nformat = "ifit"\nutc_offset_hours = -6\ndark_files = ["dark*.txt"]\n' + track
+    columns = (
+        '[spectrometer.files]\nformat = "columns"\ndelimiter = ";"\nwavelength_column = 2\ncounts_column = 3\n'
+        'name_pattern = "{time:%Y%m%d_%H%M%S}_{kind}_{integration_ms}ms.csv"\ncoadds = 1\nkinds = { sky = "plume" }\n'
+    ) + track
+    for generation in (*HEADERS, "columns"):
+        data = case.folder / generation
+        data.mkdir()
+        for path in case.data.glob("*.npy"):
+            second = int(path.name[15:17])
+            pairs = np.load(path).T
+            dark = "_Dark" in path.name
+            if generation == "columns":
+                kind = "dark" if dark else "sky"
+                rows = [f"{n};{x!r};{y!r}\n".replace(".", ",") for n, (x, y) in enumerate(pairs.tolist())]
+                name, text = f"20260301_1200{second:02d}_{kind}_100ms.csv", "Pixel;Wavelength;Counts\n" + "".join(rows)
+            else:
+                text = HEADERS[generation].format(second=second)
+                text += "".join(f"{x!r} {y!r}\n" for x, y in pairs.tolist())
+                name = "dark1.txt" if dark else f"spectrum_{second:05d}.txt"
+            (data / name).write_text(text)
+        case.settings(columns if generation == "columns" else ifit)
+        assert case.run(data=data).code == 0, generation
+        for old, new in zip(before, case.rows(), strict=True):
+            own = {"file", "latitude", "longitude"}
+            assert {k: v for k, v in new.items() if k not in own} == {k: v for k, v in old.items() if k not in own}
+            share = (float(new["time"][-7:-1]) + 10) / 20
+            assert float(new["latitude"]) == pytest.approx(10 + 0.2 * share, abs=1e-5)
+            assert float(new["longitude"]) == pytest.approx(-80 - 0.4 * share, abs=1e-5)
+
+
+def test_the_detector_is_made_linear(case: Case) -> None:
+    """Counts of a detector that loses up to 10 % of its strongest signal, and the polynomial that says so."""
+    case.run()
+    before = so2_of(case)
+    dark = np.load(next(case.data.glob("*_Dark.npy")))[1]
+    for path in case.plume:
+        wavelengths, values = np.load(path)
+        linear = values - dark
+        measured = linear.copy()
+        for _ in range(60):
+            measured = linear * (1 - 3e-6 * np.maximum(measured, 0))
+        save(path, dark + measured, wavelengths)
+    assert case.run().code == 0
+    off = so2_of(case)
+    case.settings("[spectrometer.detector]\nnonlinearity = [1.0, -3e-6]\n")
+    assert case.run().code == 0
+    assert so2_of(case) == pytest.approx(before, rel=1e-5, abs=1e12)
+    assert np.abs(off[4] / before[4] - 1) > 1e-3
 
 
 def test_the_time_range(case: Case) -> None:
@@ -330,6 +453,16 @@ def test_arguments_that_mean_nothing(case: Case, extra: tuple[str, str]) -> None
 def test_watching_takes_no_time_range(case: Case) -> None:
     result = case.run("--watch", "--start", "2026-03-01T12:00Z")
     assert (result.code, "leave out --start and --end" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"), [(("--watch", "--jobs", 2), "leave out --jobs"), (("--every", 2), "goes with --watch only")]
+)
+def test_options_that_do_not_go_together(case: Case, extra: tuple[object, ...], message: str) -> None:
+    result = case.run(*extra)
+    assert result.code == 2
+    assert message in result.err
+    assert not case.out.exists()
 
 
 def test_a_missing_folder(case: Case) -> None:
@@ -649,3 +782,20 @@ def test_examples_for_the_quicklook(case: Case, monkeypatch: pytest.MonkeyPatch)
     case.run()
     assert [example.label.partition(",")[0] for example in kept] == ["best fit", "worst fit"]
     assert all(np.nanmax(np.abs(example.residual)) < 0.2 for example in kept)
+    kept.clear()
+    case.site.write_text(OPTICAL_DENSITY)
+    save(case.data / name_of(9, "Clear"), np.load(case.plume[0])[1] + 1)
+    case.run()
+    assert [example.label.partition(",")[0] for example in kept] == ["best fit", "worst fit"]
+    kept.clear()
+    case.site.write_text(SITE + "maximum_shift_nm = 0.01\n")
+    for path in case.plume:
+        changed(lambda x, y: (x + 0.2, y))(path)
+    everything(case, FitStatus.AT_BOUND)
+    assert len(kept) == 2, "fits without a column tell why there is none"
+    assert all(" fit, no column, 2026" in example.label for example in kept)
+    kept.clear()
+    for path in case.plume:
+        changed(lambda x, y: (x, np.full(x.size, 1000.0)))(path)
+    everything(case, FitStatus.TOO_DARK)
+    assert kept == []

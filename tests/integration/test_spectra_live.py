@@ -382,6 +382,37 @@ def test_ctrl_c_ends_a_watch_well(
     live.equals_a_batch()
 
 
+def test_what_cannot_be_used_is_told_once(
+    live: Live, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 2:
+            live.add(0, "Dark")
+            path = live.add(1)
+            path.write_bytes(path.read_bytes()[:500])
+            for number in range(8):
+                (live.data / f"picture{number}.npy").write_bytes(b"x")
+            (live.data / "2026-03-01T120002_100ss_1coadd_Plume.npy").write_bytes(b"x")
+            (live.data / "2026-03-01T120002_100ss_1coadd_Plume.lock").touch()
+        if len(naps) == 8:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", nap)
+    arguments = ("spectra", live.folder / "site.toml", "--spectra", live.data, "--out", live.out, "--watch")
+    assert run([str(argument) for argument in arguments]) == 0
+    warnings = capsys.readouterr().err.replace("\n", " ").split("Warning: ")[1:]
+    assert len(warnings) == 8, warnings
+    assert "holds no .npy file, in itself or below: waiting for files" in warnings[0]
+    assert all(
+        f"picture{number}.npy is not used: the name is not made of" in warnings[1 + number] for number in range(5)
+    )
+    assert "and 3 more like these" in warnings[6]
+    assert "2026-03-01T120001_100ss_1coadd_Plume.npy is cut short" in warnings[7]
+
+
 def test_ctrl_c_in_the_middle_of_writing(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     live.add(0, "Dark")
     live.add(1)

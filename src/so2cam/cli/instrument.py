@@ -51,8 +51,8 @@ Examples:
   so2cam instrument cells site.toml take 1257
 
 \b
-Commands but `run` speak to agents that run on this computer. SITE is the site file.
-Exit codes: 0 done; 2 refused, or bad input; 130 interrupted.""",
+All commands from `status` to `shutdown` speak to agents that run on this computer. SITE is the site file.
+Exit codes: 0 done; 1 status: there is an alarm; 2 refused, or bad input; 130 interrupted.""",
 )
 def command() -> None:
     """The instrument: an agent that captures on a schedule, and keeps everything safe."""

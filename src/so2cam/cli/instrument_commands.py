@@ -114,11 +114,14 @@ Exit codes: 0 done; 2 refused, and nothing changed.""",
 @site_argument
 @device_option
 @click.argument("values", nargs=-1, metavar="KEY=VALUE...")
-@click.option("--reset", is_flag=True, help="Take everything else back to the site file.")
+@click.option("--reset", is_flag=True, help="First take everything back to the site file.")
 def set_values(
     site: Path, node: str | None, socket: Path | None, devices: tuple[str, ...], values: tuple[str, ...], reset: bool
 ) -> None:
-    """Change settings, all of them or none; they survive a restart."""
+    """Change settings of a node's devices, all of them or none; they survive a restart.
+
+    Without --device they are meant for all devices that have these settings.
+    """
     if not values and not reset:
         raise click.UsageError("give KEY=VALUE, like exposure=20ms, or --reset")
     wanted = parse_values(values)

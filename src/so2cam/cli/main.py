@@ -22,6 +22,7 @@ _COMMANDS = {
     "spectra": ("so2cam.cli.spectra", "Turn UV spectra into SO2 column densities."),
     "spool": ("so2cam.cli.spool", "Show, verify and recover what an instrument has kept."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
+    "truth": ("so2cam.cli.truth", "Compare emission rates of simulated volcanoes with their truth."),
     "wavelengths": ("so2cam.cli.wavelengths", "Find a spectrometer's wavelengths from the lines of sunlight."),
 }
 

@@ -85,7 +85,7 @@ Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission 
     metavar="FILE",
     help="columns.nc or columns.csv of `so2cam spectra`, in place of --spectra.",
 )
-@click.option("--jobs", default=1, type=click.IntRange(1, 256), show_default=True, help="Processes that fit spectra.")
+@click.option("--jobs", default=1, type=click.IntRange(1, 256), show_default=True, help="Processes sharing the work.")
 @click.option("--start", callback=parse_time, metavar="TIME", help="First plume frame's time, UTC.")
 @click.option("--end", callback=parse_time, metavar="TIME", help="Time of the end, UTC, not included.")
 @click.option("--methods", callback=_methods, metavar="NAMES", help=f"Speed methods: {', '.join(SPEED_METHODS)}.")

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from so2cam.cli.arguments import SeveralFolders, parse_time
-from so2cam.cli.console import FolderPath, console, print_left_out, progress_bar, when_interrupted
+from so2cam.cli.console import FolderPath, console, print_left_out, progress_bar, report_warning, when_interrupted
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, FitStatus
 from so2cam.core.times import format_utc
@@ -103,9 +103,13 @@ def command(
     if watch:
         if start is not None or end is not None:
             raise click.UsageError("--watch takes spectra as they come: leave out --start and --end", ctx)
+        if jobs != 1:
+            raise click.UsageError("--watch fits the few new spectra in one process: leave out --jobs", ctx)
         console.print(f"Watching {', '.join(map(str, spectra))} every {every_s:g} s; Ctrl-C ends it.", markup=False)
-        watch_spectra(loaded, spectra, out, every_s=every_s, command=line, tell=_tell)
+        watch_spectra(loaded, spectra, out, every_s=every_s, command=line, tell=_tell, warn=report_warning)
         return 0
+    if ctx.get_parameter_source("every_s") is not click.core.ParameterSource.DEFAULT:
+        raise click.UsageError("--every goes with --watch only", ctx)
     with (
         when_interrupted("nothing was written, older products are as they were"),
         progress_bar("Fitting spectra") as progress,
@@ -156,11 +160,12 @@ def print_report(report: SpectraReport) -> None:
         console.print(f"  no column: {count} x {FIT_STATUS_TEXT[FitStatus(code)]}", markup=False)
     print_left_out("unreadable files", [f"{Path(str(e.file)).name} ({e.message})" for e in report.failures])
     for reason, count in sorted(Counter(item.category for item in plan.skipped).items()):
-        print_left_out(
-            f"files skipped, {reason}", [item.path.name for item in plan.skipped if item.category == reason], count
-        )
+        named = [f"{item.path.name} ({item.reason})" for item in plan.skipped if item.category == reason]
+        print_left_out(f"files skipped, {reason}", named, count)
     if plan.test_spectra:
         console.print(f"{plan.test_spectra} test spectra not used, as ever")
+    if plan.lamp_spectra:
+        console.print(f"{plan.lamp_spectra} spectra of a lamp not used; `so2cam line-shape` is for them", markup=False)
     console.print()
     for product in report.products:
         console.print(f"  {product}", markup=False)

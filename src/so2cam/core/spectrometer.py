@@ -1,6 +1,6 @@
 """The models of the site file's ``[spectrometer]``: how spectra are stored, prepared and fitted."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -8,6 +8,8 @@ from so2cam.core.site_types import Finite, NotNegative, Positive, Table
 
 Nanometres = Annotated[float, Field(ge=150, le=1200, allow_inf_nan=False)]
 Window = tuple[Nanometres, Nanometres]
+SO2_STRENGTH_UNCERTAINTY: Final = 0.07
+"""1 sigma, relative: 6 % for the choice of the table, 3 % for the plume's temperature (docs/reference-spectra.md)."""
 
 
 def _increasing(window: Window | None) -> Window | None:
@@ -82,7 +84,8 @@ class Detector(Table):
     )
     bad_pixels: tuple[int, ...] = Field(default=(), description="indices from 0, left out of fits")
     spike_sigma: NotNegative = Field(
-        default=8.0, description="spikes above this many sigma of the residual are repaired; 0: never"
+        default=8.0,
+        description="pixels above this many sigma of the residual are spikes and left out of the fit; 0: none",
     )
 
     _windows = field_validator("stray_light_nm")(_increasing)
@@ -116,9 +119,6 @@ class Reference(Table):
     table: str | None = Field(default=None, description="name of one of so2cam's own tables")
     file: str | None = Field(default=None, description="relative to the site file")
     shift_nm: float = Field(default=0.0, ge=-1, le=1, description="added to the wavelengths of the table")
-    relative_uncertainty: float = Field(
-        default=0.0, ge=0, le=1, description="1 sigma of the absorber's strength, a systematic error of its column"
-    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -127,11 +127,22 @@ class Reference(Table):
         return self
 
 
+class So2Reference(Reference):
+    """The cross section of SO2: one of so2cam's own tables, or a file of two columns (nm in vacuum, cm2)."""
+
+    relative_uncertainty: float = Field(
+        default=SO2_STRENGTH_UNCERTAINTY,
+        ge=0,
+        le=1,
+        description="1 sigma of the cross section's strength, a systematic error of every column, whatever the table",
+    )
+
+
 class References(Table):
     """The spectra that a measured spectrum is made of."""
 
     solar: Reference = Reference(table="solar-sao2010")
-    so2: Reference = Reference(table="so2-bogumil2003-293k", relative_uncertainty=0.07)
+    so2: So2Reference = So2Reference(table="so2-bogumil2003-293k")
     o3: tuple[Reference, ...] = Field(default=(Reference(table="o3-serdyuchenko2014-223k"),), max_length=2)
     no2: Reference | None = None
     ring: Reference | None = Reference(table="ring")

@@ -79,7 +79,7 @@ _VARIABLES: Final[dict[str, tuple[str, dict[str, str]]]] = {
             "long_name": "random standard uncertainty of the SO2 slant column density, in molecules per square "
             "centimetre",
             "units": "cm-2",
-            "comment": "1 sigma, from the fit; infinite where the spectrum does not determine the column",
+            "comment": "1 sigma, from the fit; missing, as the column is, wherever fit_status is not 0 (valid)",
         },
     ),
     "so2_column_systematic_uncertainty": (

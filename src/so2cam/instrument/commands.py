@@ -9,7 +9,7 @@ from so2cam.core.errors import So2camError
 from so2cam.core.site_devices import CameraDevice
 from so2cam.instrument.errors import InstrumentError, SettingRefusedError
 from so2cam.instrument.launch import now_utc
-from so2cam.instrument.settings import DeviceSettings, changed
+from so2cam.instrument.settings import DeviceSettings, changed, known_settings
 from so2cam.instrument.supervise import OrderReply
 from so2cam.link.messages import (
     Cells,
@@ -149,9 +149,13 @@ class Commander:
         wanted: dict[str, DeviceSettings] = {}
         explicit: dict[str, set[str]] = {}
         for change in command.changes:
-            for name in self._targets(change.devices):
+            given = {key for key, value in change.values.model_dump().items() if value is not None}
+            names = self._targets(change.devices)
+            if not change.devices:
+                # Meant for all: for all that have these settings.
+                names = [name for name in names if given <= known_settings(before[name].device)] or names
+            for name in names:
                 wanted[name] = changed(agent.site_settings[name], wanted.get(name, before[name]), change)
-                given = {key for key, value in change.values.model_dump().items() if value is not None}
                 explicit.setdefault(name, set()).update(given)
         orders = {name: _settings_order(settings, explicit[name]) for name, settings in wanted.items()}
         running = [name for name in wanted if agent.supervisors[name].process_id is not None]

@@ -109,6 +109,9 @@ def _troubles(findings: Findings) -> Iterator[tuple[Level, str]]:
         if not disk.present:
             level = Level.WARNING if disk.name == "mirror" else Level.ALARM
             yield level, f"the disk {disk.name} is not there" + (f": {disk.note}" if disk.note else "")
+        elif disk.name == "mirror":
+            if findings.spool.mirror in ("full", "error"):
+                yield Level.WARNING, f"the mirror takes no copies: {disk.note or findings.spool.mirror}"
         elif free is not None and free < _FULL_FRACTION:
             yield Level.ALARM, f"the disk {disk.name} is full: {free:.1%} free"
     if findings.clock.quality == "unset":

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from so2cam.core.site_devices import CameraDevice, SpectrometerDevice
 from so2cam.core.site_instrument import LONGEST_PERIOD_S, SHORTEST_PERIOD_S, Acquisition
 from so2cam.instrument.errors import SettingRefusedError
+from so2cam.instrument.launch import Capturing
 from so2cam.link.messages import DeviceChange, DeviceValues
 from so2cam.store.atomic import atomic_write_bytes
 
-Capturing = CameraDevice | SpectrometerDevice
 _LOG = logging.getLogger(__name__)
 
 _CAMERA_KEYS: Final = {
@@ -88,7 +88,7 @@ def changed(site: DeviceSettings, present: DeviceSettings, change: DeviceChange)
 def with_overrides(site: DeviceSettings, overrides: Mapping[str, Any]) -> DeviceSettings:
     """Return the site file's settings with ``overrides``. Raises SettingRefusedError where they cannot be."""
     device = site.device
-    known = set(_keys(device)) | set(_AUTOMATIC_KEYS) | {"period_s"}
+    known = known_settings(device)
     for key in overrides:
         if key not in known:
             raise SettingRefusedError(
@@ -118,6 +118,11 @@ def with_overrides(site: DeviceSettings, overrides: Mapping[str, Any]) -> Device
     result = DeviceSettings(found, period_s, {})
     here = result.values()
     return DeviceSettings(found, period_s, {key: here[key] for key in overrides if here[key] != there[key]})
+
+
+def known_settings(device: Capturing) -> frozenset[str]:
+    """Return the names of the settings that a device has."""
+    return frozenset((*_keys(device), *_AUTOMATIC_KEYS, "period_s"))
 
 
 def _keys(device: Capturing) -> Mapping[str, str]:

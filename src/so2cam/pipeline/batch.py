@@ -1,16 +1,16 @@
 """The batch runner: folders of frames in, products out. Nothing is written before all of it is known."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
 from so2cam import __version__
-from so2cam.core.errors import FrameFileError, InputError, OutputError
-from so2cam.core.records import Frame, FrameInfo, FrameKind, FramePair, Provenance
-from so2cam.core.results import CalibrationSummary, EmissionSeries, ExampleImage
+from so2cam.core.errors import FrameFileError, OutputError
+from so2cam.core.records import FrameKind, FramePair, Provenance
+from so2cam.core.results import CalibrationRecord, CalibrationSummary, EmissionSeries, ExampleImage
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus
 from so2cam.formats.images import total_rates
@@ -18,10 +18,10 @@ from so2cam.formats.products import write_emission_csv, write_emission_netcdf
 from so2cam.formats.quicklook import write_quicklook
 from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.calibration_products import calibration_products
-from so2cam.pipeline.columns import ColumnPoint, columns_from_product, columns_from_spectra
+from so2cam.pipeline.columns import columns_from_product, columns_from_spectra
 from so2cam.pipeline.dilution import build_dilution, terrain_files
 from so2cam.pipeline.dilution_agreement import agreement_text, agreement_warnings, dilution_agreement
-from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
 from so2cam.pipeline.geometry import WindField, lines_at_plume, resolve_view
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.learning import (
@@ -37,17 +37,17 @@ from so2cam.pipeline.learning import (
     unused_columns,
 )
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
+from so2cam.pipeline.pair_run import ExampleKeeper, Progress, require_records, run_pairs
 from so2cam.pipeline.plan import RunPlan, plan_run, require_darks
 from so2cam.pipeline.processor import Processor
-from so2cam.pipeline.records import PairImages, PairRecord
+from so2cam.pipeline.records import PairImages
 from so2cam.pipeline.references import CellReading, References, build_references
 from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.run_images import ImageRequest, full_flow_px_s, observers, open_writer
 from so2cam.pipeline.series import assemble, method_disagreement, negative_rates, summary_lines
+from so2cam.pipeline.shared_run import run_shared, share_of
 from so2cam.pipeline.steps import measure_line
 from so2cam.store.atomic import remove_stale_temporaries
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,35 +63,13 @@ class RunReport:
     products: tuple[Path, ...]
     seconds: float
     warnings: tuple[str, ...] = ()
+    record: CalibrationRecord | None = None
+    """what was learnt of a calibration by the spectrometer, None where nothing was to learn"""
 
     @property
     def valid_values(self) -> int:
         """How many emission rates of single lines are valid."""
         return int(np.sum(self.series.status == EmissionStatus.OK))
-
-
-@dataclass(slots=True)
-class _ExampleKeeper:
-    """Keeps the images of the pair nearest to the middle of a run whose motion is known."""
-
-    wanted: datetime
-    kept: PairImages | None = None
-
-    def __call__(self, images: PairImages) -> None:
-        if self.kept is None:
-            self.kept = images
-            return
-        if (self.kept.flow is None, self._distance(self.kept)) > (images.flow is None, self._distance(images)):
-            self.kept = images
-
-    def _distance(self, images: PairImages) -> float:
-        return abs((images.time - self.wanted).total_seconds())
-
-
-@dataclass(slots=True)
-class _Run:
-    records: list[PairRecord] = field(default_factory=list)
-    lost: list[FramePair] = field(default_factory=list)
 
 
 def process_folders(
@@ -114,7 +92,8 @@ def process_folders(
 
     Where the spectrometer calibrates, its columns come from ``spectra`` (folders) or ``columns`` (a product of an
     earlier run), and calibration.csv and calibration.png are written too. With ``images``, images too; ``drawing`` is
-    told how many pictures are drawn, ``fitting`` how many spectra are fitted (by ``jobs`` processes).
+    told how many pictures are drawn, ``fitting`` how many spectra are fitted. ``jobs`` processes share the spectra, and
+    the pairs too where nothing is learnt from pair to pair (``shared_run``); the numbers do not depend on how many.
     Products replace older ones when all of them are whole; nothing is written if processing fails or is
     interrupted. Raises So2camError subclasses for input that cannot be processed at all; what can be left out is
     left out and counted in the report.
@@ -149,20 +128,28 @@ def process_folders(
     notes = (*notes, *require_columns_near(site, plan.pairs, known.points))
     learner = build_learner(site, loaded.path.parent, references)
     dilution = build_dilution(site, loaded.path.parent)
-    keeper = _ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
-    read = _last_few(reader)
+    keeper = ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
+    read = keep_last(reader)
     whole = learner.spectrometer is not None and site.processing.calibration.spectrometer.policy == "whole"
     if learner.spectrometer is not None and whole:
         chain = ImageChain(site, references, darks, build_dilution(site, loaded.path.parent))
         learn_whole(site, chain, learner.spectrometer, plan.pairs, known.points, read, progress)
     with open_writer(images, out, lines_at_plume(site, require=False)) as writer:
         observer = observers(site, images, writer, keeper)
-        processor = Processor(
-            site, references, darks, wind=wind, observer=observer, calibrator=learner.source, dilution=dilution
-        )
-        run = _process(plan, known.points, processor, reader, read, progress)
+        shared = None
+        if jobs > 1 and images is None:
+            shared = share_of(site, plan, references, learner, wind, dilution, keeper.wanted)
+        if shared is not None:
+            run = run_shared(shared, jobs, reader, keeper, progress)
+        else:
+            processor = Processor(
+                site, references, darks, wind=wind, observer=observer, calibrator=learner.source, dilution=dilution
+            )
+            run = run_pairs(in_order(plan.pairs, known.points), processor, read, progress, len(plan.pairs))
+        require_records(run, reader)
         agreement = dilution_agreement(site, dilution, known.points, run.records[-1].time)
         series = replace(assemble(site, run.records), dilution=agreement)
+        run.records.clear()  # of a long run they take as much memory as all that follows
         settings = site.model_dump(mode="json")
         inputs = [path for path in (wind.file, *terrain_files(site, loaded.path.parent)) if path is not None]
         provenance = Provenance(
@@ -243,58 +230,8 @@ def process_folders(
             *method_disagreement(series),
             *image_notes,
         ),
+        record=record,
     )
-
-
-def _process(
-    plan: RunPlan,
-    columns: Sequence[ColumnPoint],
-    processor: Processor,
-    reader: FrameReader,
-    read: Callable[[FrameInfo], Frame | None],
-    progress: Progress | None,
-) -> _Run:
-    """Run all pairs of a plan. Raises InputError where none of them could be read."""
-    run = _Run()
-    done = 0
-    for event in in_order(plan.pairs, columns):
-        if isinstance(event, ColumnPoint):
-            processor.add_column(event)
-            continue
-        on, off = read(event.on), read(event.off)
-        later_off = None if event.later_off is None else read(event.later_off)
-        if on is None or off is None or (later_off is None and event.later_off is not None):
-            run.lost.append(event)
-        else:
-            run.records += processor.push(event, on, off, later_off)
-        done += 1
-        if progress is not None:
-            progress(done, len(plan.pairs))
-    run.records += processor.finish()
-    if not run.records:
-        lost = (str(frame.path) for pair in run.lost for frame in (pair.on, pair.off))
-        first = next(reader.failures[path] for path in lost if path in reader.failures)
-        raise InputError(
-            f"none of {len(plan.pairs)} pairs could be read; the first problem: {first.message}",
-            file=first.file,
-            remedy=first.remedy,
-        )
-    run.records.sort(key=lambda record: record.time)
-    return run
-
-
-def _last_few(reader: FrameReader) -> Callable[[FrameInfo], Frame | None]:
-    """Return a reader that keeps the last frames: two pairs share one where the off band is interpolated."""
-    kept: dict[Path, Frame | None] = {}
-
-    def read(info: FrameInfo) -> Frame | None:
-        if info.path not in kept:
-            if len(kept) >= 4:
-                kept.pop(next(iter(kept)))
-            kept[info.path] = reader.read(info)
-        return kept[info.path]
-
-    return read
 
 
 def example_image(site: Site, images: PairImages, references: References) -> ExampleImage:

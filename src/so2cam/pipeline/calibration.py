@@ -18,7 +18,7 @@ from so2cam.core.results import NO_FIT, CalibrationPoint, CalibrationRecord
 from so2cam.core.site import Site
 from so2cam.core.status import QualityFlag
 from so2cam.pipeline.calibrated import Calibration
-from so2cam.pipeline.calibration_fit import CellPoints, fit_calibration
+from so2cam.pipeline.calibration_fit import CellPoints, Points, fit_calibration
 from so2cam.pipeline.calibration_store import STORED_SYSTEMATIC, StoredCalibrations
 from so2cam.pipeline.column_correction import ColumnCorrection
 from so2cam.pipeline.columns import ColumnPoint
@@ -26,7 +26,7 @@ from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.pipeline.spectrometer_view import SpectrometerView, find_view, given_view
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.calibration.curve import BandShape
-from so2cam.science.calibration.matching import match_columns
+from so2cam.science.calibration.matching import change_rate, match_columns
 from so2cam.science.imaging.background import evaluate_surface
 from so2cam.science.imaging.light_dilution import amplification
 
@@ -118,7 +118,7 @@ class _Matched:
     image: SmallImage
     column: float
     sigma: float
-    mismatch: float
+    bridge_s: float
 
 
 @dataclass(slots=True)
@@ -152,11 +152,13 @@ class SpectrometerCalibrator:
     # -- what passes ----------------------------------------------------------------------------------------
 
     def add_column(self, point: ColumnPoint) -> None:
-        """Take a column, and match the images that it lies beside."""
+        """Take a column, and match the images before the last one: those have two columns after them."""
         if self._frozen or not (np.isfinite(point.column_molec_cm2) and point.sigma_molec_cm2 > 0):
             return
+        before = self._columns[-1].time if self._columns else None
         self._columns.append(point)
-        self._match(point.time)
+        if before is not None:
+            self._match(before)
         self._forget_columns(point.time)
 
     def observe(self, pair: FramePair, image: AbsorbanceImage) -> None:
@@ -197,12 +199,19 @@ class SpectrometerCalibrator:
         return old
 
     @property
+    def frozen(self) -> bool:
+        """Whether what was found is for good."""
+        return self._frozen
+
+    @property
     def newest(self) -> Calibration | None:
         """The calibration that holds now; None where there is none."""
         return self._holds
 
     def freeze(self, time: datetime) -> Calibration | None:
         """Learn from all that has passed, for good, and return the calibration: the policy ``whole``."""
+        if self._columns:
+            self._match(self._columns[-1].time)
         self._learn(time)
         self._holds = self._earlier(time) if self._calibration is None else self._calibration
         self._frozen = True
@@ -213,7 +222,7 @@ class SpectrometerCalibrator:
     # -- matching -------------------------------------------------------------------------------------------
 
     def _match(self, known_until: datetime) -> None:
-        """Give the images that lie before the newest column theirs; those without one near enough are let go."""
+        """Give the images until ``known_until`` their columns; those without one near enough are let go."""
         settings = self.site.processing.calibration.spectrometer
         ready = []
         while self._waiting and self._waiting[0].time <= known_until:
@@ -230,9 +239,9 @@ class SpectrometerCalibrator:
             np.array([point.sigma_molec_cm2 for point in self._columns]),
             maximum_gap_s=settings.maximum_gap_s,
         )
-        for image, column, sigma, mismatch in zip(ready, found.column, found.column_sigma, found.mismatch, strict=True):
+        for image, column, sigma, bridge in zip(ready, found.column, found.column_sigma, found.bridge_s, strict=True):
             if np.isfinite(column):
-                self._matched.append(_Matched(image, float(column), float(sigma), float(mismatch)))
+                self._matched.append(_Matched(image, float(column), float(sigma), float(bridge)))
 
     def _forget(self, time: datetime) -> None:
         settings = self.site.processing.calibration.spectrometer
@@ -280,11 +289,12 @@ class SpectrometerCalibrator:
             unknown = np.full(column.size, np.nan)
             self._record_points(NO_FIT, unknown, unknown, column, sigma, np.zeros(column.size))
             return
-        absorbance = np.array([self._view.mean(match.image.absorbance, match.image.valid) for match in self._matched])
+        absorbance, *moved = (self._means(view) for view in (self._view, *self._view.moved))
         noise = np.array([match.image.noise for match in self._matched]) / np.sqrt(self._view.blocks)
         column, sigma, mismatch = self._values(self._view)
         structure = float(np.median([match.image.structure for match in self._matched]))
-        fit = fit_calibration(self.site, self.shape, absorbance, noise, column, sigma, mismatch, structure, self.cells)
+        points = Points(absorbance, noise, column, sigma, mismatch, tuple(moved))
+        fit = fit_calibration(self.site, self.shape, points, structure, self.cells)
         number = len(self.record.fits)
         self.record.fits.append(fit.described(number, time))
         self._record_points(number, absorbance, noise, column, sigma, fit.weights)
@@ -298,6 +308,19 @@ class SpectrometerCalibrator:
         if self.stored is not None:
             self.stored.add(time, self._calibration, self._light())
 
+    def _means(self, view: SpectrometerView) -> FloatArray:
+        return np.array([view.mean(match.image.absorbance, match.image.valid) for match in self._matched], np.float64)
+
+    def _change_rate(self) -> float:
+        """Return how quickly columns change, by all of them that are kept: the first few do not tell."""
+        known = list(self._columns)
+        return change_rate(
+            _seconds([point.time for point in known], known[0].time),
+            np.array([point.column_molec_cm2 for point in known]),
+            np.array([point.sigma_molec_cm2 for point in known]),
+            self.site.processing.calibration.spectrometer.maximum_gap_s,
+        )
+
     def _drop_uncorrected(self) -> None:
         """Let images go whose light dilution was not known, once there are any with it: the two do not mix."""
         if any(match.image.dilution is not None for match in self._matched):
@@ -309,8 +332,9 @@ class SpectrometerCalibrator:
         Without a ``view`` the plume's aerosol in it is not known, and left out.
         """
         rows = []
+        rate = self._change_rate()
         for match in self._matched:
-            values = (match.column, match.sigma, match.mismatch)
+            values = (match.column, match.sigma, float(np.sqrt(rate * match.bridge_s)))
             if self.correction is not None:
                 image, aerosol = match.image, 0.0
                 if view is not None and image.aerosol is not None:

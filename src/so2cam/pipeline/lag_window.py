@@ -20,6 +20,7 @@ class LagWindow:
     """Gathers the records of a window; when it is over, sets their emission rates by cross-correlation."""
 
     def __init__(self, site: Site) -> None:
+        self._site = site
         self._settings = site.processing.speed.cross_correlation
         pair = self._settings.lines
         self._plume = None if pair is None else next(line.plume for line in site.lines if line.name == pair[0])
@@ -32,7 +33,7 @@ class LagWindow:
 
     def close_before(self, time: datetime) -> None:
         """Close the window that is open where ``time`` lies in a later one."""
-        index = int(time.timestamp() // self._settings.window_s)
+        index = window_index(self._site, time)
         if self._index is not None and index != self._index:
             self.close()
         self._index = index
@@ -97,6 +98,11 @@ class LagWindow:
             else:
                 emission = lag_emission(line, measurement, speed, sigma, normal)
             record.emissions[name, METHOD] = emission
+
+
+def window_index(site: Site, time: datetime) -> int:
+    """Return the number of the window in which ``time`` lies: windows start on whole multiples of their length."""
+    return int(time.timestamp() // site.processing.speed.cross_correlation.window_s)
 
 
 def common_normal(upstream: LineSamples, downstream: LineSamples) -> tuple[float, float]:

@@ -104,6 +104,10 @@ class Processor:
         if self._images.dilution is not None:
             self._images.dilution.add_column(point)
 
+    def last_has_image(self, pair: FramePair) -> bool:
+        """Return whether ``pair`` was the last one pushed and gave an image: all that the next one depends on."""
+        return self._previous is not None and self._previous[0].pair is pair
+
     def finish(self) -> list[PairRecord]:
         """End the run: return what was still waiting for a later pair or for the end of its window."""
         self._finish_previous(next_record=None, next_image=None)

@@ -17,6 +17,7 @@ from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import FrameFileError, InputError, OutputError
 from so2cam.core.records import FloatArray, Provenance
 from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, ExampleFit, FitStatus, SpectrumInfo, SpectrumKind
+from so2cam.core.spectrometer import Spectrometer
 from so2cam.core.times import format_utc
 from so2cam.formats.column_products import write_columns_csv, write_columns_netcdf
 from so2cam.formats.columns_quicklook import write_columns_quicklook
@@ -44,6 +45,7 @@ class SpectraPlan:
     others: tuple[SpectrumInfo, ...]
     skipped: tuple[SkippedFile, ...]
     test_spectra: int
+    lamp_spectra: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def plan_spectra(
         others=tuple(info for info in spectra if info.kind in (SpectrumKind.DARK, SpectrumKind.CLEAR)),
         skipped=tuple(item for item in scan.skipped if item.path.resolve() not in named),
         test_spectra=sum(info.kind is SpectrumKind.TEST for info in spectra),
+        lamp_spectra=sum(info.kind is SpectrumKind.LAMP for info in spectra),
     )
 
 
@@ -337,7 +340,11 @@ def assemble_columns(loaded: LoadedSpectrometer, records: Sequence[ColumnRecord]
 
 
 def _examples(worker: _Worker, records: Sequence[ColumnRecord], series: ColumnSeries) -> list[ExampleFit]:
-    good = np.flatnonzero((series.status == FitStatus.OK) & np.isfinite(series.residual_rms))
+    """Return the best and the worst fit: of those with a column or, where none has one, of all that were made."""
+    made = np.isfinite(series.residual_rms)
+    good = np.flatnonzero(made & (series.status == FitStatus.OK))
+    if good.size == 0:
+        good = np.flatnonzero(made)
     if good.size == 0:
         return []
     best, worst = (int(good[pick(series.residual_rms[good])]) for pick in (np.argmin, np.argmax))
@@ -347,7 +354,8 @@ def _examples(worker: _Worker, records: Sequence[ColumnRecord], series: ColumnSe
         spectrum = worker.reader.read(records[index].info)
         example = None if spectrum is None else worker.processor.example(spectrum, label)
         if example is not None:
-            found.append(replace(example, label=f"{label}, {format_utc(records[index].info.time)}"))
+            verdict = "" if series.status[index] == FitStatus.OK else ", no column"
+            found.append(replace(example, label=f"{label}{verdict}, {format_utc(records[index].info.time)}"))
     return found
 
 
@@ -362,7 +370,7 @@ def column_summary(
         ("spectra", f"{len(series.times)} of {len(plan.plume)}, {int(good.sum())} with a column"),
         ("left out", f"{failures} unreadable, {len(plan.skipped)} skipped, {plan.test_spectra} test spectra"),
         ("period", f"{format_utc(series.times[0])} to {format_utc(series.times[-1])}"),
-        ("window", f"{settings.fit.window_nm[0]:g}-{settings.fit.window_nm[1]:g} nm, {settings.fit.method}"),
+        ("window", f"{_windows(settings)}, {settings.fit.method}"),
         ("SO2 table", references.so2.table or str(references.so2.file)),
         ("light dilution", settings.light_dilution.mode),
     ]
@@ -377,3 +385,10 @@ def column_summary(
     reasons = Counter(FIT_STATUS_TEXT[FitStatus(int(code))] for code in series.status[~good])
     lines += [("no column", f"{count} x {reason}") for reason, count in reasons.most_common(3)]
     return lines
+
+
+def _windows(settings: Spectrometer) -> str:
+    dilution = settings.light_dilution
+    two = (dilution.first_window_nm, dilution.second_window_nm)
+    windows = two if dilution.mode == "fit" else (settings.fit.window_nm,)
+    return " and ".join(f"{low:g}-{high:g} nm" for low, high in windows)

@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from so2cam.core.errors import InputError
 from so2cam.core.spectra import ColumnSeries, SpectrumInfo
+from so2cam.formats.folder import SkipCategory
 from so2cam.formats.sitefile import LoadedSpectrometer
-from so2cam.pipeline.spectra_batch import SpectraPlan, plan_spectra, require_out, spectrum_order, write_products
+from so2cam.pipeline.spectra_batch import plan_spectra, require_out, spectrum_order, write_products
 from so2cam.pipeline.spectral_models import SpectralModels
 from so2cam.pipeline.spectrum_processor import ColumnRecord, Sources, SpectrumProcessor, SpectrumReader
 
 Tell = Callable[[ColumnSeries, int], None]
+Warn = Callable[[str], None]
+_TOLD_AT_ONCE = 5
 
 
 class SpectraWatch:
@@ -31,6 +35,7 @@ class SpectraWatch:
         self._reader = SpectrumReader(loaded.spectrometer)
         self._models = SpectralModels(loaded.spectrometer, loaded.path.parent)
         self._others: tuple[Path, ...] = ()
+        self._odd: tuple[str, ...] = ()
         self._processor = self._processor_with(())
 
     def step(self) -> tuple[ColumnSeries, int] | None:
@@ -44,10 +49,16 @@ class SpectraWatch:
             plan = plan_spectra(self._loaded, self._folders)
         except InputError as error:
             if "holds no" in error.message:
+                self._odd = (f"{error.file} {error.message}: waiting for files",)
                 return None
             raise
         for item in plan.skipped:
             self._forget(item.path)
+        self._odd = tuple(
+            f"{item.path.name} is not used: {item.reason}"
+            for item in plan.skipped
+            if item.category is not SkipCategory.LOCKED
+        )
         steady = {info.path for info in (*plan.plume, *plan.others) if self._is_steady(info)}
         others = tuple(info for info in plan.others if info.path in steady)
         waiting = [info for info in plan.plume if info.path in steady and str(info.path) not in self._reader.failures]
@@ -68,9 +79,15 @@ class SpectraWatch:
             return None
         records = [record for record, _, _ in self._records.values()]
         records.sort(key=lambda record: spectrum_order(record.info))
-        known = SpectraPlan(plan.plume, others, plan.skipped, plan.test_spectra)
+        known = replace(plan, others=others)
         _, series = write_products(self._loaded, known, records, self._reader, self._out, command=self._command)
         return series, new
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What could not be used at the last look, and why, in words; files that are being written are left out."""
+        unreadable = tuple(f"{Path(file).name} {error.message}" for file, error in self._reader.failures.items())
+        return self._odd + unreadable
 
     def _is_due(self, info: SpectrumInfo, changed: bool) -> bool:
         """Return whether a spectrum has yet to be fitted, or again, since other darks belong to it now."""
@@ -102,16 +119,31 @@ class SpectraWatch:
 
 
 def watch_spectra(
-    loaded: LoadedSpectrometer, folders: Sequence[Path], out: Path, *, every_s: float, command: str, tell: Tell
+    loaded: LoadedSpectrometer,
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    every_s: float,
+    command: str,
+    tell: Tell,
+    warn: Warn,
 ) -> None:
     """Watch ``folders`` until the user interrupts; ``tell`` is called with the series and the number of new spectra.
 
-    Between two looks at the folders there are ``every_s`` seconds. The products are whole at any time.
+    ``warn`` is called once with each thing that cannot be used. Between two looks at the folders there are ``every_s``
+    seconds. The products are whole at any time.
     """
     watch = SpectraWatch(loaded, folders, out, command=command)
+    known: set[str] = set()
     try:
         while True:
             found = watch.step()
+            new = [text for text in watch.troubles if text not in known]
+            known.update(new)
+            for text in new[:_TOLD_AT_ONCE]:
+                warn(text)
+            if len(new) > _TOLD_AT_ONCE:
+                warn(f"and {len(new) - _TOLD_AT_ONCE} more like these")
             if found is not None:
                 tell(*found)
             time.sleep(every_s)

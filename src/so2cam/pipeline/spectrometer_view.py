@@ -1,7 +1,8 @@
 """The spectrometer's field of view in a run's images: given by the site file, or searched in reduced images."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from so2cam.core.records import BoolImage, FloatArray, FloatImage
 from so2cam.core.results import ViewRecord
 from so2cam.core.site import Site
-from so2cam.pipeline.bands import view_ratio
+from so2cam.pipeline.bands import theoretical_slope, view_ratio
 from so2cam.science.calibration.correlation_map import BoolStack, Stack
 from so2cam.science.calibration.field_of_view import VIEW_TEXT, ViewStatus, search_by_correlation
 from so2cam.science.calibration.view_inversion import INVERSION_TEXT, InversionStatus, invert_view
@@ -18,13 +19,19 @@ from so2cam.science.calibration.view_weights import disc_weights, mean_in_view
 
 _NAN = float("nan")
 _LEAST_SEEN = 0.5
+_SMALLEST_RADIUS = 0.5
+"""[blocks]"""
+
+Disc = tuple[float, float, float]
+"""x, y and radius, or 1 sigma of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpectrometerView:
     """A field of view as weights of a reduced image's blocks; ``blocks`` is how many of them its mean rests on.
 
-    ``ratio`` is that of ``science.calibration.view_mean``: how the spectrometer averages.
+    ``ratio`` is that of ``science.calibration.view_mean``: how the spectrometer averages. ``moved`` are the views with
+    x, y and the radius each 1 sigma larger: what the view's uncertainty does to a calibration.
     """
 
     weights: FloatImage
@@ -32,6 +39,7 @@ class SpectrometerView:
     columns: slice
     blocks: float
     ratio: float
+    moved: tuple["SpectrometerView", ...] = ()
 
     def mean(self, absorbance: FloatImage, valid: BoolImage) -> float:
         """Return the mean absorbance of a reduced image (rows, columns) as the spectrometer averages it.
@@ -71,7 +79,8 @@ class FoundView:
 def given_view(site: Site) -> SpectrometerView:
     """Return the view that the site file gives."""
     settings = site.processing.calibration.spectrometer.field_of_view
-    return _view(site, (settings.x or 0.0, settings.y or 0.0, settings.radius_px or 1.0))
+    place = (settings.x or 0.0, settings.y or 0.0, settings.radius_px or 1.0)
+    return _uncertain_view(site, place, (settings.position_uncertainty_px,) * 3)
 
 
 def find_view(
@@ -81,9 +90,17 @@ def find_view(
     column: FloatArray,
     column_sigma: FloatArray,
 ) -> FoundView:
-    """Search the view in reduced images (T) with a column (T,) [molecules cm-2] each."""
+    """Search the view in reduced images (T) with a column (T,) [molecules cm-2] each.
+
+    What the view averages is light, not absorbance: both series are compared as ``1 - exp(-q AA)``, of which the
+    spectrometer sees the plain mean (``science.calibration.view_mean``).
+    """
     settings = site.processing.calibration.spectrometer.field_of_view
-    stack, mask = np.stack(absorbance), np.stack(valid)
+    ratio = view_ratio(site)
+    stack, mask = _light_taken(np.stack(absorbance), ratio), np.stack(valid)
+    nonlinearity = ratio / theoretical_slope(site)
+    column_sigma = column_sigma * np.exp(-nonlinearity * column)
+    column = np.asarray(-np.expm1(-nonlinearity * column) / nonlinearity)
     block = settings.reduction
     found = search_by_correlation(
         stack,
@@ -99,21 +116,24 @@ def find_view(
         status, disc, sigma = _by_inversion(stack, mask, column, column_sigma, settings.minimum_images)
     # The middle of block i lies at (i + 0.5) * block - 0.5 of the image's pixels.
     place = ((disc[0] + 0.5) * block - 0.5, (disc[1] + 0.5) * block - 0.5, disc[2] * block)
-    view = _view(site, place) if status == "ok" else None
+    place_sigma = (sigma[0] * block, sigma[1] * block, sigma[2] * block)
+    view = _uncertain_view(site, place, place_sigma) if status == "ok" else None
     if not np.isfinite(place).all():
         place = (_NAN, _NAN, _NAN)
     return FoundView(
         view=view,
         status=status,
         place=place,
-        sigma=(sigma[0] * block, sigma[1] * block, sigma[2] * block),
+        sigma=place_sigma,
         correlation=found.correlation,
         images=len(absorbance),
         correlation_map=found.correlation_map,
     )
 
 
-Disc = tuple[float, float, float]
+def _light_taken(absorbance: Stack, ratio: float) -> Stack:
+    """Return what absorbances take from the light that counts for the spectrometer, alike to them when small."""
+    return np.asarray(-np.expm1(-ratio * absorbance) / ratio, np.float32)
 
 
 def _by_inversion(
@@ -128,12 +148,24 @@ def _by_inversion(
     return "ok", (bell.x, bell.y, bell.radius), bell.sigma
 
 
+def _uncertain_view(site: Site, place: Disc, sigma: Disc) -> SpectrometerView:
+    """Return the view at ``place`` (x, y, radius) [px] with those moved by 1 sigma, half the radius at most."""
+    moved = []
+    for index, by in enumerate(sigma):
+        there = list(place)
+        there[index] += min(by, 0.5 * place[2]) if np.isfinite(by) else 0.5 * place[2]
+        moved.append(_view(site, (there[0], there[1], there[2])))
+    return replace(_view(site, place), moved=tuple(moved))
+
+
 def _view(site: Site, place: tuple[float, float, float]) -> SpectrometerView:
     """Return the view about (x, y) with a radius, all in pixels of the image, on reduced images."""
     block = site.processing.calibration.spectrometer.field_of_view.reduction
     optics = site.camera.optics
     shape = (optics.height_px // block, optics.width_px // block)
     x, y, radius = ((place[0] + 0.5) / block - 0.5, (place[1] + 0.5) / block - 0.5, place[2] / block)
+    # A block is itself a mean: a disc of radius r over blocks spreads as one of r^2 + 1/3 does.
+    radius = math.sqrt(max(radius**2 - 1 / 3, _SMALLEST_RADIUS**2))
     weights = disc_weights(shape, x, y, radius)
     there = np.nonzero(weights)
     if there[0].size == 0:

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from so2cam.core.errors import FrameFileError, InputError
 from so2cam.core.records import FloatArray
+from so2cam.core.results import IntArray
 from so2cam.core.spectra import FIT_STATUS_TEXT, ExampleFit, FitStatus, Spectrum, SpectrumInfo, SpectrumKind
 from so2cam.core.spectrometer import Spectrometer
 from so2cam.formats.spectra.readers import read_spectrum
 from so2cam.pipeline.spectral_models import SpectralModels
 from so2cam.science.spectra.dilution import fit_with_dilution
 from so2cam.science.spectra.fit import FitResult, fit_spectra
-from so2cam.science.spectra.model import FitModel, window_pixels
+from so2cam.science.spectra.model import window_pixels
 from so2cam.science.spectra.optical_density import build_optical_density, fit_optical_density
 from so2cam.science.spectra.prepare import Prepared, light_status, prepare, select_darks
 from so2cam.science.spectra.spikes import residual_outliers
@@ -47,6 +48,17 @@ class ColumnRecord:
     chi2: float = NAN
     light: FloatArray | None = None
     """shape of the spectrum in bins of 1 nm over ``LIGHT_NM``, mean 1; None where it does not reach so far"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """The fit of M spectra, in pixels ``window`` of the detector, of which those of ``usable`` (M, N) counted."""
+
+    result: FitResult
+    window: slice
+    usable: npt.NDArray[np.bool_]
+    light_dilution: FloatArray | None = None
+    """(M, 2) with 1 sigma, where it is fitted"""
 
 
 class SpectrumReader:
@@ -126,17 +138,17 @@ class SpectrumProcessor:
 
     def example(self, spectrum: Spectrum, label: str) -> ExampleFit | None:
         """Return the fit of one spectrum as a plot needs it, or None where there is none."""
-        if self._settings.fit.method == "optical-density" or self._window(spectrum.wavelengths_nm) is None:
+        if self._window(spectrum.wavelengths_nm) is None:
             return None
-        prepared = self._prepared([spectrum], self._dark_key(spectrum.info, spectrum.counts.size))
-        model = self.models.model(spectrum.wavelengths_nm, self._settings.fit.window_nm)
-        _, result, mask = self._fit(model, prepared)
-        measured = np.where(mask[0], prepared.counts[0, model.window], np.nan)
-        fitted = result.model[0]
+        dark, clear = self.sources(spectrum.info, spectrum.counts.size)
+        prepared = self._prepared([spectrum], dark)
+        found = self._fit(spectrum.wavelengths_nm, prepared, clear)
+        measured = np.where(found.usable[0], prepared.counts[0], np.nan)[found.window]
+        fitted = found.result.model[0]
         if not np.isfinite(fitted).any():
             return None
         residual = np.divide(measured - fitted, fitted, out=np.full(fitted.shape, np.nan), where=fitted != 0)
-        return ExampleFit(label, model.wavelengths_nm, measured, fitted, residual)
+        return ExampleFit(label, spectrum.wavelengths_nm[found.window], measured, fitted, residual)
 
     # -- one detector, one dark ------------------------------------------------------------------------------------
 
@@ -149,7 +161,7 @@ class SpectrumProcessor:
         if window is None:
             return [ColumnRecord(info, FitStatus.WINDOW_OUTSIDE) for info in infos]
         prepared = self._prepared(spectra, dark)
-        light = light_status(prepared, window, minimum_counts=self._settings.detector.minimum_counts)
+        light = self._light_status(prepared, wavelengths, window)
         usable = np.flatnonzero(light == FitStatus.OK)
         records = [ColumnRecord(info, FitStatus(int(status))) for info, status in zip(infos, light, strict=True)]
         if usable.size == 0:
@@ -161,20 +173,28 @@ class SpectrumProcessor:
             prepared.stray_light_counts[usable],
             prepared.noise_counts[usable],
         )
-        if self._settings.fit.method == "optical-density":
-            dilution, result = None, self._optical_density(wavelengths, chosen, clear)
-        else:
-            model = self.models.model(wavelengths, self._settings.fit.window_nm)
-            dilution, result, _ = self._fit(model, chosen, wavelengths)
+        found = self._fit(wavelengths, chosen, clear)
         for row, index in enumerate(usable):
             shape = light_shape(wavelengths, chosen.counts[row])
-            records[index] = replace(_record(infos[index], result, row, dilution), light=shape)
+            records[index] = replace(_record(infos[index], found.result, row, found.light_dilution), light=shape)
         return records
 
-    def _fit(
-        self, model: FitModel, prepared: Prepared, wavelengths: FloatArray | None = None
-    ) -> tuple[npt.NDArray[np.float64] | None, FitResult, npt.NDArray[np.bool_]]:
-        """Return light dilution (M, 2) where it is fitted, the fit, and which pixels counted (M, Nw)."""
+    def _light_status(self, prepared: Prepared, wavelengths: FloatArray, window: slice) -> IntArray:
+        """Return for each spectrum (M,) whether it can be fitted; with a fitted dilution, in its windows too."""
+        status = light_status(prepared, window, minimum_counts=self._settings.detector.minimum_counts)
+        dilution = self._settings.light_dilution
+        if dilution.mode == "fit":
+            for other in (dilution.first_window_nm, dilution.second_window_nm):
+                found = light_status(prepared, window_pixels(wavelengths, other), minimum_counts=-np.inf)
+                status = np.where(status == FitStatus.OK, found, status)
+        return status
+
+    def _fit(self, wavelengths: FloatArray, prepared: Prepared, clear: tuple[Path, ...]) -> _Fitted:
+        """Fit prepared spectra of one detector as the settings say."""
+        if self._settings.fit.method == "optical-density":
+            window = window_pixels(wavelengths, self._settings.fit.window_nm)
+            return _Fitted(self._optical_density(wavelengths, prepared, clear), window, prepared.usable)
+        model = self.models.model(wavelengths, self._settings.fit.window_nm)
         mask = prepared.usable[:, model.window]
         counts = prepared.counts[:, model.window]
         result = fit_spectra(model, counts, mask=mask)
@@ -186,18 +206,15 @@ class SpectrumProcessor:
             if again.size:
                 mask = mask & ~outliers
                 result = _replaced(result, again, fit_spectra(model, counts[again], mask=mask[again]))
-        if self._settings.light_dilution.mode != "fit" or wavelengths is None:
-            return None, result, mask
-        windows = self._settings.light_dilution
         usable = prepared.usable.copy()
         usable[:, model.window] = mask  # without the spikes
-        found = fit_with_dilution(
-            self.models.model(wavelengths, windows.first_window_nm),
-            self.models.model(wavelengths, windows.second_window_nm),
-            prepared.counts,
-            mask=usable,
-        )
-        return found.light_dilution, found.result, mask
+        windows = self._settings.light_dilution
+        if windows.mode != "fit":
+            return _Fitted(result, model.window, usable)
+        first = self.models.model(wavelengths, windows.first_window_nm)
+        second = self.models.model(wavelengths, windows.second_window_nm)
+        found = fit_with_dilution(first, second, prepared.counts, mask=usable)
+        return _Fitted(found.result, first.window, usable, found.light_dilution)
 
     def _optical_density(self, wavelengths: FloatArray, prepared: Prepared, clear: tuple[Path, ...]) -> FitResult:
         if not clear:

@@ -18,6 +18,7 @@ from so2cam.core.spectrometer import (
     LineShapeSettings,
     Reference,
     References,
+    So2Reference,
     Spectrometer,
 )
 from so2cam.formats.sitefile import LoadedSpectrometer
@@ -238,6 +239,32 @@ def test_a_second_window_outside_the_detector(light: Any) -> None:
     assert {record.status for record in records} == {FitStatus.WINDOW_OUTSIDE}
 
 
+@pytest.mark.parametrize(
+    ("low_nm", "high_nm", "status"),
+    [
+        (320.5, 321.0, FitStatus.SATURATED),
+        (307.0, 307.5, FitStatus.SATURATED),
+        (322.5, 323.0, FitStatus.DILUTION_NOT_UNIQUE),
+    ],
+)
+def test_saturation_in_any_window_of_the_light_dilution(
+    light: Any, monkeypatch: pytest.MonkeyPatch, low_nm: float, high_nm: float, status: FitStatus
+) -> None:
+    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any) -> SimpleNamespace:
+        result = spectrum_processor.fit_spectra(first, counts, mask=mask)
+        result.status[:] = FitStatus.DILUTION_NOT_UNIQUE
+        return SimpleNamespace(light_dilution=np.full((len(counts), 2), np.nan), result=result)
+
+    monkeypatch.setattr(spectrum_processor, "fit_with_dilution", stand_in)
+    counts = light[2:3] + 1000
+    counts[:, slice(*np.searchsorted(WAVELENGTHS, (low_nm, high_nm)))] = 64000.0
+    reader = Reader(dark=np.full(361, 1000.0))
+    plain = processor(reader, DARK).process(spectra(counts))
+    assert [record.status for record in plain] == [FitStatus.OK], "outside the window of the plain fit"
+    both = processor(reader, DARK, light_dilution=LightDilution(mode="fit")).process(spectra(counts))
+    assert [record.status for record in both] == [status]
+
+
 # --- optical density ---------------------------------------------------------------------------------------------
 
 OPTICAL_DENSITY = SETTINGS.fit.model_copy(update={"method": "optical-density"})
@@ -264,6 +291,34 @@ def test_saturated_clear_spectra_are_refused(light: Any) -> None:
         found.process(spectra(light + 1000))
 
 
+def test_examples_are_of_the_fit_that_gave_the_column(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = spectra(light + 1000)[2]
+    found.counts[240] += 3000
+    reader = Reader(dark=np.full(361, 1000.0), clear=light[0] + 1000)
+    clear = info("clear", 5, SpectrumKind.CLEAR)
+
+    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any) -> SimpleNamespace:
+        result = spectrum_processor.fit_spectra(first, counts, mask=mask, light_dilution=0.2)
+        return SimpleNamespace(light_dilution=np.full((len(counts), 2), 0.2), result=result)
+
+    monkeypatch.setattr(spectrum_processor, "fit_with_dilution", stand_in)
+    for settings, ends in (
+        ({}, (309, 317)),
+        ({"light_dilution": LightDilution(mode="fit")}, (306, 316)),
+        ({"fit": OPTICAL_DENSITY, "detector": Detector(bad_pixels=(240,))}, (309, 317)),
+    ):
+        one = processor(reader, DARK, clear, **settings)
+        example = one.example(found, "a fit")
+        assert example is not None
+        assert tuple(round(x) for x in example.wavelengths_nm[[0, -1]]) == ends
+        counted = np.isfinite(example.measured)
+        assert (~counted).sum() == 1, "the spike, or the bad pixel, is not shown"
+        assert np.abs(example.residual[counted]).max() < 0.1
+        record = one.process([found])[0]
+        if "fit" not in settings:  # whose residual is of optical densities
+            assert np.sqrt(np.mean(example.residual[counted] ** 2)) == pytest.approx(record.residual_rms, rel=1e-9)
+
+
 # --- models and series -------------------------------------------------------------------------------------------
 
 
@@ -277,7 +332,7 @@ def test_models_are_kept_and_few() -> None:
 
 
 def test_errors_name_the_reference(tmp_path: Path) -> None:
-    unknown = SETTINGS.model_copy(update={"references": References(so2=Reference(table="so2"))})
+    unknown = SETTINGS.model_copy(update={"references": References(so2=So2Reference(table="so2"))})
     with pytest.raises(InputError) as error:
         SpectralModels(unknown, tmp_path)
     assert error.value.key == "spectrometer.references.so2.table"
@@ -285,6 +340,22 @@ def test_errors_name_the_reference(tmp_path: Path) -> None:
     narrow = SETTINGS.model_copy(update={"references": References(ring=Reference(file="ring.txt"))})
     with pytest.raises(InputError, match=r"spectrometer\.references\.ring covers 300\.00 to 312\.00 nm"):
         SpectralModels(narrow, tmp_path).model(WAVELENGTHS, (309, 317))
+
+
+@pytest.mark.parametrize(
+    ("so2", "relative"),
+    [
+        ({}, 0.07),
+        ({"so2": {"table": "so2-vandaele2009-298k"}}, 0.07),
+        ({"so2": {"file": "own.txt"}}, 0.07),
+        ({"so2": {"file": "own.txt", "relative_uncertainty": 0.02}}, 0.02),
+    ],
+)
+def test_every_table_of_so2_has_a_systematic_uncertainty(so2: dict[str, Any], relative: float) -> None:
+    settings = SETTINGS.model_copy(update={"references": References.model_validate(so2)})
+    records = [ColumnRecord(info("s", n), FitStatus.OK, {"so2": (x, 1e16)}) for n, x in enumerate((2e18, -1e16))]
+    series = assemble_columns(LoadedSpectrometer("x", settings, Path("x"), "0", {}), records)
+    assert series.so2_systematic_molec_cm2 == pytest.approx([relative * 2e18, relative * 1e16])
 
 
 def test_a_series_of_failures_is_all_nan() -> None:

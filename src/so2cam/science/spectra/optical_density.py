@@ -6,7 +6,9 @@ optical density of SO2 is computed at each step for the column that was reached,
 
     tau(a) = -ln[ (I e^(-a s) * G) / (I * G) ],    I: sunlight behind ozone, * G: convolved with the line shape,
 
-so that the fit is right from none to any column that leaves light.
+so that the fit is right from none to any column that leaves light. Where the plume's spectrum lies at other pixels than
+the clear one, solar lines do not cancel: the shift moves the clear spectrum too, by the ratio of its own fit there and
+here.
 """
 
 from dataclasses import dataclass, field
@@ -19,13 +21,22 @@ from so2cam.core.records import FloatArray
 from so2cam.core.spectra import FitStatus
 from so2cam.core.spectrometer import Fit, LineShapeSettings, Window
 from so2cam.science.spectra.fit import FitResult, fit_spectra, window_counts
+from so2cam.science.spectra.forward import model_spectra
 from so2cam.science.spectra.line_shape import SHAPE_PARAMETERS, measured_shape, super_gaussian
 from so2cam.science.spectra.model import START_O3_MOLEC_CM2, FitModel, FitTables, build_fit
 
-SHIFT_FROM_SIGMA = 20.0
-"""Spectra with columns of this many sigma tell their own shift; others keep that of the clear spectrum."""
+POOR = 0.05
+"""A residual optical density larger than this is doubted, and other shifts are tried."""
+OTHER_SHIFTS = (0.2, -0.2, 0.4, -0.4, 0.6, -0.6)
+"""of the largest one"""
+SUSPECT = 2.0
+"""A fit that ended well is doubted where another start came to a residual of this many times fewer squares."""
+STEP_NM = 1e-3
+"""for the derivative of the clear spectrum by the shift"""
 TOLERANCE = 1e-7
 """A fit has converged when the next step would lower chi-squared by less than this share."""
+EXACT = 1e-16
+"""The same as a sum of squares of optical density, for spectra without noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class OpticalDensityModel:
     """A fit of optical densities, ready for spectra of the same instrument as its clear spectrum.
 
     ``names`` (P,): the absorbers, the polynomial (``background_0`` and on, of powers of the wavelength scaled to -1
-    to 1 in the window) and ``shift_0`` [nm]. ``clear`` (Nw,) is the clear spectrum in the window.
+    to 1 in the window) and, where it is fitted, ``shift_0`` [nm]. ``clear`` (Nw,) is the clear spectrum in the window.
     """
 
     names: tuple[str, ...]
@@ -41,7 +52,8 @@ class OpticalDensityModel:
     """The fit that gave the clear spectrum's shift, stretch and line shape; it knows the window."""
     clear: FloatArray
     shift_nm: float
-    shift_sigma_nm: float
+    fitted: FloatArray = field(repr=False)
+    """(P',) of the clear spectrum's own fit"""
     maximum_shift_nm: float
     maximum_evaluations: int
     true_wavelengths_nm: FloatArray = field(repr=False)
@@ -106,14 +118,14 @@ def build_optical_density(
     effective = [np.convolve(light * t.at(grid, fit.interpolation), kernel, "same") / plain for t in absorbers.values()]
     others = CubicSpline(grid, np.array(effective).reshape(len(effective), grid.size).T)
     scaled = distance / intensity.half_width_nm
-    names = ("so2", *absorbers, *(f"background_{n}" for n in range(fit.background_order + 1)), "shift_0")
     shifted = "shift_0" in found.names
+    names = ("so2", *absorbers, *(f"background_{n}" for n in range(fit.background_order + 1)))
     return OpticalDensityModel(
-        names=names,
+        names=(*names, "shift_0") if shifted else names,
         intensity=intensity,
         clear=row,
         shift_nm=float(fitted["shift_0"]) if shifted else 0.0,
-        shift_sigma_nm=float(found.parameter("shift_0")[1][0]) if shifted else 0.0,
+        fitted=found.values[0],
         maximum_shift_nm=fit.maximum_shift_nm if shifted else 0.0,
         maximum_evaluations=fit.maximum_evaluations,
         true_wavelengths_nm=wavelengths,
@@ -132,11 +144,11 @@ def fit_optical_density(
 ) -> FitResult:
     """Fit ln(clear / plume) of spectra ``counts`` (M, N) or (M, Nw); ``mask`` is True where a pixel counts.
 
-    Gauss-Newton on the column (see above), ozone, Ring, the polynomial and, where SO2 is strong enough to tell, a
-    shift. Pixels are weighted as photon noise of both spectra asks for; pixels that are not positive never count. The
-    uncertainties come from the covariance scaled by the residual's variance; that of a shift that was kept is the
-    clear spectrum's. ``chi2`` is the weighted sum of squares of the residual optical density, ``residual_rms`` its root
-    mean square and ``model`` the modelled counts. Statuses as of ``fit_spectra``. Raises ValueError for wrong shapes.
+    Gauss-Newton on the column (see above), ozone, Ring, the polynomial and, where the settings have one, a shift.
+    Pixels are weighted as photon noise of both spectra asks for; pixels that are not positive never count. The
+    uncertainties come from the covariance scaled by the residual's variance. ``chi2`` is the weighted sum of squares of
+    the residual optical density, ``residual_rms`` its root mean square and ``model`` the modelled counts. Statuses as
+    of ``fit_spectra``. Raises ValueError for wrong shapes.
     """
     data = window_counts(model.intensity, counts, "counts")
     use = np.isfinite(data) & (data > 0)
@@ -148,7 +160,7 @@ def fit_optical_density(
     evaluations, status = np.zeros(spectra, np.int64), np.zeros(spectra, np.int64)
     fitted = np.full(data.shape, np.nan)
     for m in range(spectra):
-        one = _fit_one(model, data[m], use[m])
+        one = _fit_best(model, data[m], use[m])
         chi2[m], rms[m], evaluations[m], status[m], fitted[m] = (
             one.chi2,
             one.rms,
@@ -186,8 +198,43 @@ def _so2_density(
     return both[:, 0], both[:, 1], spline(at, 1)[:, 0]
 
 
-def _fit_one(model: OpticalDensityModel, counts: FloatArray, use: npt.NDArray[np.bool_]) -> _One:
-    size, absorbers = len(model.names), len(model.names) - model.powers.shape[1] - 1
+def _moved_clear(model: OpticalDensityModel, shift_nm: float) -> tuple[FloatArray, FloatArray]:
+    """Logarithm (Nw,) of the clear spectrum at a shift over that without it, and its derivative; NaN off the grid."""
+    names = model.intensity.names
+    if "shift_0" not in names:
+        return np.zeros(model.clear.size), np.zeros(model.clear.size)
+    rows = np.tile(model.fitted, (3, 1))
+    rows[1:, names.index("shift_0")] += shift_nm + np.array([0.0, STEP_NM])
+    light = model_spectra(model.intensity, rows)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        there = np.log(light[1] / light[0])
+        return there, (np.log(light[2] / light[0]) - there) / STEP_NM
+
+
+def _fit_best(model: OpticalDensityModel, counts: FloatArray, use: npt.NDArray[np.bool_]) -> _One:
+    """Fit from the clear spectrum's shift and, where that ends badly, from others."""
+    best = lowest = _fit_one(model, counts, use, 0.0)
+    if best.status in (FitStatus.BAD_PIXELS, FitStatus.NO_INFORMATION) or model.maximum_shift_nm == 0:
+        return best
+    evaluations = best.evaluations
+    for share in OTHER_SHIFTS:
+        if best.status == FitStatus.OK and best.rms <= POOR:
+            break
+        one = _fit_one(model, counts, use, share * model.maximum_shift_nm - model.shift_nm)
+        evaluations += one.evaluations
+        if one.chi2 < lowest.chi2:
+            lowest = one
+        if one.status == FitStatus.OK and (best.status != FitStatus.OK or one.chi2 < best.chi2):
+            best = one
+    if best.chi2 > SUSPECT * lowest.chi2:
+        best = lowest
+    best.evaluations = evaluations
+    return best
+
+
+def _fit_one(model: OpticalDensityModel, counts: FloatArray, use: npt.NDArray[np.bool_], start_shift_nm: float) -> _One:
+    size, shifted = len(model.names), model.maximum_shift_nm > 0
+    absorbers = size - model.powers.shape[1] - shifted
     result = _One(
         np.zeros(size), np.full(size, np.nan), np.nan, np.nan, 0, FitStatus.NOT_CONVERGED, np.full(counts.size, np.nan)
     )
@@ -198,26 +245,28 @@ def _fit_one(model: OpticalDensityModel, counts: FloatArray, use: npt.NDArray[np
     measured = np.log(model.clear / safe)
     weight = np.where(use, 1 / (1 / safe + 1 / model.clear), 0.0)
     root = np.sqrt(weight / weight[use].mean())
-    values, free_shift, last = np.zeros(size), False, np.inf
-    scale = np.ones(size)
+    values, last = np.zeros(absorbers + model.powers.shape[1] + 1), np.inf  # the shift is the last of them
+    low, high = -model.maximum_shift_nm - model.shift_nm, model.maximum_shift_nm - model.shift_nm
+    values[-1] = start_shift_nm
     while result.evaluations < model.maximum_evaluations:
         result.evaluations += 1
         column, shift = float(values[0]), float(values[-1])
         density, by_column, by_shift = _so2_density(model, column, shift)
+        moved, moved_slope = _moved_clear(model, shift)
         at = model.true_wavelengths_nm + shift
         rest, rest_slope = model.others(at), model.others(at, 1)
-        modelled = density + rest @ values[1:absorbers] + model.powers @ values[absorbers:-1]
+        modelled = density + rest @ values[1:absorbers] + model.powers @ values[absorbers:-1] - moved
         jacobian = np.column_stack([by_column, rest, model.powers])
-        if free_shift:
-            jacobian = np.column_stack([jacobian, by_shift + rest_slope @ values[1:absorbers]])
+        if shifted:
+            jacobian = np.column_stack([jacobian, by_shift + rest_slope @ values[1:absorbers] - moved_slope])
         residual = root * (measured - modelled)
-        if not np.isfinite(residual).all():
+        weighted = root[:, None] * jacobian
+        if not (np.isfinite(residual).all() and np.isfinite(weighted).all()):
             result.status = FitStatus.NO_INFORMATION
             return result
         result.chi2 = float(residual @ residual)
         result.rms = float(np.sqrt(np.mean((measured - modelled)[use] ** 2)))
         result.model = model.clear * np.exp(-modelled)
-        weighted = root[:, None] * jacobian
         scale = np.sqrt(np.sum(weighted**2, axis=0))
         if not (scale > 0).all():
             result.status = FitStatus.NO_INFORMATION
@@ -228,22 +277,21 @@ def _fit_one(model: OpticalDensityModel, counts: FloatArray, use: npt.NDArray[np
             return result
         projected = left.T @ residual
         degrees = int(use.sum()) - jacobian.shape[1]
-        variance = np.sum((right.T / singular) ** 2, axis=1) / scale**2 * result.chi2 / degrees
-        if float(projected @ projected) <= TOLERANCE * result.chi2 or abs(last - result.chi2) <= 1e-12 * result.chi2:
-            if free_shift or model.maximum_shift_nm == 0 or not column > SHIFT_FROM_SIGMA * np.sqrt(variance[0]):
-                sigma = np.append(np.sqrt(variance), [] if free_shift else [model.shift_sigma_nm])
-                result.values, result.sigma = values.copy(), sigma
+        gain = float(projected @ projected)
+        if gain <= max(TOLERANCE * result.chi2, EXACT) or abs(last - result.chi2) <= 1e-12 * result.chi2:
+            variance = np.sum((right.T / singular) ** 2, axis=1) / scale**2 * result.chi2 / degrees
+            result.values = values[:size].copy()
+            result.sigma = np.sqrt(variance)
+            result.status = FitStatus.OK
+            if shifted:
                 result.values[-1] += model.shift_nm
-                at_bound = abs(result.values[-1]) >= model.maximum_shift_nm > 0
-                result.status = FitStatus.AT_BOUND if at_bound else FitStatus.OK
-                if not np.isfinite(sigma).all():
-                    result.status = FitStatus.NO_INFORMATION
-                return result
-            free_shift, last = True, np.inf
-            continue
+                if not low < values[-1] < high:
+                    result.status = FitStatus.AT_BOUND
+            if not (np.isfinite(result.sigma).all() and (result.sigma > 0).all()):
+                result.status = FitStatus.NO_INFORMATION
+            return result
         last = result.chi2
         step = right.T @ (projected / singular) / scale
         values[: step.size] += step
-        low, high = -model.maximum_shift_nm - model.shift_nm, model.maximum_shift_nm - model.shift_nm
         values[-1] = min(max(values[-1], low), high)
     return result

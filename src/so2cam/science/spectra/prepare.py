@@ -128,7 +128,9 @@ def prepare(
                 f"no pixel lies within stray_light_nm {stray_light_nm}: the spectrum covers "
                 f"{wavelengths[0]:.1f} to {wavelengths[-1]:.1f} nm"
             )
-        stray, noise = _mean_and_noise(wavelengths[inside], signal[..., inside], usable[..., inside])
+        # Picked pixels lie in memory as numpy likes; in rows, the sums do not depend on how many spectra there are.
+        picked, counted = np.ascontiguousarray(signal[..., inside]), np.ascontiguousarray(usable[..., inside])
+        stray, noise = _mean_and_noise(wavelengths[inside], picked, counted)
         signal = signal - stray[..., None]
         usable = usable & np.isfinite(signal)
     return Prepared(signal, usable, saturated & ~bad, stray, noise)

@@ -1,5 +1,7 @@
 """The classic fit: right at any column, honest uncertainties, and what it refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,36 @@ def test_any_column_is_recovered_within_its_uncertainty(truth: FitModel, model: 
     assert found.parameter("shift_0")[0] == pytest.approx(np.full(columns.size, 0.06), abs=0.02)
 
 
+@pytest.mark.parametrize("drift_nm", [-0.6, -0.3, -0.1, -0.02, 0.02, 0.1, 0.3, 0.6])
+def test_spectra_that_drifted_from_the_clear_one(truth: FitModel, model: OpticalDensityModel, drift_nm: float) -> None:
+    values = np.tile([TRUTH[name] for name in truth.names], (3, 1))
+    values[:, truth.so2] = columns = np.array([0.0, 2e17, 2e18])
+    values[:, truth.names.index("shift_0")] += drift_nm
+    found = fit_optical_density(model, model_spectra(truth, values))
+    assert (found.status == FitStatus.OK).all()
+    assert found.so2 == pytest.approx(columns, rel=5e-3, abs=3e15)
+    assert found.parameter("shift_0")[0] == pytest.approx(0.06 + drift_nm, abs=2e-3)
+
+
+def test_a_copy_of_the_clear_spectrum_is_no_information(clear: FloatArray, model: OpticalDensityModel) -> None:
+    found = fit_optical_density(model, clear)
+    assert found.status.tolist() == [FitStatus.NO_INFORMATION], "a residual of nothing gives no uncertainty"
+    assert np.isnan(found.so2).all()
+
+
+def test_without_a_shift(tables: FitTables, clear: FloatArray, truth: FitModel) -> None:
+    held = FIT.model_copy(update={"shift_order": -1})
+    values = [TRUTH[name] if not name.startswith("shift") else 0.0 for name in truth.names]
+    still = np.full(PIXELS.size, np.nan)
+    still[truth.window] = model_spectra(truth, values)[0]
+    values[truth.so2] = 2e18
+    model = build_optical_density(PIXELS, still, fit=held, line_shape=SHAPE, tables=tables)
+    assert model.names == ("so2", "o3", "ring", *(f"background_{n}" for n in range(4)))
+    found = fit_optical_density(model, model_spectra(truth, values))
+    assert found.so2[0] == pytest.approx(2e18, rel=2e-3)
+    assert np.isfinite(found.sigma).all()
+
+
 def test_the_modelled_counts_are_those_of_the_plume(truth: FitModel, model: OpticalDensityModel) -> None:
     spectra = plumes(truth, np.array([3e18]))
     found = fit_optical_density(model, spectra)
@@ -97,6 +129,20 @@ def test_masks_and_dark_pixels(truth: FitModel, model: OpticalDensityModel) -> N
     assert found.status.tolist() == [FitStatus.OK, FitStatus.OK, FitStatus.OK, FitStatus.BAD_PIXELS]
     assert found.so2[1] == found.so2[2] == pytest.approx(found.so2[0], rel=0.01)
     assert np.isnan(found.values[3]).all()
+
+
+@pytest.mark.parametrize("room_nm", [0.003, 0.0071, 0.011, 0.0137, 0.019])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_shift_beyond_its_bound_is_no_column(
+    truth: FitModel, model: OpticalDensityModel, room_nm: float, sign: int
+) -> None:
+    values = np.array([TRUTH[name] for name in truth.names])
+    values[truth.so2], values[truth.names.index("shift_0")] = 2e18, model.shift_nm + sign * 0.1
+    bounded = replace(model, shift_nm=sign * model.shift_nm, maximum_shift_nm=model.shift_nm + room_nm)
+    found = fit_optical_density(bounded, model_spectra(truth, values))
+    assert found.status.tolist() == [FitStatus.AT_BOUND]
+    assert np.isnan(found.values).all()
+    assert np.isnan(found.sigma).all()
 
 
 def test_without_ozone_and_ring(tables: FitTables, clear: FloatArray, truth: FitModel) -> None:
