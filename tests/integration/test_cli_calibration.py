@@ -18,7 +18,7 @@ from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.pipeline import batch, calibration_products
 from so2cam.simulate import load_scenario, simulate
 
-PAIRS = 22
+PAIRS = 26
 NO_TEXT = "no calibration: the spectrometer gives none at this time, and there is no other"
 SEARCH = """
 [processing.calibration.spectrometer]
@@ -202,7 +202,7 @@ def test_spectra_of_another_time(volcano: Make, baseline: Path) -> None:
         r"^\[spectrometer\.detector\]", "[spectrometer.files]\nutc_offset_hours = 1.0\n\n[spectrometer.detector]"
     )
     outcome = run.process("--spectra", baseline / "spectra", columns=None)
-    outcome.explained("all 22 spectra of the plume lie beside the time", "2026-01-15T13:00:00", "utc_offset_hours")
+    outcome.explained("all 26 spectra of the plume lie beside the time", "2026-01-15T13:00:00", "utc_offset_hours")
     assert not run.out.exists()
 
 
@@ -262,12 +262,12 @@ def test_rolling_begins_without_and_renews(volcano: Make, baseline: Path) -> Non
     emission, learnt = run.product(), run.product("calibration.nc")
     status = emission["emission_rate_status"].values[:, 0, 0]
     first = int(np.flatnonzero(status == EmissionStatus.OK)[0])
-    assert 10 <= first <= 15  # ten images, and what is left of the time to the next fit
+    assert 10 <= first <= 20  # ten images, or fifteen for another search, and the time to the next fit
     assert set(status[:first]) == {EmissionStatus.NO_CALIBRATION}
     assert np.isfinite(run.rates()[first:-1]).all()
     numbers = emission["calibration_number"].values
     assert numbers[0] == -1
-    assert numbers[-1] == learnt.sizes["calibration"] - 1 >= 2
+    assert numbers[-1] == learnt.sizes["calibration"] - 1 >= 1
     assert list(learnt["calibration_status"].values).count("ok") == learnt.sizes["calibration"]
     assert learnt["correlation"].shape == (121, 162)
 
