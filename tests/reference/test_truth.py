@@ -8,7 +8,7 @@ import pytest
 from so2cam.pipeline.truth import run_scenario
 
 # Twice the limits of docs/accuracy.md, or more: 40 pairs are few for the field of view.
-LIMITS = {"ideal": 0.02, "thick": 0.04}
+LIMITS = {"ideal": 0.02, "baseline": 0.04}
 
 
 @pytest.mark.parametrize("scenario", list(LIMITS))
