@@ -8,6 +8,7 @@ from so2cam.cli import truth as cli_truth
 from so2cam.cli.main import run
 
 
+@pytest.mark.timeout(300)
 def test_a_short_comparison_writes_its_tables_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "truth"
     assert run(["truth", "--scenario", "ideal", "--pairs", "20", "--jobs", "1", "--out", str(out)]) == 0

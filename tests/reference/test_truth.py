@@ -11,6 +11,7 @@ from so2cam.pipeline.truth import run_scenario
 LIMITS = {"ideal": 0.02, "baseline": 0.04}
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("scenario", list(LIMITS))
 def test_rates_slopes_and_the_field_of_view(tmp_path: Path, scenario: str) -> None:
     case = run_scenario(scenario, tmp_path / scenario, seed=1, pairs=40)
