@@ -70,9 +70,9 @@ def cpu_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def peak_mb(who: int) -> float:
-    """Largest resident set [MB] of this process, or of any one that it has waited for."""
-    return resource.getrusage(who).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+def peak_mb() -> float:
+    """Largest resident set of this process [MB]. (What the system tells of others begins with their parent's.)"""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def make_day(folder: Path, pairs: int) -> None:
@@ -117,6 +117,7 @@ def run_day(folder: Path, jobs: int, policy: str, out: Path) -> tuple[RunReport,
     watch.stop()
     own = watch.own
     quarter = max(len(own) // 4, 1)
+    quarters = [own[first : first + quarter] for first in range(0, 4 * quarter, quarter)]
     return report, {
         "pairs": len(report.plan.pairs),
         "jobs": jobs,
@@ -126,11 +127,9 @@ def run_day(folder: Path, jobs: int, policy: str, out: Path) -> tuple[RunReport,
         "pairs_per_second": len(report.plan.pairs) / seconds,
         "cpu_ms_per_pair": 1e3 * used / len(report.plan.pairs),
         "stages_seconds": stages,
-        "peak_mb_main": peak_mb(resource.RUSAGE_SELF),
-        "peak_mb_worker": peak_mb(resource.RUSAGE_CHILDREN),
-        "memory_quarters_mb": [
-            sum(part) / len(part) for n in range(4) if (part := own[n * quarter : (n + 1) * quarter])
-        ],
+        "peak_mb_main": peak_mb(),
+        "peak_mb_worker": max((mb for pid, mb in watch.peaks.items() if pid != os.getpid()), default=0.0),
+        "memory_quarters_mb": [sum(part) / len(part) for part in quarters if part],
         "valid_values": report.valid_values,
     }
 

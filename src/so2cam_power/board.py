@@ -1,4 +1,4 @@
-"""Handing the power board's own software a new schedule.
+"""Handing the power board's own software a new schedule; telling a board without it that the computer is up.
 
 The agent, which is not root, writes the file; here it is checked letter by letter before root uses it, and root runs
 the board's program only where nobody but root could have changed it.
@@ -9,12 +9,16 @@ import re
 import secrets
 from pathlib import Path
 
+from so2cam_power.clock import Clock
 from so2cam_power.commands import Runner, run
 from so2cam_power.errors import PowerError
+from so2cam_power.gpio import Lines
 from so2cam_power.settings import Settings, require_trusted
 
 _LINE = re.compile(r"(?:#[ -~]*|(?:BEGIN|END) \d{4}-\d\d-\d\d \d\d:\d\d:\d\d|(?:ON|OFF)(?: [DHMS]\d{1,5}){1,4})?")
 _LONGEST = 65_536
+_SERIAL = ("serial0", "ttyAMA0")
+"""Serial lines of the header: of a Raspberry Pi to 4, and of a 5."""
 
 
 def apply_schedule(settings: Settings, runner: Runner = run) -> str:
@@ -43,6 +47,25 @@ def apply_schedule(settings: Settings, runner: Runner = run) -> str:
     _replace(target, text)
     runner([str(program)], 60.0)
     return f"{target} is new, and {program} has set the next times"
+
+
+def tell_board(gpio: int, lines: Lines, clock: Clock, devices: Path = Path("/dev")) -> str:
+    """Tell the board that the computer is up; from then on the board cuts the power when the computer has halted.
+
+    Without that a computer that halts keeps its power, and the board's alarm cannot start it again. The board sees a
+    halt by the serial output (GPIO 14), which is low from then on: where it is not in use, it is low all the time, and
+    the board would cut the power at once. So it is told nothing there: PowerError. (Firmware and programs of Witty Pi
+    3 and 4: one pulse for the first, two for the second, whose line is also that of its lamp.)
+    """
+    if not any((devices / name).exists() for name in _SERIAL):
+        raise PowerError(
+            "the serial output on GPIO 14 is off, by which the board sees a halt: install the node again "
+            "(enable_uart=1) and restart it"
+        )
+    for _ in range(2):
+        lines.pulse_high(gpio, 0.5)
+        clock.sleep(0.5)
+    return f"the board knows by GPIO {gpio} that the computer is up"
 
 
 def read_schedule(path: Path) -> bytes:

@@ -42,6 +42,9 @@ class Lines(Protocol):
     def pulse_low(self, number: int, duration_s: float) -> None:
         """Pull a line to ground for ``duration_s`` [s], then let it go."""
 
+    def pulse_high(self, number: int, duration_s: float) -> None:
+        """Drive a line to 3.3 V for ``duration_s`` [s], then let it go: only for a board on the header itself."""
+
     def read(self, number: int, pull: int) -> bool:
         """Return the level of a line that nothing here drives, with a pull (PULL_UP, PULL_DOWN, NO_PULL)."""
 
@@ -49,8 +52,8 @@ class Lines(Protocol):
 class HeaderLines:
     """The lines of this computer's header.
 
-    A line is only ever pulled to ground and let go, never driven to 3.3 V: the other computer may be without power,
-    and its own pull-up makes the high level.
+    A line to the other computer is only ever pulled to ground and let go, never driven to 3.3 V: it may be without
+    power, and its own pull-up makes the high level. A power board on the header has the same supply as the header.
     """
 
     def __init__(
@@ -66,10 +69,17 @@ class HeaderLines:
 
     def pulse_low(self, number: int, duration_s: float) -> None:
         """Pull line ``number`` to ground for ``duration_s`` [s], then let it go. Raises PowerError."""
-        with self._line(number, OUTPUT | NO_PULL) as _:
+        self._pulse(number, duration_s, level=0)
+
+    def pulse_high(self, number: int, duration_s: float) -> None:
+        """Drive line ``number`` to 3.3 V for ``duration_s`` [s], then let it go. Raises PowerError."""
+        self._pulse(number, duration_s, level=1)
+
+    def _pulse(self, number: int, duration_s: float, level: int) -> None:
+        with self._line(number, OUTPUT | NO_PULL, level) as _:
             self._clock.sleep(duration_s)
         # Asked for as an input, so that the line is let go whatever the kernel leaves behind.
-        with self._line(number, INPUT | NO_PULL) as _:
+        with self._line(number, INPUT | (PULL_DOWN if level else NO_PULL)) as _:
             pass
 
     def read(self, number: int, pull: int) -> bool:
@@ -95,13 +105,13 @@ class HeaderLines:
         raise PowerError("no GPIO header was found; is this a Raspberry Pi, and /dev/gpiochip* there?")
 
     @contextmanager
-    def _line(self, number: int, flags: int) -> Iterator[int]:
+    def _line(self, number: int, flags: int, level: int = 0) -> Iterator[int]:
         offsets = [number] + [0] * 63
-        # One attribute: the value of the output, low from the first moment on.
+        # One attribute: the value of the output from the first moment on.
         count = 1 if flags & OUTPUT else 0
         request = bytearray(
             _REQUEST.pack(
-                *offsets, _CONSUMER, flags, count, _ATTRIBUTE_OUTPUT_VALUES if count else 0, 0, count, 1, 0, -1
+                *offsets, _CONSUMER, flags, count, _ATTRIBUTE_OUTPUT_VALUES if count else 0, level, count, 1, 0, -1
             )
         )
         with self._opened(self.chip()) as chip:

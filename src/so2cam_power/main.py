@@ -1,5 +1,5 @@
 """The commands: ``after-start``, ``before-shutdown``, ``apply-schedule``, ``set-clock``,
-``test-follower``.
+``board-up``, ``test-follower``.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from so2cam_power.agent import ask_to_stop
-from so2cam_power.board import apply_schedule
+from so2cam_power.board import apply_schedule, tell_board
 from so2cam_power.clock import Clock
 from so2cam_power.errors import PowerError
 from so2cam_power.follower import start_follower, stop_follower
@@ -71,6 +71,12 @@ def _stopped(settings: Settings, follower: Follower, lines: Lines, clock: Clock)
     return outcome.text
 
 
+def _board_up(settings: Settings, lines: Lines, clock: Clock) -> str:
+    if settings.board_up_gpio is None:
+        return "there is no power board that must be told"
+    return tell_board(settings.board_up_gpio, lines, clock)
+
+
 def _sync() -> str:
     os.sync()
     return "everything is on the disks"
@@ -87,6 +93,7 @@ def main(arguments: Sequence[str], *, lines: Lines | None = None, clock: Clock |
     commands.add_parser("before-shutdown", help="stop the agent and the follower, sync")
     commands.add_parser("apply-schedule", help="give the power board the agent's schedule")
     commands.add_parser("set-clock", help="set the system's clock by the power board's, where that is ahead")
+    commands.add_parser("board-up", help="tell the power board that the computer is up")
     commands.add_parser("test-follower", help="switch the follower off and on again, to test the wires")
     given = parser.parse_args(list(arguments))
     try:
@@ -102,7 +109,9 @@ def main(arguments: Sequence[str], *, lines: Lines | None = None, clock: Clock |
             return before_shutdown(settings, header, clock or Clock())
         if given.command == "test-follower":
             return test_follower(settings, header, clock or Clock())
-        if given.command == "set-clock":
+        if given.command == "board-up":
+            _say(_board_up(settings, header, clock or Clock()))
+        elif given.command == "set-clock":
             _say("there is no power board" if settings.board is None else set_clock(settings.board))
         else:
             _say(apply_schedule(settings))

@@ -35,6 +35,8 @@ class Settings:
     board_folder: str | None = None
     schedule_file: str | None = None
     board: str | None = None
+    board_up_gpio: int | None = None
+    """line by which a board without software of its own learns that the computer is up"""
     follower: Follower | None = None
 
 

@@ -3,7 +3,7 @@
 import csv
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,6 +104,18 @@ class Case:
     def left_behind(self) -> list[str]:
         """Names of everything in the out folder that is not a product."""
         return sorted(path.name for path in self.out.iterdir() if path.name not in PRODUCTS)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """A function that calls the command line and returns what came of it."""
+
+    def called(*arguments: object) -> Outcome:
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return called
 
 
 @pytest.fixture(scope="session")

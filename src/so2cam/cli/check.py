@@ -3,13 +3,43 @@
 from pathlib import Path
 
 import click
+import numpy as np
 from rich.markup import escape
 
 from so2cam.cli.console import console, report_warning
 from so2cam.cli.schedule_findings import report_schedule
+from so2cam.core.site import Site
 from so2cam.formats.sitefile import check_site, is_spectrometer_only, load_site, load_spectrometer, settings_hash
+from so2cam.pipeline.bands import site_shape
+from so2cam.pipeline.calibration_store import load_stored
+from so2cam.pipeline.dilution_terrain import site_ground
 from so2cam.pipeline.geometry import WindField, lines_at_plume, plume_plane_risks, resolve_view
 from so2cam.pipeline.spectral_models import SpectralModels
+
+
+def _learnt(site: Site, folder: Path) -> list[str]:
+    """Return how a site is calibrated and what its light dilution rests on.
+
+    Raises So2camError where curve, stored calibrations or terrain model cannot be used.
+    """
+    calibration, dilution = site.processing.calibration, site.processing.light_dilution
+    shape = site_shape(site) if calibration.model == "band" else None
+    text = f"calibration: {calibration.source}, {calibration.model}"
+    if calibration.by_spectrometer:
+        settings = calibration.spectrometer
+        text += f", {settings.policy}; field of view by {settings.field_of_view.source}"
+        if settings.stored is not None:
+            earlier = load_stored(folder / settings.stored, shape).earlier
+            text += f"; {len(earlier)} stored calibrations in {settings.stored}"
+    texts = [text]
+    if dilution.mode == "terrain":
+        distance = site_ground(site, folder).distance_m
+        known = distance[np.isfinite(distance)]
+        where = f"{known.min() / 1000:.2f} to {known.max() / 1000:.2f} km" if known.size else "no ground in the image"
+        texts.append(f"light dilution: terrain, {known.size} pixels of ground, {where}")
+    elif dilution.mode != "none":
+        texts.append(f"light dilution: {dilution.mode}")
+    return texts
 
 
 @click.command(
@@ -39,6 +69,7 @@ def command(site: Path) -> None:
     lines_at_plume(site_seen)
     lines = lines_at_plume(site_seen, wind.constant, require=False)
     risks = [*check_site(site_seen), *notes, *plume_plane_risks(site_seen, wind)]
+    learnt = _learnt(site_seen, site.parent)
     console.print(f"[bold]{escape(loaded.site.name)}[/bold]: {escape(loaded.site.volcano.name)}")
     view = site_seen.camera.view
     if view.landmark is not None:
@@ -56,6 +87,8 @@ def command(site: Path) -> None:
     if site_seen.plume_plane.orientation == "wind" and wind.constant is None:
         console.print("  distances are those of a plume across the view: in a run they turn with the wind's file")
     console.print(f"  total: {', '.join(loaded.site.total_lines)}", markup=False)
+    for text in learnt:
+        console.print(f"  {text}", markup=False)
     if loaded.site.instrument is not None:
         for node in loaded.site.instrument.nodes:
             devices = ", ".join(f"{device.name} ({device.driver})" for device in node.enabled) or "no devices"

@@ -22,7 +22,7 @@ from so2cam.instrument.install.applying import (
     write,
 )
 from so2cam.instrument.install.files import InstallCommand
-from so2cam.instrument.install.planning import install_settings, plan_install
+from so2cam.instrument.install.planning import install_settings, plan_install, require_board_alone
 from so2cam.instrument.install.settings import (
     PROGRAM,
     SECRETS,
@@ -89,6 +89,7 @@ def install(
             raise InstallError("does not exist", file=secrets, remedy="write it, or leave --secrets out")
         password, made = ensure_password(secrets_file, write=not dry_run)
     settings = install_settings(loaded, node, program=program or _default_program(root), password=password)
+    require_board_alone(settings, root)
     plan = plan_install(settings)
     if root == _ROOT and not dry_run and not no_commands:
         _install_packages(plan.packages)

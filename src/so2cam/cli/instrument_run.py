@@ -18,6 +18,7 @@ from so2cam.core.health import DeviceHealth, HealthRecord
 from so2cam.formats.sitefile import load_site
 from so2cam.instrument.agent import NodeAgent, RunOptions, RunSummary, find_node
 from so2cam.instrument.errors import InstrumentError
+from so2cam.instrument.install.settings import is_made_up
 from so2cam.instrument.launch import FastTime, now_utc
 from so2cam.instrument.logs import AgentLog
 from so2cam.instrument.places import places_of, socket_to_serve
@@ -79,7 +80,9 @@ def run(
     finally:
         log.close()
     _print_summary(summary)
-    if summary.power_off:
+    if summary.power_off and is_made_up(found):
+        console.print("  the computer would be switched off now; its devices are simulated, so it is not", markup=False)
+    elif summary.power_off:
         _power_off()
 
 

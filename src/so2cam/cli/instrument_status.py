@@ -242,7 +242,7 @@ def _system_fact(record: HealthRecord) -> tuple[str, str, Level]:
 
 def _reading(key: str, value: float) -> str:
     name, _, unit = key.rpartition("_")
-    return f"{name.replace('_', ' ')} {value:.2f} {unit.upper()}"
+    return f"{name.replace('_', ' ')} {value:.2f} {unit if unit == 's' else unit.upper()}"
 
 
 def _duration(seconds: float) -> str:

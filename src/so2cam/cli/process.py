@@ -19,6 +19,7 @@ from so2cam.core.times import format_utc
 from so2cam.formats.images import FORMATS, QUANTITIES
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline.batch import RunReport, process_folders
+from so2cam.pipeline.dilution_agreement import agreement_text
 from so2cam.pipeline.run_images import ImageRequest
 from so2cam.pipeline.series import flag_counts
 
@@ -55,7 +56,8 @@ Examples:
 
 \b
 Folders are searched through, whatever their layout. They must hold the plume frames of both bands, darks,
-clear-sky frames and gas cells. --start and --end (UTC, end not included) limit the plume frames only.
+clear-sky frames and, where these calibrate, gas cells. --start and --end (UTC, end not included) limit the
+plume frames only.
 
 \b
 Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission rate; 130 interrupted.""",
@@ -116,7 +118,8 @@ def command(
 ) -> int:
     """Turn folders of frames into SO2 emission rates.
 
-    SITE is the site file. Products: emission_rates.nc, emission_rates.csv and quicklook.png in the --out folder.
+    SITE is the site file. Products: emission_rates.nc, emission_rates.csv and quicklook.png in the --out folder; where
+    the spectrometer calibrates, calibration.nc, calibration.csv and calibration.png too.
     """
     loaded = load_site(site)
     if methods is not None:
@@ -199,6 +202,8 @@ def print_report(report: RunReport) -> None:
         cells = ", ".join(f"{cell.column_ppm_m:g} ppm m: {cell.absorbance:.4f}" for cell in report.cells)
         absorbances = f" (absorbance of {cells})" if cells else ""
         console.print(f"Calibration: {report.calibration.description}{absorbances}")
+    if series.dilution is not None:
+        console.print(f"Light dilution: {agreement_text(series.dilution)}", markup=False)
     for note in plan.notes:
         console.print(note[:1].upper() + note[1:], markup=False)
     print_left_out("unpaired frames", [frame.path.name for frame in plan.unpaired])

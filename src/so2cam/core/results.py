@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +73,8 @@ class EmissionSeries:
     """(T, 2)"""
     uncertainty_terms_kg_s: FloatArray
     """(T, L, M, terms): 1 sigma of each term of the budget, in the order of ``Term``; NaN where there is none"""
+    dilution: "DilutionAgreement | None" = None
+    """of the whole run; None where light dilution is not corrected, or not known"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,17 @@ class CalibrationSummary:
     weights: FloatArray | None = None
 
 
+NO_FIT: Final = -1
+"""Number of the fit of a point that none saw, for want of a field of view."""
+
+
 @dataclass(frozen=True, slots=True)
 class CalibrationPoint:
     """An image and a column of the spectrometer that belong together.
 
     ``absorbance`` is the image's mean in the spectrometer's field of view. 1 sigma of both are random parts. ``weight``
-    (0 to 1) is what was left of the point in the fit that saw it first, number ``fit``: outliers count less.
+    (0 to 1) is what was left of the point in the fit that saw it first, number ``fit``: outliers count less. Where no
+    field of view was known the absorbance is NaN, and ``fit`` ``NO_FIT``.
     """
 
     time: datetime
@@ -164,6 +171,28 @@ class CalibrationRecord:
     views: list[ViewRecord] = field(default_factory=list)
     correlation_map: FloatImage | None = None
     block_px: int = 1
+    matched: int = 0
+    """most images with a column beside them that there were at a time"""
+
+
+@dataclass(frozen=True, slots=True)
+class DilutionAgreement:
+    """The extinction between camera and plume that a run corrected by, beside what else tells of it.
+
+    Pairs are those of the on and the off band; extinctions [m-1] with 1 sigma. ``spectral``: by the light dilution that
+    the fit of ``spectra`` spectra found, NaN where none did; ``difference_sigma``: by how much the run's are larger.
+    ``colour_sigma``: how far the two bands are from the law of the wavelength that air has. ``clean_air``: of air
+    without haze at the height of the vent.
+    """
+
+    extinction_per_m: tuple[float, float]
+    uncertainty_per_m: tuple[float, float]
+    spectral_per_m: tuple[float, float]
+    spectral_uncertainty_per_m: tuple[float, float]
+    spectra: int
+    difference_sigma: tuple[float, float]
+    colour_sigma: float
+    clean_air_per_m: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)

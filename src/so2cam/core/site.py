@@ -136,6 +136,9 @@ class Site(Table):
                 raise ValueError('processing.speed.methods: "wind" needs a [wind] table with the wind')
         self._require_plume_across_view()
         self._require_dilution_to_fit()
+        view = self.processing.calibration.spectrometer.field_of_view
+        if view.x is not None and view.y is not None:
+            self.require_inside("processing.calibration.spectrometer.field_of_view.x", (view.x, view.y))
         for name, corners in self.processing.background.areas.items():
             key = f"processing.background.{name}"
             for corner in corners:

@@ -60,6 +60,11 @@ class FieldOfView(Table):
             raise ValueError('source = "given" needs x, y and radius_px')
         if self.source != "given" and given != (None, None, None):
             raise ValueError('x, y and radius_px are used with source = "given" only; remove them or set the source')
+        if self.minimum_images > self.images:
+            raise ValueError(
+                f"minimum_images ({self.minimum_images}) is more than images ({self.images}), so that no search could "
+                "ever begin"
+            )
         return self
 
 
@@ -77,11 +82,6 @@ class SpectrometerCalibration(Table):
         default=15.0, description="longest time from an image to the spectra that are interpolated to it"
     )
     minimum_points: int = Field(default=15, ge=5, description="for a fit")
-    minimum_spread: float = Field(
-        default=3.0,
-        ge=0,
-        description="range of the points' columns over their uncertainty that a fit needs",
-    )
     stale_s: Positive = Field(default=1800.0, description="rolling: age of the newest point from which it is flagged")
     offset: bool = Field(default=True, description="false: the curve goes through the origin")
     offset_uncertainty_molec_cm2: Positive = Field(
@@ -140,6 +140,8 @@ class Calibration(Table):
             raise ValueError('source = "fixed" needs slope_molec_cm2 and slope_uncertainty_molec_cm2')
         if self.source != "fixed" and given != (None, None):
             raise ValueError('slope_molec_cm2 is used with source = "fixed" only; remove it or set the source')
+        if self.source == "joint" and self.model == "quadratic":
+            raise ValueError('source = "joint" needs model = "band" or "line": one scale for points and gas cells')
         if self.region is not None and not (self.region[0] < self.region[2] and self.region[1] < self.region[3]):
             raise ValueError("region must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1")
         return self

@@ -100,6 +100,11 @@ class Mirror(Table):
     label: str | None = Field(default=None, min_length=1, max_length=32, description="of the disk's file system")
     path: str | None = Field(default=None, min_length=1, description="a folder, where the disk is mounted already")
     folder: str = Field(default="so2cam", min_length=1, description="on the disk")
+    when_full: Literal["drop-delivered", "wait"] = Field(
+        default="drop-delivered",
+        description="the oldest copies of what every receiver has go, never an only copy; or nothing does, and the "
+        "mirror waits for another disk",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:

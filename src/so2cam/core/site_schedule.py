@@ -141,7 +141,7 @@ class Power(Table):
         default=None,
         pattern=r"^/[A-Za-z0-9/_.-]+$",
         description="folder of the Witty Pi's own software, like /opt/wittypi, if that sets the alarms; it must "
-        "belong to root",
+        "belong to root; absent: the agent sets them",
     )
     battery: Battery | None = None
 

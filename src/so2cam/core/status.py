@@ -50,7 +50,7 @@ STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.NO_WIND: "the wind is not known at this time",
     EmissionStatus.PLUME_ALONG_VIEW: "the plume drifts along the line of sight, so that its distance is unknown",
     EmissionStatus.SHIFT_UNRELIABLE: "no clear shift of the plume's profile along its axis",
-    EmissionStatus.NO_CALIBRATION: "no calibration: too few columns of the spectrometer beside images, and no other",
+    EmissionStatus.NO_CALIBRATION: "no calibration: the spectrometer gives none at this time, and there is no other",
 }
 
 

@@ -8,15 +8,17 @@ also found without installed metadata.
 import importlib
 import sys
 from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from so2cam.core.site_devices import CameraDevice, GpioDevice, PowerDevice, SpectrometerDevice
 from so2cam.devices.checked import CheckedCamera
 from so2cam.devices.checked_spectrometer import CheckedSpectrometer
 from so2cam.devices.errors import DriverError
 from so2cam.devices.protocols import Camera, DeviceContext, GpioLines, PowerManager, Spectrometer
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 AnyDevice = CameraDevice | SpectrometerDevice | PowerDevice | GpioDevice
 GROUP: Final = "so2cam.devices"
@@ -99,7 +101,9 @@ def create_raw(settings: AnyDevice, context: DeviceContext) -> object:
     return _create(settings, context)
 
 
-def _entries() -> tuple[EntryPoint, ...]:
+def _entries() -> "tuple[EntryPoint, ...]":
+    from importlib.metadata import entry_points  # looks into every installed package: only where that is needed
+
     return tuple(entry_points(group=GROUP))
 
 
@@ -112,14 +116,13 @@ def _create(settings: AnyDevice, context: DeviceContext) -> object:
 
 
 def _load(driver: str, name: str) -> Callable[..., Any]:
-    drivers = list_drivers()
-    where = drivers.get(driver)
+    where = BUILT_IN.get(driver) or list_drivers().get(driver)
     if where is None:
         raise DriverError(
             "there is no such driver",
             device=name,
             value=driver,
-            remedy=f"choose one of {', '.join(drivers)}, or install the package that has it",
+            remedy=f"choose one of {', '.join(list_drivers())}, or install the package that has it",
         )
     module_name, _, attribute = where.partition(":")
     try:

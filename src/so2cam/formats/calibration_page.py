@@ -11,7 +11,7 @@ import numpy as np
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import OutputError
 from so2cam.core.records import FloatArray
-from so2cam.core.results import CalibrationRecord, CalibrationSummary
+from so2cam.core.results import NO_FIT, CalibrationRecord, CalibrationSummary
 from so2cam.formats.quicklook.calibration import COUNTS_LITTLE, draw_calibration, open_circle
 from so2cam.formats.quicklook.style import (
     ALERT,
@@ -106,13 +106,16 @@ def _draw_series(axes: "Axes", record: CalibrationRecord) -> None:
     weight = np.array([point.weight for point in record.points])
     left, right = METHOD_COLOURS[0], METHOD_COLOURS[1]
     axes.plot(*_with_gaps(times, columns), color=left, marker=".", markersize=3.5, linewidth=0.9)
-    little = weight < COUNTS_LITTLE
+    little = (weight < COUNTS_LITTLE) & (np.array([point.fit for point in record.points]) != NO_FIT)
     axes.plot(
         times[little], columns[little], "o", markersize=4.5, markerfacecolor="none", markeredgecolor=ALERT, zorder=4
     )
     _time_axis(axes)
     set_labels(axes, y="SO₂ column [ppm m]")
     axes.yaxis.label.set_color(left)
+    if not np.isfinite(absorbance).any():
+        set_title(axes, "Columns of the spectrometer; no field of view, so no absorbance")
+        return
     twin = axes.twinx()
     twin.spines[:].set_visible(False)
     twin.plot(*_with_gaps(times, absorbance), color=right, linewidth=0.9, marker=".", markersize=2.5)
@@ -182,7 +185,9 @@ def _draw_slopes(axes: "Axes", record: CalibrationRecord) -> None:
     good = [fit for fit in record.fits if fit.status == "ok"]
     lost = [fit for fit in record.fits if fit.status != "ok"]
     if not good:
-        leave_empty(axes, plain(lost[-1].status, 60) if lost else "too few points for a fit")
+        unseen = record.views and not any(np.isfinite(view.x) for view in record.views)
+        reason = plain(lost[-1].status, 60) if lost else "no field of view" if unseen else "too few points for a fit"
+        leave_empty(axes, reason)
         return
     times = _days([fit.time for fit in good])
     slope = np.array([fit.slope_molec_cm2 for fit in good])

@@ -43,7 +43,9 @@ _POINTS: Final = (
     _Column("column_molec_cm2", "point_column", "cm-2", "SO2 column density by the spectrometer at that time"),
     _Column("column_uncertainty_molec_cm2", "point_column_uncertainty", "cm-2", "its random standard uncertainty"),
     _Column("weight", "point_weight", "1", "what is left of the point in its first fit: outliers count less"),
-    _Column("fit", "point_calibration", None, "number of the first fit that saw it"),
+    _Column(
+        "fit", "point_calibration", None, "number of the first fit that saw it; -1 where no field of view was known"
+    ),
 )
 _FITS: Final = (
     _Column("time", "calibration_time", None, "when the calibration was made, UTC"),

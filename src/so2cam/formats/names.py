@@ -13,14 +13,16 @@ read by ``formats.naming``.
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from so2cam.core.errors import FrameFileError
 from so2cam.core.records import Band, FrameInfo, FrameKind
-from so2cam.core.site import Files
 from so2cam.core.times import require_utc
+
+if TYPE_CHECKING:  # the site file's models take their time to load, and a device's process needs none of them
+    from so2cam.core.site import Files
 
 MAXIMUM_EXPOSURE_S: Final = 3600.0
 """Longest exposure [s] that is taken for real."""
@@ -47,7 +49,7 @@ def is_derived_product(name: str) -> bool:
     return _DERIVED.search(name) is not None
 
 
-def parse_image_name(path: Path, files: Files) -> FrameInfo:
+def parse_image_name(path: Path, files: "Files") -> FrameInfo:
     """Return what the name of the image file ``path`` says; the file itself is not touched.
 
     ``files`` has the band tags, and what of the exposure the name's time marks. The time of the result is UTC and
@@ -70,7 +72,7 @@ def without_number(stem: str) -> str:
     return _NUMBER.sub("", stem)
 
 
-def _parse(path: Path, files: Files) -> FrameInfo:
+def _parse(path: Path, files: "Files") -> FrameInfo:
     stem, dot, suffix = path.name.rpartition(".")
     if not dot or suffix.lower() != "png":
         raise FrameFileError("is not named as a PNG file", file=path, remedy=f"name images like {_EXAMPLE}")
@@ -125,7 +127,7 @@ def _parse_stamp(path: Path, stamp: str) -> tuple[datetime, float]:
     return start, round(10.0 ** -len(fraction), 6)
 
 
-def _parse_band(path: Path, tag: str, files: Files) -> Band:
+def _parse_band(path: Path, tag: str, files: "Files") -> Band:
     folded = tag.casefold()
     if folded == files.on_band.casefold():
         return Band.ON
@@ -181,12 +183,12 @@ def parse_kind(text: str) -> tuple[FrameKind, float | None] | None:
     return None if match is None else (FrameKind.CELL, float(match[1]))
 
 
-def to_utc(written: datetime, files: Files) -> datetime:
+def to_utc(written: datetime, files: "Files") -> datetime:
     """Return the UTC time of a time as written in a file's name or header, taken as UTC so far."""
     return written - timedelta(hours=files.utc_offset_hours) if files.utc_offset_hours else written
 
 
-def stamp_to_middle_s(files: Files, exposure_s: float) -> float:
+def stamp_to_middle_s(files: "Files", exposure_s: float) -> float:
     """Return the time from what a name's stamp marks to the middle of the exposure [s]."""
     return _TO_MIDDLE[files.stamp] * exposure_s
 

@@ -22,6 +22,7 @@ from so2cam.core.results import EmissionSeries
 from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus, QualityFlag
 from so2cam.core.times import format_utc, parse_utc
 from so2cam.core.uncertainty import RANDOM_TERMS, TERM_TEXT, Term
+from so2cam.formats.dilution_product import read_agreement, write_agreement
 from so2cam.formats.provenance import from_milliseconds, provenance_attributes, to_milliseconds
 
 TIME_UNITS: Final = "milliseconds since 1970-01-01 00:00:00"
@@ -360,6 +361,8 @@ def write_emission_netcdf(path: Path, series: EmissionSeries, provenance: Proven
             _write_coordinates(dataset, series)
             for variable in VARIABLES:
                 _write_variable(dataset, variable, getattr(series, variable.field))
+            if series.dilution is not None:
+                write_agreement(dataset, series.dilution)
             _write_inputs(dataset, provenance)
     except (OSError, RuntimeError) as error:
         raise OutputError(f"the netCDF product cannot be written: {error}", file=path) from error
@@ -381,6 +384,7 @@ def read_emission_netcdf(path: Path) -> EmissionSeries:
                 lines=_read_names(dataset, "line", path),
                 speed_methods=_read_names(dataset, "speed_method", path),
                 **fields,
+                dilution=read_agreement(dataset),
             )
     except (OSError, RuntimeError) as error:
         raise InputError(f"cannot be read as netCDF: {error}", file=path, remedy=_REMEDY) from error

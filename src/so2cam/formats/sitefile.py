@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from so2cam.core.errors import SiteFileError
 from so2cam.core.site import GeoPoint, Registration, Site
 from so2cam.core.spectrometer import Spectrometer, SpectrometerSite
+from so2cam.formats.calibration_risks import calibration_risks
 from so2cam.formats.instrument_risks import instrument_risks
 from so2cam.formats.lines import parse_pycam_line
 
@@ -394,6 +395,7 @@ def check_site(site: Site) -> list[str]:
         *_cross_correlation_risks(site),
         *_total_risks(site),
         *_uncertainty_risks(site),
+        *calibration_risks(site),
         *_placeholder_risks(site),
         *(() if site.instrument is None else instrument_risks(site.instrument)),
     ]
@@ -486,9 +488,6 @@ def _total_risks(site: Site) -> Iterator[str]:
 def _uncertainty_risks(site: Site) -> Iterator[str]:
     if site.camera.view.azimuth_uncertainty_deg == 0:
         yield "camera.view.azimuth_uncertainty_deg: is 0, so the viewing direction is taken as exact."
-    calibration = site.processing.calibration
-    if calibration.source == "cells" and calibration.label_uncertainty == 0:
-        yield "processing.calibration.label_uncertainty: is 0, so the labels of the gas cells are taken as exact."
 
 
 def _difference_deg(a: float, b: float) -> float:

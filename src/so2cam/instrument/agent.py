@@ -27,9 +27,10 @@ from so2cam.instrument.mirroring import MirrorThread
 from so2cam.instrument.observer import NodeView, Observer
 from so2cam.instrument.places import places_of
 from so2cam.instrument.power_schedule import NAME, write_power_schedule
+from so2cam.instrument.power_times import LOOK_S, PowerTimes
 from so2cam.instrument.process import END_S
 from so2cam.instrument.settings import DeviceSettings, OverrideFile, from_site, load_settings
-from so2cam.instrument.supervise import DeviceSupervisor
+from so2cam.instrument.supervise import DeviceSupervisor, OrderReply
 from so2cam.instrument.system import boot_id
 from so2cam.instrument.threads import VitalThread, log_failures
 from so2cam.instrument.timetable import Timetable
@@ -123,6 +124,7 @@ class NodeAgent:
             self.node.name,
             self._storage,
             checking=self._checking_welcome,
+            mirrors=lambda: () if self._mirror is None else self._mirror.folders(),
             on_change=self.observer.note_change,
         )
         self._mirror = (
@@ -136,6 +138,7 @@ class NodeAgent:
         self._server = LocalServer(socket, self.node.name, Commander(self).handle)
         self._told: dict[str, tuple[str | None, float]] = {}
         self.battery = self._battery_guard()
+        self.power_times = self._power_follower()
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -195,6 +198,7 @@ class NodeAgent:
         timetable = Timetable(self._stop)
         timetable.every(SCHEDULE_S, lambda: self._follow_schedule(now_utc()))
         timetable.every(SCHEDULE_S, self._watch_battery)
+        timetable.every(LOOK_S, lambda: self._follow_power(now_utc()))
         timetable.every(SCHEDULE_S, self._hurry_keeper)
         timetable.every(DARKS_S, lambda: self._darks_by_schedule(now_utc()))
         timetable.every(POWER_PLAN_S, lambda: self._plan_power(now_utc()), at_once=True)
@@ -324,10 +328,33 @@ class NodeAgent:
         return BatteryGuard(
             schedule.power.battery,
             self.memory,
-            wake_at=lambda time_: self.supervisors[board.name].order({"do": "wake", "at": time_.isoformat()}),
+            wake_at=self._wake_at,
             shut_down=lambda: self.stop(power_off=True),
             on_change=self.observer.note_change,
         )
+
+    def _power_follower(self) -> PowerTimes | None:
+        """Return what follows the power times, where the board's own software does not."""
+        schedule = self.instrument.schedule
+        if schedule is None or self.node.power is None or schedule.power.board_folder is not None:
+            return None
+        return PowerTimes(
+            schedule,
+            self.site.camera.position,
+            wake_at=self._wake_at,
+            shut_down=lambda: self.stop(power_off=True),
+            on_change=self.observer.note_change,
+        )
+
+    def _wake_at(self, time_: datetime) -> OrderReply:
+        if self.node.power is None:
+            return OrderReply(False, "this node has no power board")
+        return self.supervisors[self.node.power.name].order({"do": "wake", "at": time_.isoformat()})
+
+    def _follow_power(self, now: datetime) -> None:
+        """Shut down where the schedule wants no power any more; a clock that was never set knows nothing of that."""
+        if self.power_times is not None and self._options.fast is None and self.observer.clock().quality != "unset":
+            self.power_times.look(now)
 
     def _watch_battery(self) -> None:
         if self.battery is not None and self.node.power is not None:
@@ -406,6 +433,8 @@ class NodeAgent:
         order = {"do": "clock", **asdict(quality)}
         for name in self.settings:
             self.supervisors[name].tell(order)
+        if self.power_times is not None and self.node.power is not None:
+            self.supervisors[self.node.power.name].tell(order)  # which keeps the board's own clock right
 
     def pause_until(self, for_s: float | None) -> datetime | None:
         """Return the end of a pause of ``for_s``."""

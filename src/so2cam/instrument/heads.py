@@ -25,7 +25,7 @@ from so2cam.devices.records import (
     SpectrometerSettings,
 )
 from so2cam.devices.registry import create_camera, create_spectrometer
-from so2cam.instrument.settings import Capturing
+from so2cam.instrument.launch import Capturing
 from so2cam.observe.exposure import ExposureLaw, camera_law, spectrometer_law
 from so2cam.observe.statistics import DarkCheck, LightLevel, frame_level, is_dark, spectrum_level
 

@@ -5,9 +5,8 @@ from so2cam.core.site_devices import CameraDevice
 from so2cam.devices.records import RawFrame, RawSpectrum
 from so2cam.formats.native import FrameRecord, SpectrumRecord
 from so2cam.instrument.heads import FRAME_KINDS, SPECTRUM_KINDS, Taken
-from so2cam.instrument.launch import Launch
+from so2cam.instrument.launch import Capturing, Launch
 from so2cam.instrument.notes import Note
-from so2cam.instrument.settings import Capturing
 from so2cam.store.captures import frame_item, spectrum_item
 from so2cam.store.items import StoreItem
 

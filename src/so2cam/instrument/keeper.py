@@ -8,8 +8,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from so2cam.core.health import DiskHealth, SpoolHealth
@@ -40,7 +41,11 @@ class _State:
 
 
 class Keeper:
-    """Keeps the spool of a node from ``start`` to ``stop``. ``checking`` says whether checks are welcome now."""
+    """Keeps the spool of a node from ``start`` to ``stop``.
+
+    ``checking`` says whether checks are welcome now; ``mirrors`` names the folders of copies from which damaged files
+    are put back.
+    """
 
     def __init__(
         self,
@@ -49,12 +54,14 @@ class Keeper:
         storage: Storage,
         *,
         checking: Callable[[], bool],
+        mirrors: Callable[[], Sequence[Path]] = tuple,
         on_change: Callable[[str, str], None],
     ) -> None:
         self._places = places
         self._node = node
         self._storage = storage
         self._checking = checking
+        self._mirrors = mirrors
         self._on_change = on_change
         self._state = _State()
         self._stopping = threading.Event()
@@ -152,10 +159,11 @@ class Keeper:
             counts = spool.counts()
         elif self._checking() and time.monotonic() - self._verified_s > _VERIFY_EVERY_S:
             self._verified_s = time.monotonic()
-            checked = verify_next(spool, maximum_items=_VERIFY_ITEMS)
+            checked = verify_next(spool, maximum_items=_VERIFY_ITEMS, mirrors=self._mirrors())
             for fault in checked.faults:
-                _LOG.error("%s %s", fault.path, fault.reason)
-                self._on_change("spool", f"{fault.path} {fault.reason}")
+                text = f"{fault.path} {fault.reason}" + (": put back from the mirror" if fault.repaired else "")
+                _LOG.log(logging.WARNING if fault.repaired else logging.ERROR, "%s", text)
+                self._on_change("spool", text)
             counts = spool.counts()
         self._count(spool, counts)
 

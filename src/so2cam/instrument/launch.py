@@ -8,9 +8,11 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from so2cam.core.site_camera import GeoPoint
-from so2cam.core.site_devices import Device
+from so2cam.core.site_devices import CameraDevice, Device, SpectrometerDevice
 from so2cam.core.site_instrument import DarkSets, Storage
 from so2cam.devices.clock import Clock, FastClock, SystemClock
+
+Capturing = CameraDevice | SpectrometerDevice
 
 
 class FastTime(BaseModel):

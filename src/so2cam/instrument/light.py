@@ -4,8 +4,7 @@ import logging
 
 from so2cam.core.site_devices import CameraDevice
 from so2cam.instrument.heads import Head, Taken
-from so2cam.instrument.launch import Launch
-from so2cam.instrument.settings import Capturing
+from so2cam.instrument.launch import Capturing, Launch
 from so2cam.observe.exposure import ExposureDecision, ExposureState, next_exposure
 from so2cam.observe.statistics import LightLevel
 

@@ -52,6 +52,11 @@ class MirrorThread:
         """How the mirror stands."""
         return self._status
 
+    def folders(self) -> tuple[Path, ...]:
+        """Return where copies are now, laid out as in the spool; none while no disk is there."""
+        path = self._status.path
+        return () if path is None or self._status.state in (MirrorState.ABSENT, MirrorState.ERROR) else (path,)
+
     def disk(self) -> DiskHealth:
         """Return the disk as a part of the health record."""
         status = self._status
@@ -66,7 +71,12 @@ class MirrorThread:
 
     def _run(self) -> None:
         path = None if self._settings.path is None else Path(self._settings.path).expanduser()
-        place = MirrorPlace(label=self._settings.label, path=path, folder=self._settings.folder)
+        place = MirrorPlace(
+            label=self._settings.label,
+            path=path,
+            folder=self._settings.folder,
+            make_room=self._settings.when_full == "drop-delivered",
+        )
         while not self._stopping.is_set():
             try:
                 with Spool(self._places.root, node=self._node, layout=self._storage.layout) as spool:

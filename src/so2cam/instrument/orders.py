@@ -8,9 +8,9 @@ from so2cam.core.site_instrument import DarkSets
 from so2cam.devices.errors import DeviceError
 from so2cam.instrument.heads import Head, require_exposure
 from so2cam.instrument.jobs import JobBook, JobState
+from so2cam.instrument.launch import Capturing
 from so2cam.instrument.light import LightControl, start_values
 from so2cam.instrument.plan import Plan, UsedExposures, Wish
-from so2cam.instrument.settings import Capturing
 
 Reply = Callable[[int, bool, str, Mapping[str, Any]], None]
 

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from so2cam.core.site_devices import CameraDevice, SpectrometerDevice
 from so2cam.core.site_instrument import LONGEST_PERIOD_S, SHORTEST_PERIOD_S, Acquisition
 from so2cam.instrument.errors import SettingRefusedError
+from so2cam.instrument.launch import Capturing
 from so2cam.link.messages import DeviceChange, DeviceValues
 from so2cam.store.atomic import atomic_write_bytes
 
-Capturing = CameraDevice | SpectrometerDevice
 _LOG = logging.getLogger(__name__)
 
 _CAMERA_KEYS: Final = {

@@ -1,7 +1,7 @@
 """The batch runner: folders of frames in, products out. Nothing is written before all of it is known."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,10 +20,22 @@ from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.calibration_products import calibration_products
 from so2cam.pipeline.columns import columns_from_product, columns_from_spectra
 from so2cam.pipeline.dilution import build_dilution, terrain_files
+from so2cam.pipeline.dilution_agreement import agreement_text, agreement_warnings, dilution_agreement
 from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
 from so2cam.pipeline.geometry import WindField, lines_at_plume, resolve_view
 from so2cam.pipeline.image_chain import ImageChain
-from so2cam.pipeline.learning import build_learner, in_order, learn_whole, require_columns, spectrometer_summary
+from so2cam.pipeline.learning import (
+    build_learner,
+    in_order,
+    learn_whole,
+    learning_warnings,
+    needs_columns,
+    require_columns,
+    require_columns_near,
+    require_same_dilution,
+    spectrometer_summary,
+    unused_columns,
+)
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
 from so2cam.pipeline.pair_run import ExampleKeeper, Progress, require_records, run_pairs
 from so2cam.pipeline.plan import RunPlan, plan_run, require_darks
@@ -104,12 +116,16 @@ def process_folders(
     site, notes = resolve_registration(site, plan.pairs, darks, reader)
     references = build_references(site, plan.frames, darks, reader)
     found = None
-    if columns is not None:
+    if columns is not None and needs_columns(site):
         found = columns_from_product(columns)
+        require_same_dilution(site, found, columns)
+    elif columns is not None or (spectra and not needs_columns(site)):
+        notes = (*notes, *unused_columns(site, "--spectra" if columns is None else "--columns"))
     elif spectra:
         period = (plan.pairs[0].time, plan.pairs[-1].time)
         found = columns_from_spectra(loaded, spectra, start=period[0], end=period[1], jobs=jobs, progress=fitting)
     known = require_columns(site, found)
+    notes = (*notes, *require_columns_near(site, plan.pairs, known.points))
     learner = build_learner(site, loaded.path.parent, references)
     dilution = build_dilution(site, loaded.path.parent)
     keeper = ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
@@ -131,7 +147,9 @@ def process_folders(
             )
             run = run_pairs(in_order(plan.pairs, known.points), processor, read, progress, len(plan.pairs))
         require_records(run, reader)
-        series = assemble(site, run.records)
+        agreement = dilution_agreement(site, dilution, known.points, run.records[-1].time)
+        series = replace(assemble(site, run.records), dilution=agreement)
+        run.records.clear()  # of a long run they take as much memory as all that follows
         settings = site.model_dump(mode="json")
         inputs = [path for path in (wind.file, *terrain_files(site, loaded.path.parent)) if path is not None]
         provenance = Provenance(
@@ -149,9 +167,14 @@ def process_folders(
         )
         summary = spectrometer_summary(site, learner, references)
         example = None if keeper.kept is None else example_image(site, keeper.kept, references)
+        learnt = () if summary is None else summary.warnings
+        if summary is None and learner.record is not None:
+            learnt = learning_warnings(site, learner.record)
         failures = tuple(reader.failures.values())
         described = "no calibration" if summary is None else summary.description
         lines = summary_lines(site, plan, series, len(failures), described)
+        if agreement is not None:
+            lines.append(("light dilution", agreement_text(agreement)))
 
         def quicklook(path: Path) -> None:
             write_quicklook(
@@ -199,7 +222,8 @@ def process_folders(
         warnings=(
             *risks,
             *view_notes,
-            *(() if summary is None else summary.warnings),
+            *learnt,
+            *agreement_warnings(agreement),
             *known.notes,
             *notes,
             *negative_rates(series),

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from so2cam.core.records import BoolImage, FloatArray, FloatImage, FramePair
-from so2cam.core.results import CalibrationPoint, CalibrationRecord
+from so2cam.core.results import NO_FIT, CalibrationPoint, CalibrationRecord
 from so2cam.core.site import Site
 from so2cam.core.status import QualityFlag
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration_fit import CellPoints, Points, fit_calibration
-from so2cam.pipeline.calibration_store import StoredCalibrations
+from so2cam.pipeline.calibration_store import STORED_SYSTEMATIC, StoredCalibrations
 from so2cam.pipeline.column_correction import ColumnCorrection
 from so2cam.pipeline.columns import ColumnPoint
 from so2cam.pipeline.plume_dilution import PlumeDilution
@@ -122,7 +122,8 @@ class _Matched:
 class SpectrometerCalibrator:
     """Calibration by the spectrometer, learnt as columns and images pass: the policy ``rolling``.
 
-    With ``settings.policy`` ``whole`` the same is fed with images of all of a run first (``learn``), and then frozen.
+    With ``settings.policy`` ``whole`` the same is fed with images of all of a run first, and then frozen. ``given``
+    holds where there is nothing better: gas cells that the spectrometer's points are to join.
     """
 
     site: Site
@@ -130,6 +131,7 @@ class SpectrometerCalibrator:
     cells: CellPoints | None = None
     stored: StoredCalibrations | None = None
     correction: ColumnCorrection | None = None
+    given: Calibration | None = None
     record: CalibrationRecord = field(default_factory=CalibrationRecord)
     _columns: deque[ColumnPoint] = field(default_factory=deque)
     _waiting: deque[SmallImage] = field(default_factory=deque)
@@ -138,6 +140,8 @@ class SpectrometerCalibrator:
     _searched: datetime | None = None
     _fitted: datetime | None = None
     _calibration: Calibration | None = None
+    _newest_point: datetime | None = None
+    _holds: Calibration | None = None
     _last_image: datetime | None = None
     _frozen: bool = False
 
@@ -171,8 +175,11 @@ class SpectrometerCalibrator:
 
     def at(self, time: datetime) -> Calibration | None:
         """Return the calibration at ``time``: renewed where it is due, flagged where it is old or not the run's own."""
-        if self._frozen:
-            return self._calibration
+        if not self._frozen:
+            self._holds = self._at(time)
+        return self._holds
+
+    def _at(self, time: datetime) -> Calibration | None:
         settings = self.site.processing.calibration.spectrometer
         due = self._fitted is None or (time - self._fitted).total_seconds() >= settings.refit_s
         if due and self._matched:
@@ -180,11 +187,12 @@ class SpectrometerCalibrator:
             self._learn(time)
         if self._calibration is None:
             return self._earlier(time)
-        newest = self._matched[-1].image.time if self._matched else None
+        newest, old = self._newest_point, self._calibration
         if newest is None or (time - newest).total_seconds() > settings.stale_s:
-            old = self._calibration
-            return Calibration(old.curve, old.scale_uncertainty, old.flags | QualityFlag.CALIBRATION_STALE, old.number)
-        return self._calibration
+            # It is one of another time, as stored ones are.
+            sigma = float(np.hypot(old.scale_uncertainty, STORED_SYSTEMATIC))
+            return Calibration(old.curve, sigma, old.flags | QualityFlag.CALIBRATION_STALE, old.number)
+        return old
 
     @property
     def frozen(self) -> bool:
@@ -193,18 +201,19 @@ class SpectrometerCalibrator:
 
     @property
     def newest(self) -> Calibration | None:
-        """The calibration that was found last."""
-        return self._calibration
+        """The calibration that holds now; None where there is none."""
+        return self._holds
 
     def freeze(self, time: datetime) -> Calibration | None:
         """Learn from all that has passed, for good, and return the calibration: the policy ``whole``."""
         if self._columns:
             self._match(self._columns[-1].time)
         self._learn(time)
-        if self._calibration is None:
-            self._calibration = self._earlier(time)
+        self._holds = self._earlier(time) if self._calibration is None else self._calibration
         self._frozen = True
-        return self._calibration
+        for kept in (self._columns, self._waiting, self._matched):
+            kept.clear()
+        return self._holds
 
     # -- matching -------------------------------------------------------------------------------------------
 
@@ -248,6 +257,8 @@ class SpectrometerCalibrator:
         settings = self.site.processing.calibration.spectrometer
         view = settings.field_of_view
         self._fitted = time
+        self._drop_uncorrected()
+        self.record.matched = max(self.record.matched, len(self._matched))
         if len(self._matched) < max(settings.minimum_points, view.minimum_images):
             return
         old = self._searched is None or (time - self._searched).total_seconds() >= view.interval_s
@@ -268,6 +279,9 @@ class SpectrometerCalibrator:
             if found.view is not None:
                 self._view = found.view
         if self._view is None:
+            column, sigma, _ = self._values(None)
+            unknown = np.full(column.size, np.nan)
+            self._record_points(NO_FIT, unknown, unknown, column, sigma, np.zeros(column.size))
             return
         absorbance, *moved = (self._means(view) for view in (self._view, *self._view.moved))
         noise = np.array([match.image.noise for match in self._matched]) / np.sqrt(self._view.blocks)
@@ -284,6 +298,7 @@ class SpectrometerCalibrator:
         if self.correction is not None:
             common = float(np.hypot(common, self.correction.relative_sigma))
         self._calibration = Calibration(fit.calibration.curve, common, fit.calibration.flags, number)
+        self._newest_point = self._matched[-1].image.time
         if self.stored is not None:
             self.stored.add(time, self._calibration, self._light())
 
@@ -299,6 +314,11 @@ class SpectrometerCalibrator:
             np.array([point.sigma_molec_cm2 for point in known]),
             self.site.processing.calibration.spectrometer.maximum_gap_s,
         )
+
+    def _drop_uncorrected(self) -> None:
+        """Let images go whose light dilution was not known, once there are any with it: the two do not mix."""
+        if any(match.image.dilution is not None for match in self._matched):
+            self._matched = deque(match for match in self._matched if match.image.dilution is not None)
 
     def _values(self, view: SpectrometerView | None) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return columns, their 1 sigma and mismatch (N,), without light dilution where that is to be corrected.
@@ -322,9 +342,12 @@ class SpectrometerCalibrator:
     def _record_points(self, number: int, *series: FloatArray) -> None:
         """Keep the points that no fit has seen before: each once, however often it is fitted again.
 
-        ``series`` are absorbance, its 1 sigma, column, its 1 sigma and weight, (N,) each.
+        ``series`` are absorbance, its 1 sigma, column, its 1 sigma and weight, (N,) each. Points of before there was a
+        field of view give way to what they are in it.
         """
         known = self.record.points
+        while known and known[-1].fit == NO_FIT and known[-1].time >= self._matched[0].image.time:
+            known.pop()
         for match, *values in zip(self._matched, *series, strict=True):
             if not known or match.image.time > known[-1].time:
                 a, n, c, s, w = (float(value) for value in values)
@@ -335,7 +358,9 @@ class SpectrometerCalibrator:
         return None if not known else np.asarray(np.median(known, axis=0), np.float64)
 
     def _earlier(self, time: datetime) -> Calibration | None:
-        return None if self.stored is None else self.stored.nearest(time, self._light())
+        if self.given is not None or self.stored is None:
+            return self.given
+        return self.stored.nearest(time, self._light())
 
 
 def _seconds(times: Sequence[datetime], start: datetime) -> FloatArray:

@@ -26,7 +26,10 @@ def corrects_columns(site: Site) -> bool:
 
 @dataclass(slots=True)
 class ColumnCorrection:
-    """Corrects columns by the dilution of the images. ``relative_sigma`` is that of the last one, common to all."""
+    """Corrects columns by the dilution of the images.
+
+    ``relative_sigma`` is that of the last column above zero, common to all.
+    """
 
     site: Site
     relative_sigma: float = 0.0
@@ -57,7 +60,8 @@ class ColumnCorrection:
         if not np.isfinite(true):
             return nothing
         true += by_share * (share - near)
-        self.relative_sigma = abs(by_share) * share_sigma / max(abs(true), 1.0)
+        if true > 0:  # a column below zero is noise, and tells nothing of how columns grow with the share
+            self.relative_sigma = abs(by_share) * share_sigma / true
         return true, factor * sigma, factor * mismatch
 
     def share(self, dilution: PlumeDilution) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
 from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, FitStatus
+from so2cam.core.times import format_utc
 from so2cam.formats.column_products import read_columns_csv, read_columns_netcdf
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.pipeline.output import hash_file
@@ -18,6 +19,12 @@ from so2cam.pipeline.spectrum_processor import ColumnRecord
 
 COLUMN_MARGIN = timedelta(minutes=5)
 """Spectra this long before the first and after the last frame wanted are fitted too."""
+
+
+OTHER_TIME_REMEDY = (
+    "give the spectra of the same time; if the time zones of the two kinds of files differ, set "
+    "files.utc_offset_hours or spectrometer.files.utc_offset_hours"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +83,24 @@ def columns_from_spectra(
         start=None if start is None else start - COLUMN_MARGIN,
         end=None if end is None else end + COLUMN_MARGIN,
     )
+    if not plan.plume:
+        others = plan_spectra(spectrometer, folders).plume
+        if others:
+            times = sorted(info.time for info in others)
+            raise InputError(
+                f"all {len(others)} spectra of the plume lie beside the time of the images: they are from "
+                f"{format_utc(times[0])} to {format_utc(times[-1])}, the images from "
+                f"{'the beginning' if start is None else format_utc(start)} to "
+                f"{'the end' if end is None else format_utc(end)}",
+                remedy=OTHER_TIME_REMEDY,
+            )
     require_spectra(spectrometer, plan, folders)
     records, reader = fit_files(spectrometer, plan, jobs=jobs, progress=progress)
     points = [point for record in records if (point := point_of(record)) is not None]
     if not points:
-        statuses = [FIT_STATUS_TEXT[record.status] for record in records]
-        reason = max(set(statuses), key=statuses.count) if statuses else "none could be read"
+        reason, remedy = _why_none([record.status for record in records])
         raise InputError(
-            f"none of {len(plan.plume)} spectra gives a column to calibrate with ({reason})",
-            remedy="look at them with `so2cam spectra`, and correct [spectrometer] of the site file",
+            f"none of {len(plan.plume)} spectra gives a column to calibrate with ({reason})", remedy=remedy
         )
     lost = len(plan.plume) - len(points)
     notes = () if lost == 0 else (f"{lost} of {len(plan.plume)} spectra have no column and calibrate nothing",)
@@ -99,8 +115,23 @@ def columns_from_product(path: Path) -> ColumnSet:
     series = read_columns_netcdf(path) if path.suffix.lower() == ".nc" else read_columns_csv(path)
     points = [point for index in range(len(series.times)) if (point := _point_at(series, index)) is not None]
     if not points:
-        raise InputError("holds no valid column", file=path, remedy="name columns.nc or columns.csv of another run")
+        reason, remedy = _why_none([FitStatus(int(status)) for status in series.status])
+        raise InputError(f"holds no valid column ({reason})", file=path, remedy=remedy)
     return ColumnSet(_in_order(points), {str(path): hash_file(path)})
+
+
+def _why_none(statuses: Sequence[FitStatus]) -> tuple[str, str]:
+    """Return the commonest reason for which spectra have no column, and what to do."""
+    if not statuses:
+        return "none could be read", "look at the files with `so2cam spectra`"
+    reason = max(sorted(set(statuses)), key=list(statuses).count)
+    remedy = "look at them with `so2cam spectra`, and correct [spectrometer] of the site file"
+    if reason is FitStatus.DILUTION_NOT_UNIQUE:
+        remedy = (
+            'a plume as thin as this tells no light dilution: set spectrometer.light_dilution.mode = "none", and '
+            'processing.light_dilution.mode = "terrain" or "fixed" if it is to be corrected'
+        )
+    return FIT_STATUS_TEXT[reason], remedy
 
 
 def _point_at(series: ColumnSeries, index: int) -> ColumnPoint | None:

@@ -4,6 +4,7 @@ What a source says at a time follows from what had passed by then alone, so that
 """
 
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -35,6 +36,9 @@ _GRID_PX = 8
 _KEPT = 48
 """Extinctions that the smooth series looks back on."""
 
+_POINTS = 2000
+"""Columns with a dilution that are kept until the next extinction is found."""
+
 BandExtinctions = tuple[Extinction, Extinction]
 
 
@@ -46,6 +50,13 @@ class DilutionSource(Protocol):
 
     def at(self, time: datetime, on: LogImage, off: LogImage) -> PlumeDilution | None:
         """Return what holds at ``time``, having seen both bands' images of it; None where it is not known."""
+
+    @property
+    def found(self) -> Sequence[BandExtinctions]:
+        """The extinctions of both bands that were found so far, the last ones of many."""
+
+    def distances(self, time: datetime) -> tuple[FloatImage, float, float] | None:
+        """Return the plume's distance [m] (rows, columns), its mean on the lines and the mean's relative 1 sigma."""
 
 
 class _Source:
@@ -110,7 +121,7 @@ class FixedDilution(_Source):
         def band(value: float | None, sigma: float | None) -> Extinction:
             return fixed_extinction((value or 0.0) * 1e-3, (sigma or 0.0) * 1e-3)
 
-        self._found = (
+        self._given = (
             band(given.on_extinction_per_km, given.on_extinction_uncertainty_per_km),
             band(given.off_extinction_per_km, given.off_extinction_uncertainty_per_km),
         )
@@ -120,7 +131,12 @@ class FixedDilution(_Source):
 
     def at(self, time: datetime, on: LogImage, off: LogImage) -> PlumeDilution | None:
         """Return the extinctions given, at the plume's distance."""
-        return self.dilution(time, self._found, 1.0)
+        return self.dilution(time, self._given, 1.0)
+
+    @property
+    def found(self) -> Sequence[BandExtinctions]:
+        """The extinctions given."""
+        return (self._given,)
 
 
 class _Series(_Source):
@@ -133,6 +149,11 @@ class _Series(_Source):
         self._times: deque[datetime] = deque(maxlen=_KEPT)
         self._found: deque[BandExtinctions] = deque(maxlen=_KEPT)
         self._now: tuple[BandExtinctions, float] | None = None
+
+    @property
+    def found(self) -> Sequence[BandExtinctions]:
+        """The last extinctions that were found."""
+        return self._found
 
     def due(self, time: datetime) -> bool:
         """Return whether extinctions are to be found again; until there are any, with every pair."""
@@ -182,7 +203,7 @@ class SpectrumDilution(_Series):
     def __init__(self, site: Site, folder: Path) -> None:
         super().__init__(site, folder)
         self._wavelengths = effective_wavelengths_nm(site)
-        self._points: list[ColumnPoint] = []
+        self._points: deque[ColumnPoint] = deque(maxlen=_POINTS)
 
     def add_column(self, point: ColumnPoint) -> None:
         """Take the dilution found with a column."""
@@ -194,27 +215,24 @@ class SpectrumDilution(_Series):
         """Return what holds at ``time``: the mean of the dilutions since it was last found."""
         distances = self.distances(time)
         if self._points and distances is not None and self.due(time):
-            points, self._points = self._points, []
-            _, distance, relative = distances
-            settings = self.site.processing.light_dilution
-            found = []
-            for wavelength in self._wavelengths:
-                each = [
-                    spectral_extinction(
-                        SpectralDilution(
-                            *point.light_dilution,
-                            distance,
-                            relative * distance,
-                            settings.wavelength_exponent,
-                            settings.wavelength_exponent_uncertainty,
-                        ),
-                        wavelength,
-                    )
-                    for point in points
-                ]
-                found.append(combine(each))
-            self.add(time, (found[0], found[1]))
+            points = list(self._points)
+            self._points.clear()
+            self.add(time, spectral_extinctions(self.site, points, distances[1], distances[2], self._wavelengths))
         return self.now(time)
+
+
+def spectral_extinctions(
+    site: Site, points: Sequence[ColumnPoint], distance_m: float, relative: float, wavelengths_nm: tuple[float, float]
+) -> BandExtinctions:
+    """Return the extinction of the on and the off band, the mean of what the light dilution of ``points`` tells.
+
+    ``distance_m`` is that of the plume, ``relative`` its relative 1 sigma; wavelengths are those of the two bands.
+    """
+    settings = site.processing.light_dilution
+    exponent = (settings.wavelength_exponent, settings.wavelength_exponent_uncertainty)
+    shares = [SpectralDilution(*point.light_dilution, distance_m, relative * distance_m, *exponent) for point in points]
+    on, off = (combine([spectral_extinction(share, wavelength) for share in shares]) for wavelength in wavelengths_nm)
+    return on, off
 
 
 def build_dilution(site: Site, folder: Path) -> DilutionSource | None:

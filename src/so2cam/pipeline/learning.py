@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,14 +11,16 @@ import numpy as np
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import InputError
 from so2cam.core.records import Frame, FrameInfo, FramePair
-from so2cam.core.results import CalibrationRecord, CalibrationSummary
+from so2cam.core.results import NO_FIT, CalibrationRecord, CalibrationSummary
 from so2cam.core.site import Site
-from so2cam.core.status import EmissionStatus
+from so2cam.core.status import EmissionStatus, QualityFlag
+from so2cam.core.times import format_utc
 from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration, SpectrometerCalibrator
 from so2cam.pipeline.calibration_fit import CellPoints
 from so2cam.pipeline.calibration_store import StoredCalibrations, load_stored
 from so2cam.pipeline.column_correction import ColumnCorrection, corrects_columns
-from so2cam.pipeline.columns import ColumnPoint, ColumnSet
+from so2cam.pipeline.columns import OTHER_TIME_REMEDY, ColumnPoint, ColumnSet
+from so2cam.pipeline.dilution_agreement import knows_dilution_twice
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.references import MODEL_TEXT, References, label_uncertainties, summarise
@@ -59,7 +61,7 @@ def build_learner(site: Site, folder: Path, references: References) -> Learner:
     name = settings.spectrometer.stored
     stored = None if name is None else load_stored(folder / name, references.shape)
     correction = ColumnCorrection(site) if corrects_columns(site) else None
-    calibrator = SpectrometerCalibrator(site, references.shape, cells, stored, correction)
+    calibrator = SpectrometerCalibrator(site, references.shape, cells, stored, correction, references.calibration)
     return Learner(calibrator, calibrator, stored)
 
 
@@ -111,6 +113,22 @@ def known_at(pair: FramePair) -> datetime:
     return max(frame.time + timedelta(seconds=frame.exposure_s / 2) for frame in frames)
 
 
+def needs_columns(site: Site) -> bool:
+    """Return whether anything of a run uses the spectrometer's columns."""
+    by_spectrum = site.processing.light_dilution.mode == "spectrum"
+    return site.processing.calibration.by_spectrometer or by_spectrum or knows_dilution_twice(site)
+
+
+def unused_columns(site: Site, option: str) -> tuple[str, ...]:
+    """Return that spectra or columns are given by ``option`` which a run has no use for."""
+    text = (
+        f"{option} is not used: nothing in the site file asks for the "
+        f'spectrometer (processing.calibration.source is {site.processing.calibration.source!r}; set "spectrometer" '
+        'or "joint" to calibrate with it)'
+    )
+    return (text,)
+
+
 def require_columns(site: Site, columns: ColumnSet | None) -> ColumnSet:
     """Return ``columns``, empty where the site needs none. Raises InputError where it needs them and there are none."""
     if columns is not None:
@@ -127,6 +145,50 @@ def require_columns(site: Site, columns: ColumnSet | None) -> ColumnSet:
     return ColumnSet((), {})
 
 
+def require_same_dilution(site: Site, columns: ColumnSet, path: Path) -> None:
+    """Check that columns of an earlier run are with or without light dilution as the site file says.
+
+    Raises InputError where they are not: it would be taken out twice, or not at all.
+    """
+    if site.spectrometer is None or not columns.points:
+        return
+    mode = site.spectrometer.light_dilution.mode
+    taken_out = any(np.isfinite(point.light_dilution[0]) for point in columns.points)
+    if taken_out != (mode != "none"):
+        raise InputError(
+            f"holds columns {'with' if taken_out else 'without'} a light dilution of their own, and the site file "
+            f"has {'none' if taken_out else 'one'}",
+            file=path,
+            key="spectrometer.light_dilution.mode",
+            value=mode,
+            remedy="run `so2cam spectra` again with this site file, or set the mode that the columns were made with",
+        )
+
+
+def require_columns_near(site: Site, pairs: Sequence[FramePair], columns: Sequence[ColumnPoint]) -> tuple[str, ...]:
+    """Check that some pair has a column near in time, where columns calibrate.
+
+    Raises InputError where none has and nothing else could calibrate; where something could, returns the warning.
+    """
+    settings = site.processing.calibration
+    if not (settings.by_spectrometer and pairs and columns) or with_columns(pairs, columns, site):
+        return ()
+    times = sorted(column.time for column in columns)
+    message = (
+        f"no column of the spectrometer lies within {settings.spectrometer.maximum_gap_s:g} s of a pair of images: "
+        f"columns from {format_utc(times[0])} to {format_utc(times[-1])}, "
+        f"images from {format_utc(pairs[0].time)} to {format_utc(pairs[-1].time)}"
+    )
+    if settings.source == "joint" or settings.spectrometer.stored is not None:
+        return (message,)
+    raise InputError(
+        message,
+        key="processing.calibration.spectrometer.maximum_gap_s",
+        value=settings.spectrometer.maximum_gap_s,
+        remedy=OTHER_TIME_REMEDY,
+    )
+
+
 def spectrometer_summary(site: Site, learner: Learner, references: References) -> CalibrationSummary | None:
     """Return the newest calibration by the spectrometer as a plot needs it: its curve, and the points of the run."""
     record, calibrator = learner.record, learner.spectrometer
@@ -135,6 +197,13 @@ def spectrometer_summary(site: Site, learner: Learner, references: References) -
     calibration = calibrator.newest
     if calibration is None:
         return None
+    if calibration is calibrator.given and references.summary is not None:
+        cells_alone = references.summary
+        return replace(
+            cells_alone,
+            description=f"{cells_alone.description}; no points of the spectrometer",
+            warnings=(*cells_alone.warnings, *learning_warnings(site, record)),
+        )
     used = [fit for fit in record.fits if fit.status == "ok"]
     points = [point for point in record.points if np.isfinite(point.absorbance)]
     cells = references.cells
@@ -142,7 +211,7 @@ def spectrometer_summary(site: Site, learner: Learner, references: References) -
     text = f"{source}, {MODEL_TEXT[site.processing.calibration.model]}"
     if used:
         text += f", r = {used[-1].correlation:.2f}"
-    if not points:
+    if calibration.flags & QualityFlag.CALIBRATION_STORED:
         text = "a stored calibration of an earlier time"
     summary = summarise(calibration.curve, (), site, text, ())
     absorbance = np.array([point.absorbance for point in points])
@@ -159,19 +228,38 @@ def spectrometer_summary(site: Site, learner: Learner, references: References) -
         curve_absorbance=grid,
         curve_column_molec_cm2=column,
         curve_uncertainty_molec_cm2=np.hypot(own, calibration.scale_uncertainty * column),
-        warnings=(*summary.warnings, *_warnings(record)),
+        warnings=(*summary.warnings, *learning_warnings(site, record)),
         points="spectrometer",
         weights=np.array([point.weight for point in points]),
     )
 
 
-def _warnings(record: CalibrationRecord) -> tuple[str, ...]:
+def learning_warnings(site: Site, record: CalibrationRecord) -> tuple[str, ...]:
+    """Return why a run has no calibration of its own, or none at its end."""
+    settings = site.processing.calibration.spectrometer
+    needed = max(settings.minimum_points, settings.field_of_view.minimum_images)
+    if not record.fits and record.matched < needed:
+        text = (
+            f"no calibration by the spectrometer: {record.matched} images have columns within "
+            f"{settings.maximum_gap_s:g} s, and {needed} are needed "
+            "(processing.calibration.spectrometer: maximum_gap_s, minimum_points, field_of_view.minimum_images)"
+        )
+        return (text,)
     found = []
     if record.views and record.views[-1].status != "ok":
-        found.append(f"field of view not found: {record.views[-1].status}")
+        found.append(f"field of view not found: {record.views[-1].status}{_columns_seen(record)}")
     if record.fits and record.fits[-1].status != "ok":
         found.append(f"no calibration by the spectrometer: {record.fits[-1].status}")
     return tuple(found)
+
+
+def _columns_seen(record: CalibrationRecord) -> str:
+    """Return what the spectrometer saw where no field of view was known: nothing, if it looks beside the plume."""
+    columns = [point.column_molec_cm2 for point in record.points if point.fit == NO_FIT]
+    if not columns:
+        return ""
+    low, middle, high = np.quantile(np.array(columns) / MOLEC_CM2_PER_PPM_M, (0.0, 0.5, 1.0))
+    return f" (columns of the spectrometer: {low:.0f} to {high:.0f} ppm m, median {middle:.0f})"
 
 
 def with_columns(pairs: Sequence[FramePair], columns: Sequence[ColumnPoint], site: Site) -> list[FramePair]:

@@ -44,7 +44,7 @@ from so2cam.science.imaging.dark import saturated, subtract_dark
 from so2cam.science.imaging.flat import FlatField
 from so2cam.science.imaging.hot_pixels import repair_hot_pixels
 from so2cam.science.imaging.interpolation import interpolate_log
-from so2cam.science.imaging.light_dilution import correct_absorbance_with_off
+from so2cam.science.imaging.light_dilution import correct_absorbance
 from so2cam.science.imaging.quality import beside_plume, check_plume_extent
 from so2cam.science.imaging.registration import warp_to_on_band
 
@@ -234,7 +234,7 @@ def absorbance_image(
     if dilution is not None:
         diluted = absorbance
         off_depth = evaluate_surface(surface.off, surface.order, shape) - off.values
-        absorbance, known = correct_absorbance_with_off(diluted, off_depth, dilution.on, dilution.off)
+        absorbance, known = correct_absorbance(diluted, off_depth, dilution.on, dilution.off)
         valid = valid & (known | ~in_sky)
         structure *= dilution.amplification
     if not valid.all():

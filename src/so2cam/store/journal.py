@@ -16,6 +16,7 @@ Tables, ``PRAGMA user_version`` 1; times are whole microseconds since 1970, hash
 """
 
 import os
+import secrets
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ from so2cam.store.items import Order, Origin, StoredItem, StoreItem, from_micros
 
 FORMAT: Final = 1
 KEPT, DELETING, MISSING, DAMAGED = 0, 1, 2, 3
+_IDENTITY: Final = "journal"
 
 _SCHEMA: Final = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -219,6 +221,15 @@ class Journal:
         with self._errors():
             row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
+
+    def journal_id(self) -> str:
+        """Return what tells this journal from others, such as that of an earlier card of the same node."""
+        found = self.meta(_IDENTITY)
+        if found is None:
+            with self.transaction():
+                found = self.meta(_IDENTITY) or secrets.token_hex(8)
+                self.set_meta(_IDENTITY, found)
+        return found
 
     def set_meta(self, key: str, value: str) -> None:
         """Set a single value."""
@@ -539,8 +550,12 @@ class Journal:
                 "INSERT OR IGNORE INTO forsaken VALUES(?, ?)", [(item.folder, item.name) for item in items]
             )
 
-    def is_dispensable(self, folder: str, name: str) -> bool:
-        """Tell whether a copy of an item may go: every required receiver has it."""
+    def is_dispensable(self, folder: str, name: str, *, unknown: bool) -> bool:
+        """Tell whether a copy of an item may go: every required receiver has it.
+
+        ``unknown`` is the answer for an item of which nothing is known: it was delivered and deleted, where no other
+        journal ever wrote there.
+        """
         with self._errors():
             row = self._connection.execute(
                 "SELECT state <> 0 OR waiting > 0 FROM items WHERE folder = ? AND name = ?", (folder, name)
@@ -549,7 +564,7 @@ class Journal:
                 row = self._connection.execute(
                     "SELECT 1 FROM forsaken WHERE folder = ? AND name = ?", (folder, name)
                 ).fetchone()
-        return row is None or not row[0]
+        return unknown if row is None else not row[0]
 
     def count_deletion(self, day: str, reason: str, items: int, size: int) -> None:
         """Add to the count of what was deleted; within a transaction."""

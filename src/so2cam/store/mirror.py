@@ -10,13 +10,15 @@ its SHA-256 is right is the item noted as mirrored. Works on ext4, exFAT, NTFS. 
 nothing but the copies under way.
 
 A full disk says so and waits for another; with ``make_room``, its oldest copies go instead, but only those of items
-that every required receiver has.
+that every required receiver has. On a disk that another journal wrote to as well (that of an earlier card), copies of
+which this journal knows nothing stay: they may be the only ones.
 """
 
 import json
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +42,8 @@ _KEPT_DISKS: Final = 4
 """Of so many disks account is kept; of others, the one seen longest ago is forgotten."""
 _ROOM_STEP: Final = 20
 """So many old copies go at once."""
+_ROOM_AGAIN_S: Final = 600.0
+"""A disk on which nothing can go is searched again after this [s]"""
 _LOG = logging.getLogger(__name__)
 
 
@@ -113,6 +117,8 @@ class Mirror:
         self._disk = disk or Disk()
         self._find = find
         self._known: dict[Path, str] = {}
+        self._alone = False
+        self._room_again_s = 0.0
 
     def run(
         self,
@@ -162,11 +168,19 @@ class Mirror:
         if root in self._known and self._disk.exists(root / _MARKER):
             return self._known[root]
         self._disk.make_folder(root)
-        name = _read_marker(self._disk, root / _MARKER)
-        if name is None:
-            name = f"{_PREFIX}{secrets.token_hex(6)}"
-            content = json.dumps({"format": 1, "id": name, "node": self._spool.node}).encode()
-            self._place_file(root / _MARKER, content)
+        marker = _read_marker(self._disk, root / _MARKER)
+        with self._spool.journal() as journal:
+            identity = journal.journal_id()
+        if marker is None or identity not in marker.journals:
+            # A folder with copies and no marker is of nobody knows which journal.
+            before = ("",) if marker is None and self._disk.exists(root / DATA) else ()
+            name = f"{_PREFIX}{secrets.token_hex(6)}" if marker is None else marker.name
+            marker = _Marker(name, (*(before if marker is None else marker.journals), identity))
+            content = {"format": 1, "id": name, "node": self._spool.node, "journals": marker.journals}
+            self._place_file(root / _MARKER, json.dumps(content).encode())
+        name = marker.name
+        self._alone = marker.journals == (identity,)
+        self._room_again_s = 0.0
         others = [other for other in self._spool.receivers() if other.startswith(_PREFIX) and other != name]
         for other in others[: max(0, len(others) + 1 - _KEPT_DISKS)]:
             self._spool.forget_receiver(other)
@@ -182,7 +196,7 @@ class Mirror:
         full = False
         for item in self._spool.undelivered(receiver, limit=self._batch):
             if item.total_bytes > room:
-                if self._place.make_room:
+                if self._place.make_room and time.monotonic() >= self._room_again_s:
                     removed += self._make_room(root, item.total_bytes)
                     room = self._disk.free_bytes(root) - self._place.reserve_bytes
                 if item.total_bytes > room:
@@ -232,7 +246,7 @@ class Mirror:
                 if path.suffix == SIDECAR_SUFFIX or not path.is_file():
                     continue
                 with self._spool.journal() as journal:
-                    if not journal.is_dispensable(place, path.name):
+                    if not journal.is_dispensable(place, path.name, unknown=self._alone):
                         continue
                 self._disk.remove(path)
                 self._disk.remove(path.with_suffix(SIDECAR_SUFFIX))
@@ -244,6 +258,8 @@ class Mirror:
                 self._disk.sync_folder(folder)
                 if not any(folder.iterdir()):
                     folder.rmdir()
+        if not removed:
+            self._room_again_s = time.monotonic() + _ROOM_AGAIN_S
         return removed
 
     def _place_item(self, root: Path, item: StoredItem, sidecar: bytes, data: bytes) -> None:
@@ -284,11 +300,23 @@ def _files(item: StoredItem, main: Path, side: Path) -> tuple[tuple[Path, int, s
     return (side, item.sidecar_size, item.sidecar_sha256), (main, item.size, item.sha256)
 
 
-def _read_marker(disk: Disk, path: Path) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Marker:
+    """Which disk this is, and the journals whose items were copied to it."""
+
+    name: str
+    journals: tuple[str, ...]
+
+
+def _read_marker(disk: Disk, path: Path) -> _Marker | None:
     """Return which disk this is, or None where it was never seen."""
     try:
         content: Any = json.loads(disk.read(path))
     except (OSError, ValueError, RecursionError):
         return None
     name = content.get("id") if isinstance(content, dict) else None
-    return name if isinstance(name, str) and name.startswith(_PREFIX) else None
+    if not isinstance(name, str) or not name.startswith(_PREFIX):
+        return None
+    journals = content.get("journals")
+    # A marker that does not say is taken for one of several journals.
+    return _Marker(name, tuple(str(one) for one in journals) if isinstance(journals, list) else ("",))

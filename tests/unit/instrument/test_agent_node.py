@@ -12,6 +12,7 @@ from so2cam.core.site_schedule import Battery, Power, Schedule, Window
 from so2cam.formats.sitefile import load_site
 from so2cam.instrument import agent as agent_module
 from so2cam.instrument.agent import NodeAgent, find_node
+from so2cam.instrument.clock_quality import ClockQuality
 from so2cam.instrument.errors import InstrumentError
 from so2cam.instrument.supervise import OrderReply
 from so2cam.observe.power import BatteryState
@@ -103,6 +104,79 @@ def test_without_an_alarm_to_wake_it_the_node_stays_on(tmp_path: Path) -> None:
     for second in (0.0, 121.0, 242.0):
         agent.battery.look(11.0, second)
     assert not agent.stopping
+
+
+FOLLOW = Schedule(
+    windows=(Window(do="capture", start="09:00", end="17:00"),),
+    power=Power(mode="follow", start_earlier_min=10.0, stop_later_min=10.0, look_in_h=24),
+)
+
+
+def test_at_the_end_of_power_the_alarm_is_set_and_the_node_shuts_down(tmp_path: Path) -> None:
+    agent, fakes = make(tmp_path, FOLLOW)
+    wakes = fakes["power"].told
+    agent._follow_power(NOW)
+    morning = NOW.replace(day=2, hour=8, minute=50)
+    assert [order["do"] for order in wakes] == ["wake"], "it would come back even if somebody switched it off now"
+    assert datetime.fromisoformat(wakes[0]["at"]) == morning
+    agent._follow_power(NOW + timedelta(hours=1))
+    agent._follow_power(NOW.replace(hour=17, minute=9))
+    assert len(wakes) == 1
+    assert not agent.stopping
+    agent._follow_power(NOW.replace(hour=17, minute=10, second=5))
+    assert agent.stopping
+    assert agent._power_off
+    assert datetime.fromisoformat(wakes[-1]["at"]) == morning
+
+
+def test_a_board_that_refuses_its_alarm_keeps_the_node_on_until_it_takes_it(tmp_path: Path) -> None:
+    agent, fakes = make(tmp_path, FOLLOW)
+    agent._follow_power(NOW)
+    fakes["power"].answers = OrderReply(False, "the board refuses")
+    evening = NOW.replace(hour=17, minute=10, second=5)
+    for seconds in (0, 30, 60):
+        agent._follow_power(evening + timedelta(seconds=seconds))
+    assert not agent.stopping
+    fakes["power"].answers = OrderReply(True, "done")
+    agent._follow_power(evening + timedelta(seconds=90))
+    assert agent.stopping
+
+
+def test_a_node_switched_on_by_hand_stays_on_until_the_next_power_has_passed(tmp_path: Path) -> None:
+    agent, fakes = make(tmp_path, FOLLOW)
+    night = NOW.replace(hour=20)
+    agent._follow_power(night)
+    agent._follow_power(night + timedelta(hours=2))
+    assert not agent.stopping
+    assert datetime.fromisoformat(fakes["power"].told[-1]["at"]) == NOW.replace(day=2, hour=8, minute=50)
+    agent._follow_power(NOW.replace(day=2, hour=9))
+    agent._follow_power(NOW.replace(day=2, hour=17, minute=11))
+    assert agent.stopping
+
+
+def test_shortly_before_power_the_node_does_not_go_down_any_more(tmp_path: Path) -> None:
+    agent, fakes = make(tmp_path, FOLLOW)
+    agent._follow_power(NOW)
+    fakes["power"].answers = OrderReply(False, "the board refuses")
+    agent._follow_power(NOW.replace(hour=17, minute=11))
+    fakes["power"].answers = OrderReply(True, "done")
+    agent._follow_power(NOW.replace(day=2, hour=8, minute=48))
+    assert not agent.stopping, "an alarm two minutes ahead may ring while the computer goes down"
+
+
+def test_power_times_are_left_to_the_boards_software_and_to_a_clock_that_was_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards = FOLLOW.model_copy(update={"power": FOLLOW.power.model_copy(update={"board_folder": "/opt/wittypi"})})
+    agent, fakes = make(tmp_path, boards)
+    agent._follow_power(NOW)
+    agent._follow_power(NOW.replace(hour=18))
+    assert (fakes["power"].told, agent.stopping) == ([], False)
+    monkeypatch.setattr(agent_module, "now_utc", lambda: datetime(1970, 1, 1, tzinfo=UTC))
+    agent, fakes = make(tmp_path, FOLLOW)
+    monkeypatch.setattr(agent.observer, "clock", lambda: ClockQuality("unset"))
+    agent._follow_power(NOW)
+    assert fakes["power"].told == []
 
 
 def test_a_board_that_measures_nothing_switches_nothing_off(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The queue in front of the spool, and the keeper of the spool."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -9,14 +10,17 @@ from typing import Any
 
 import pytest
 
+from so2cam.core.site_instrument import Mirror as MirrorSettings
 from so2cam.core.site_instrument import Storage
 from so2cam.instrument import keeper as keeper_module
+from so2cam.instrument import mirroring
 from so2cam.instrument import writer as writer_module
 from so2cam.instrument.keeper import Keeper
 from so2cam.instrument.places import Places
 from so2cam.instrument.writer import Writer
 from so2cam.store.errors import SpoolDamagedError, SpoolFullError
 from so2cam.store.items import Receipt, StoreItem
+from so2cam.store.mirror import MirrorPlace, MirrorState, MirrorStatus
 from so2cam.store.spool import Spool
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -149,12 +153,13 @@ def quick_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keeper_module, "_VERIFY_EVERY_S", 0.0)
 
 
-def start_keeper(root: Path, changes: list[str], **storage: Any) -> Keeper:
+def start_keeper(root: Path, changes: list[str], *, mirrors: tuple[Path, ...] = (), **storage: Any) -> Keeper:
     keeper = Keeper(
         Places(root),
         "lead",
         Storage(**storage),
         checking=lambda: True,
+        mirrors=lambda: mirrors,
         on_change=lambda name, text: changes.append(f"{name}: {text}"),
     )
     keeper.start()
@@ -226,3 +231,49 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < limit
         time.sleep(0.01)
+
+
+def test_damaged_files_are_put_back_from_the_mirror(tmp_path: Path) -> None:
+    root, changes = tmp_path / "lead", list[str]()
+    with Spool(root, node="lead") as spool:
+        for number in range(3):
+            spool.put(item(number))
+        damaged, content = spool.path_of(spool.find()[1]), spool.path_of(spool.find()[1]).read_bytes()
+    shutil.copytree(root / "data", tmp_path / "ssd" / "lead" / "data")
+    damaged.write_bytes(b"y" * len(content))
+    keeper = start_keeper(
+        root, changes, mirrors=(tmp_path / "ssd" / "lead",), minimum_free_fraction=0.0, minimum_free_bytes=0
+    )
+    try:
+        wait_until(lambda: any("put back from the mirror" in change for change in changes))
+        assert damaged.read_bytes() == content
+        assert keeper.spool_health().missing == 0
+    finally:
+        keeper.stop()
+
+
+@pytest.mark.parametrize(("when_full", "drops"), [("drop-delivered", True), ("wait", False)])
+def test_the_mirror_does_on_a_full_disk_what_the_site_file_says(
+    when_full: Any, drops: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[MirrorPlace] = []
+    told = threading.Event()
+
+    class FakeMirror:
+        def __init__(self, spool: Spool, place: MirrorPlace) -> None:
+            places.append(place)
+
+        def run(self, stop: threading.Event, *, on_status: Any) -> None:
+            on_status(MirrorStatus(MirrorState.CURRENT, "", path=tmp_path / "ssd" / "so2cam" / "lead"))
+            told.set()
+            stop.wait(20)
+
+    monkeypatch.setattr(mirroring, "Mirror", FakeMirror)
+    settings = MirrorSettings(path=str(tmp_path / "ssd"), when_full=when_full)
+    thread = mirroring.MirrorThread(Places(tmp_path / "lead"), "lead", Storage(), settings, lambda *_: None)
+    assert thread.folders() == ()
+    thread.start()
+    assert told.wait(20)
+    thread.stop(10)
+    assert places[0].make_room is drops
+    assert thread.folders() == (tmp_path / "ssd" / "so2cam" / "lead",)

@@ -80,6 +80,15 @@ def test_a_pulse_pulls_to_ground_waits_and_lets_go(kernel: Kernel) -> None:
 
 
 @needs_proc
+def test_a_board_on_the_header_is_told_by_a_high_level(kernel: Kernel) -> None:
+    waits: list[float] = []
+    lines(kernel, waits).pulse_high(17, 0.5)
+    assert kernel.log == [(17, "high"), (17, "let go")]
+    assert waits == [0.5]
+    assert kernel.driven == {}
+
+
+@needs_proc
 def test_reading_tells_a_wire_from_none(kernel: Kernel) -> None:
     header = lines(kernel, [])
     assert header.chip().name == "gpiochip1"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from so2cam_power.agent import ask_to_stop
-from so2cam_power.board import apply_schedule
+from so2cam_power.board import apply_schedule, tell_board
 from so2cam_power.clock import Clock, wait_until
 from so2cam_power.commands import run
 from so2cam_power.errors import PowerError
@@ -55,6 +55,10 @@ class FakeLines:
                 self.changes_at = self.clock.now + self.start_s
         if number == 16 and self.on and self.stops:
             self.changes_at = self.clock.now + 8
+
+    def pulse_high(self, number: int, duration_s: float) -> None:
+        self.clock.pass_time(duration_s)
+        self.pulses.append(number)
 
     def read(self, number: int, pull: int) -> bool:
         return self.on
@@ -386,3 +390,15 @@ def test_it_runs_alone_in_an_empty_environment(tmp_path: Path) -> None:
         - {"so2cam_power", "__main__"}
     )
     assert outside == set()
+
+
+def test_the_board_is_told_only_where_it_can_see_a_halt(tmp_path: Path) -> None:
+    clock = FakeClock()
+    lines = FakeLines(clock)
+    with pytest.raises(PowerError, match="serial output on GPIO 14 is off"):
+        tell_board(17, lines, clock, tmp_path)
+    assert lines.pulses == [], "a board that is told would cut the power at once"
+    (tmp_path / "serial0").touch()
+    assert "GPIO 17" in tell_board(17, lines, clock, tmp_path)
+    assert lines.pulses == [17, 17]
+    assert main(["--settings", str(settings_file(tmp_path)), "board-up"], lines=lines, clock=clock) == 0

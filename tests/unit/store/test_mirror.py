@@ -153,6 +153,7 @@ def test_a_full_disk_can_make_room_of_what_was_delivered(
     spool: Spool, items: Any, mirror: Mirror, port: Any, disk: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("so2cam.store.mirror._ROOM_STEP", 1)
+    monkeypatch.setattr("so2cam.store.mirror._ROOM_AGAIN_S", 0.0)
     place = MirrorPlace(label="SO2", reserve_bytes=0, make_room=True)
     mirror = Mirror(spool, place, disk=disk, find=port)
     copies = port.disk / "so2cam" / "lead"
@@ -176,11 +177,47 @@ def test_a_full_disk_can_make_room_of_what_was_delivered(
     monkeypatch.setattr(type(spool.disk), "free_bytes", lambda *_: 0)
     assert make_room(spool, wanted_free=1).delivered_items == 2
     assert make_room(spool, wanted_free=1, maximum_items=1, delete_undelivered=True).undelivered_items == 1
-    monkeypatch.undo()
+    monkeypatch.setattr(type(spool.disk), "free_bytes", lambda *_: 10**9)
     spool.put(items())
     assert mirror.step().removed == 1
     assert (copies / stored[0].path).exists()
     assert not (copies / stored[2].path).exists()
+
+
+def test_a_full_disk_keeps_what_an_earlier_card_left_there(
+    items: Any, port: Any, disk: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("so2cam.store.mirror._ROOM_STEP", 1)
+    place = MirrorPlace(label="SO2", reserve_bytes=0, make_room=True)
+    copies = port.disk / "so2cam" / "lead"
+    with Spool(tmp_path / "old card", node="lead", receivers=["station"]) as spool:
+        old = [spool.put(items()).item for _ in range(3)]
+        assert Mirror(spool, place, disk=disk, find=port).step().items == 3
+
+    def free(_: Path) -> int:
+        return 2600 - sum(path.stat().st_size for path in (copies / "data").rglob("*") if path.is_file())
+
+    disk.free_bytes = free
+    with Spool(tmp_path / "new card", node="lead", receivers=["station"]) as spool:
+        mirror = Mirror(spool, place, disk=disk, find=port)
+        first = [spool.put(items()).item for _ in range(2)]
+        assert mirror.step().items == 2
+        for item in first:
+            spool.mark_delivered(item.sequence, item.digest)
+        monkeypatch.setattr(type(spool.disk), "free_bytes", lambda *_: 0)
+        assert make_room(spool, wanted_free=1).delivered_items == 2
+        monkeypatch.undo()
+        spool.put(items())
+        # Its own two were delivered and deleted, but of a disk with a past nobody can tell them from the old card's.
+        status = mirror.step()
+        assert (status.state, status.removed) == (MirrorState.FULL, 0)
+        assert all((copies / item.path).exists() for item in [*old, *first])
+        searched: list[str] = []
+        disk.free_bytes = lambda _: 0
+        monkeypatch.setattr(Path, "rglob", lambda self, pattern: searched.append(pattern) or iter(()))
+        assert mirror.step().state is MirrorState.FULL
+        assert searched == [], "a disk on which nothing can go is not searched at every step"
+    assert len(json.loads((copies / "mirror.json").read_text())["journals"]) == 2
 
 
 def test_items_that_are_damaged_in_the_spool_do_not_stop_the_others(

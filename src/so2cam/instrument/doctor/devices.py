@@ -10,7 +10,15 @@ from so2cam.instrument.doctor.probes import Probes
 from so2cam.instrument.doctor.report import Line, bad, good, none
 from so2cam.instrument.install.devices import mirror_label
 from so2cam.instrument.install.network import address_of
-from so2cam.instrument.install.settings import HOOKS, MADE_UP, POWER_REPORTS, USER, InstallSettings, is_made_up
+from so2cam.instrument.install.settings import (
+    BOARD_SOFTWARE,
+    HOOKS,
+    MADE_UP,
+    POWER_REPORTS,
+    USER,
+    InstallSettings,
+    is_made_up,
+)
 
 TOPIC: Final = "devices"
 WIRES: Final = "wires"
@@ -127,13 +135,21 @@ def _board(settings: InstallSettings, probes: Probes) -> Line:
     silent = [f"0x{address:02x}" for address, answer in answers.items() if not answer]
     if silent:
         return bad(TOPIC, title, f"no answer on I2C from {', '.join(silent)}", "seat the board on the header")
-    if settings.alarms_unset:
-        return bad(
-            TOPIC,
-            title,
-            "nothing tells it when to switch",
-            "install the board's software into /opt/wittypi, and set instrument.schedule.power.board_folder to it",
-        )
+    if settings.drives_board:
+        if probes.link(BOARD_SOFTWARE) is not None:
+            return bad(
+                TOPIC,
+                title,
+                "its own software is installed and sets alarms too",
+                "set instrument.schedule.power.board_folder to its folder, or remove it (sudo rm /etc/init.d/wittypi)",
+            )
+        if all(probes.link(path) is None for path in ("/dev/serial0", "/dev/ttyAMA0")):
+            return bad(
+                TOPIC,
+                title,
+                "it cannot see a halt: the serial output on GPIO 14 is off",
+                "install the node again (enable_uart=1) and restart it",
+            )
     return good(TOPIC, title, f"{device.driver} answers on {', '.join(f'0x{each:02x}' for each in addresses)}")
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from so2cam.core.site_devices import CameraDevice
 from so2cam.instrument.install.files import InstallFile, block_file, text_file
-from so2cam.instrument.install.settings import MEDIA, USER, InstallError, InstallSettings
+from so2cam.instrument.install.settings import BOARD_HALT_GPIO, MEDIA, USER, InstallError, InstallSettings
 
 UDEV: Final = "/etc/udev/rules.d/70-so2cam.rules"
 BOOT: Final = "/boot/firmware/config.txt"
@@ -71,8 +71,12 @@ def boot_files(settings: InstallSettings) -> list[InstallFile]:
     lines = ["[all]", "dtparam=watchdog=on"]
     if node.power is not None:
         lines.append("dtparam=i2c_arm=on")
-    if node.time.gps is not None and node.time.gps.startswith("/dev/serial"):
+    if settings.drives_board or (node.time.gps is not None and node.time.gps.startswith("/dev/serial")):
         lines.append("enable_uart=1")
+    if settings.drives_board:
+        # By the serial output the board sees that the computer has halted; a Raspberry Pi 5 has it off by itself.
+        lines += ["[pi5]", "dtparam=uart0=on", "[all]"]
+        lines.append(f"dtoverlay=gpio-shutdown,gpio_pin={BOARD_HALT_GPIO},active_low=1,gpio_pull=up,debounce=100")
     if node.role == "follower":
         inputs = {} if node.gpio is None else node.gpio.inputs
         if inputs.get("start", 3) == 3 and node.power is None:

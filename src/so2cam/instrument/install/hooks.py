@@ -5,7 +5,14 @@ from importlib.resources import files
 
 from so2cam.instrument.install.files import InstallFile
 from so2cam.instrument.install.network import address_of
-from so2cam.instrument.install.settings import BOARD_SCHEDULE, BOARDS, HOOKS, POWER_SETTINGS, InstallSettings
+from so2cam.instrument.install.settings import (
+    BOARD_SCHEDULE,
+    BOARD_UP_GPIO,
+    BOARDS,
+    HOOKS,
+    POWER_SETTINGS,
+    InstallSettings,
+)
 
 
 def hook_files(settings: InstallSettings) -> list[InstallFile]:
@@ -28,6 +35,8 @@ def _settings_text(settings: InstallSettings) -> str:
     board = settings.node.power
     if board is not None and board.driver in BOARDS:
         content["board"] = board.driver
+    if settings.drives_board:
+        content["board_up_gpio"] = BOARD_UP_GPIO
     follower = settings.follower
     if follower is not None:
         outputs = {} if settings.node.gpio is None else settings.node.gpio.outputs

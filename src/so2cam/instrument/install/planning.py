@@ -13,6 +13,7 @@ from so2cam.instrument.install.files import InstallCommand, InstallFile, Install
 from so2cam.instrument.install.hooks import hook_files
 from so2cam.instrument.install.network import PROFILES, name_files, network_files
 from so2cam.instrument.install.settings import (
+    BOARD_SOFTWARE,
     PROGRAM,
     STATE,
     InstallError,
@@ -142,6 +143,17 @@ def _commands(settings: InstallSettings, files: list[InstallFile]) -> list[Insta
     return commands
 
 
+def require_board_alone(settings: InstallSettings, root: Path) -> None:
+    """Raise InstallError where the board's own software is below ``root`` and would do what so2cam does, too."""
+    if settings.drives_board and (root / BOARD_SOFTWARE.lstrip("/")).exists():
+        raise InstallError(
+            "the power board's own software is installed, and this site file leaves the board to the agent",
+            file=root / BOARD_SOFTWARE.lstrip("/"),
+            key="instrument.schedule.power.board_folder",
+            remedy="set the key to the software's folder, like /opt/wittypi, or remove the software",
+        )
+
+
 def _notes(settings: InstallSettings) -> list[str]:
     node = settings.node
     notes = [f"reached as {node.name}.local from a laptop or phone on its port; no fixed address is needed"]
@@ -154,10 +166,10 @@ def _notes(settings: InstallSettings) -> list[str]:
         )
     if node.network.access_point is not None:
         notes.append(f"Wi-Fi network {node.network.access_point.ssid!r}; its password is in the secrets file")
-    if settings.alarms_unset:
+    if settings.drives_board:
         notes.append(
-            "the schedule switches the power, but instrument.schedule.power.board_folder is not set: the board's own "
-            "software must be there to follow it"
+            "the agent sets the power board's alarms itself; the board's own software must not be installed beside it, "
+            "or be named in instrument.schedule.power.board_folder"
         )
     notes.append("boot settings take effect with the next start")
     return notes

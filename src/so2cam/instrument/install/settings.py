@@ -29,6 +29,12 @@ POWER_SETTINGS: Final = f"{CONFIGURATION}/power.json"
 PROGRAM: Final = "/opt/so2cam/bin/so2cam"
 BOARDS: Final = ("wittypi3", "wittypi4")
 """Power boards with a clock of their own"""
+BOARD_UP_GPIO: Final = 17
+"""By this line a Witty Pi learns that the computer is up"""
+BOARD_HALT_GPIO: Final = 4
+"""By this line a Witty Pi asks the computer to shut down: button, low voltage"""
+BOARD_SOFTWARE: Final = "/etc/init.d/wittypi"
+"""Where the board's own software is, once it is installed"""
 BOARD_SCHEDULE: Final = "schedule.wpi"
 """Name of the power board's schedule in the state folder of a node's data"""
 
@@ -71,13 +77,11 @@ class InstallSettings:
         return f"{self.data}/{self.node.name}/state"
 
     @property
-    def alarms_unset(self) -> bool:
-        """Whether the schedule wants power switched on this node, and nothing is there to tell the board."""
+    def drives_board(self) -> bool:
+        """Whether so2cam does for the power board what its own software does elsewhere."""
         schedule = self.instrument.schedule
-        if schedule is None or self.node.power is None or self.node.power.driver not in BOARDS:
-            return False
-        switches = schedule.power.mode == "follow" or bool(schedule.windows_for("power"))
-        return switches and schedule.power.board_folder is None
+        has_board = self.node.power is not None and self.node.power.driver in BOARDS
+        return has_board and (schedule is None or schedule.power.board_folder is None)
 
     @property
     def socket(self) -> str:

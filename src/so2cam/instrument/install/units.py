@@ -8,6 +8,7 @@ from typing import Final
 
 from so2cam.instrument.install.files import InstallFile, text_file
 from so2cam.instrument.install.settings import (
+    BOARD_SOFTWARE,
     BOARDS,
     HOOKS,
     MEDIA,
@@ -22,6 +23,7 @@ AGENT: Final = "so2cam-instrument.service"
 FOLLOWER: Final = "so2cam-follower.service"
 SHUTDOWN: Final = "so2cam-before-shutdown.service"
 CLOCK: Final = "so2cam-clock.service"
+BOARD: Final = "so2cam-board.service"
 SCHEDULE_PATH: Final = "so2cam-schedule.path"
 SCHEDULE: Final = "so2cam-schedule.service"
 _HOOK: Final = f"/usr/bin/python3 -I -S {HOOKS}"
@@ -59,6 +61,8 @@ def unit_files(settings: InstallSettings) -> list[InstallFile]:
         units[FOLLOWER] = _follower()
     if _has_clock(settings):
         units[CLOCK] = _clock()
+    if settings.drives_board:
+        units[BOARD] = _board_up()
     board = _board_folder(settings)
     if board is not None:
         units[SCHEDULE_PATH] = _schedule_path(settings)
@@ -73,6 +77,8 @@ def enabled_units(settings: InstallSettings) -> tuple[str, ...]:
         names.append(FOLLOWER)
     if _has_clock(settings):
         names.append(CLOCK)
+    if settings.drives_board:
+        names.append(BOARD)
     if _board_folder(settings) is not None:
         names.append(SCHEDULE_PATH)
     return tuple(names)
@@ -230,6 +236,27 @@ def _clock() -> list[str]:
         "PrivateNetwork=yes",
         "CapabilityBoundingSet=CAP_SYS_TIME",
         "MemoryDenyWriteExecute=yes",
+        "",
+        "[Install]",
+        "WantedBy=multi-user.target",
+    ]
+
+
+def _board_up() -> list[str]:
+    return [
+        "[Unit]",
+        "Description=so2cam: tell the power board that the computer is up",
+        # Late, as the board's lamp, which shares the line with a Witty Pi 4, must be off again.
+        f"After={AGENT} {FOLLOWER}",
+        f"ConditionPathExists=!{BOARD_SOFTWARE}",
+        "",
+        "[Service]",
+        "Type=oneshot",
+        "RemainAfterExit=yes",
+        "ExecStartPre=/bin/sleep 10",
+        f"ExecStart={_HOOK} board-up",
+        "TimeoutStartSec=40",
+        *_hook(writable="-/var/lib/so2cam-power", network=False, devices=("char-gpiochip",)),
         "",
         "[Install]",
         "WantedBy=multi-user.target",

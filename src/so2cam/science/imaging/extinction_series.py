@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from so2cam.core.records import FloatArray
 from so2cam.science.imaging.extinction import Extinction, ExtinctionErrors, ExtinctionStatus, missing_extinction
@@ -268,8 +267,3 @@ def _smooth(
         s[i] += gain * (s[i + 1] - part[i])
         p[i] += gain**2 * (p[i + 1] - predicted)
     return m, np.maximum(p, 0.0), s
-
-
-def usable_values(extinctions: list[Extinction]) -> npt.NDArray[np.bool_]:
-    """Return which of the extinctions (N,) have a value."""
-    return np.array([one.usable for one in extinctions], np.bool_)

@@ -130,22 +130,6 @@ def airlight_error(optical_depth: FloatImage, state: DilutionState, true_ratio: 
     return assumed - true
 
 
-@dataclass(frozen=True, slots=True)
-class CorrectedAbsorbance:
-    """Absorbance corrected for dilution, (rows, columns), NaN where not ``valid``, and its 1 sigma by cause.
-
-    ``by_noise``: from the absorbance's own 1 sigma; ``by_extinction``, ``by_distance``, ``by_airlight``: systematic,
-    of one sign over the whole image. All (rows, columns), NaN where not valid.
-    """
-
-    values: FloatImage
-    valid: BoolImage
-    by_noise: FloatImage
-    by_extinction: FloatImage
-    by_distance: FloatImage
-    by_airlight: FloatImage
-
-
 class StateUncertainty(NamedTuple):
     """1 sigma of the two bands' extinctions [m-1] and what they share.
 
@@ -161,41 +145,13 @@ class StateUncertainty(NamedTuple):
 
 
 def correct_absorbance(
-    on: FloatImage,
-    off: FloatImage,
-    on_state: DilutionState,
-    off_state: DilutionState,
-    uncertainty: StateUncertainty,
-    *,
-    noise: tuple[float, float] = (0.0, 0.0),
-) -> CorrectedAbsorbance:
-    """Return the absorbance ``tau'_on - tau'_off`` from both bands' measured optical depths (rows, columns).
-
-    Each band is corrected with its own extinction, for the off band is less diluted and aerosol in the plume has an
-    optical depth in both. ``noise`` is 1 sigma of the on- and the off-band optical depth. Distance and airlight are
-    common to both bands, so that their effects on the two subtract.
-    """
-    on_values, on_valid = correct_optical_depth(on, on_state)
-    off_values, off_valid = correct_optical_depth(off, off_state)
-    d_on, d_off = derivatives(on, on_state), derivatives(off, off_state)
-    e_on = d_on.extinction_m * np.float32(uncertainty.on_extinction_per_m)
-    e_off = d_off.extinction_m * np.float32(uncertainty.off_extinction_per_m)
-    both = np.float32(2 * uncertainty.extinction_correlation) * e_on * e_off
-    distance = np.asarray(uncertainty.distance_m, np.float32)
-    return CorrectedAbsorbance(
-        values=on_values - off_values,
-        valid=on_valid & off_valid,
-        by_noise=np.hypot(d_on.optical_depth * np.float32(noise[0]), d_off.optical_depth * np.float32(noise[1])),
-        by_extinction=np.sqrt(np.maximum(e_on**2 + e_off**2 - both, 0)),
-        by_distance=np.abs(d_on.distance_per_m - d_off.distance_per_m) * distance,
-        by_airlight=np.abs(d_on.airlight_ratio - d_off.airlight_ratio) * np.float32(uncertainty.airlight_ratio),
-    )
-
-
-def correct_absorbance_with_off(
     absorbance: FloatImage, off: FloatImage, on_state: DilutionState, off_state: DilutionState
 ) -> tuple[FloatImage, BoolImage]:
-    """Return the corrected absorbance from ``absorbance = tau_on - tau_off`` and the off band's optical depth."""
+    """Return the corrected absorbance from ``absorbance = tau_on - tau_off`` and the off band's optical depth.
+
+    All (rows, columns), with where it is known. Each band is corrected with its own extinction, for the off band is
+    less diluted and aerosol in the plume has an optical depth in both.
+    """
     on_values, on_valid = correct_optical_depth(absorbance + off, on_state)
     off_values, off_valid = correct_optical_depth(off, off_state)
     return on_values - off_values, on_valid & off_valid

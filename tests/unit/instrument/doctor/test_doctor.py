@@ -430,12 +430,18 @@ def test_the_wrong_spectrometer_or_camera_is_named(root: Path, tmp_path: Path) -
     assert "0: ov5647 2592x1944, 10 bits" in (found["camera-off (off band)"].remedy or "")
 
 
-def test_a_board_that_nobody_tells_the_schedule_is_bad(tmp_path: Path) -> None:
+def test_a_board_that_the_agent_drives_sees_halts_and_has_no_second_master(tmp_path: Path) -> None:
     path = tmp_path / "site.toml"
     path.write_text(SITE.read_text().replace('board_folder = "/opt/wittypi"', ""))
     settings = install_settings(load_site(path), "lead", program="/bin/true")
-    found = {line.title: line.text for line in bad_lines(report_on(settings, FakePi(settings), tmp_path))}
-    assert found["power board"] == "nothing tells it when to switch"
+    pi = FakePi(settings)
+    assert "power board" not in {line.title for line in bad_lines(report_on(settings, pi, tmp_path))}
+    pi.links["/etc/init.d/wittypi"] = "/etc/init.d/wittypi"
+    found = {line.title: line.text for line in bad_lines(report_on(settings, pi, tmp_path))}
+    assert found["power board"] == "its own software is installed and sets alarms too"
+    del pi.links["/etc/init.d/wittypi"], pi.links["/dev/serial0"]
+    found = {line.title: line.text for line in bad_lines(report_on(settings, pi, tmp_path))}
+    assert found["power board"].startswith("it cannot see a halt")
     assert any("board_folder" in note for note in plan_install(replace(settings, access_point_password="x" * 9)).notes)
 
 

@@ -23,7 +23,7 @@ from so2cam.instrument.install.files import (
     InstallPlan,
     merge_block,
 )
-from so2cam.instrument.install.planning import install_settings, plan_install
+from so2cam.instrument.install.planning import install_settings, plan_install, require_board_alone
 from so2cam.instrument.install.settings import InstallError, ensure_password, read_password
 from so2cam.instrument.install.units import UNITS
 
@@ -544,3 +544,23 @@ def test_a_plan_has_each_file_once() -> None:
         InstallPlan("a", (InstallFile("/x"), InstallFile("/x")))
     with pytest.raises(ValueError, match="no clean absolute path"):
         InstallFile("/a/../b")
+
+
+def test_a_board_without_software_of_its_own_is_told_and_heard(tmp_path: Path) -> None:
+    path = site_file(tmp_path, ('board_folder = "/opt/wittypi"', ""))
+    plan = plan_of(path)
+    assert json.loads(content(plan, "/etc/so2cam/power.json"))["board_up_gpio"] == 17
+    boot = content(plan, "/boot/firmware/config.txt")
+    assert "enable_uart=1" in boot
+    assert "dtoverlay=gpio-shutdown,gpio_pin=4,active_low=1,gpio_pull=up" in boot
+    assert "board-up" in content(plan, f"{UNITS}/so2cam-board.service")
+    settings = install_settings(load_site(path), "lead", password=SECRET, program="/bin/true")
+    require_board_alone(settings, tmp_path)
+    (tmp_path / "etc/init.d").mkdir(parents=True)
+    (tmp_path / "etc/init.d/wittypi").touch()
+    with pytest.raises(InstallError, match="board's own software is installed"):
+        require_board_alone(settings, tmp_path)
+    theirs = plan_of(site_file(tmp_path))
+    assert f"{UNITS}/so2cam-board.service" not in [file.path for file in theirs.files]
+    assert "board_up_gpio" not in content(theirs, "/etc/so2cam/power.json")
+    assert "gpio_pin=4" not in content(theirs, "/boot/firmware/config.txt")

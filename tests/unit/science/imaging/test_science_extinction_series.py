@@ -16,7 +16,6 @@ from so2cam.science.imaging.extinction_series import (
     rayleigh_extinction,
     smooth_series,
     spectral_extinction,
-    usable_values,
 )
 
 
@@ -145,7 +144,6 @@ def test_combining_leaves_out_what_is_missing() -> None:
     assert combine([]).status is ExtinctionStatus.TOO_FEW_POINTS
     exact = combine([fixed_extinction(1e-4, 1e-5), measured(3e-4)])
     assert np.isfinite(exact.value_per_m)
-    assert usable_values([gone, exact]).tolist() == [False, True]
 
 
 def test_a_slow_series_follows_the_truth_within_its_uncertainty() -> None:

@@ -7,12 +7,10 @@ from hypothesis import strategies as st
 
 from so2cam.science.imaging.light_dilution import (
     DilutionState,
-    StateUncertainty,
     airlight_error,
     airlight_share,
     amplification,
     correct_absorbance,
-    correct_absorbance_with_off,
     correct_intensity,
     correct_optical_depth,
     derivatives,
@@ -122,37 +120,13 @@ def test_an_airlight_unlike_the_sky_is_quantified() -> None:
     assert error[0, 0] == pytest.approx(-float(by_derivative[0, 0]), rel=0.1)
 
 
-def test_absorbance_and_its_uncertainty_by_simulation() -> None:
-    rng = np.random.default_rng(5)
-    truth_on, truth_off, n = 0.35, 0.05, 4000
-    on_eps, off_eps = 1.0e-4, 0.8e-4
-    on = dilute_optical_depth(image(truth_on), DilutionState(on_eps, 5200.0))
-    off = dilute_optical_depth(image(truth_off), DilutionState(off_eps, 5200.0))
-    sigma = StateUncertainty(2e-5, 1.5e-5, 0.8, 300.0, 0.0)
-    found = correct_absorbance(
-        on, off, DilutionState(on_eps, 5200.0), DilutionState(off_eps, 5200.0), sigma, noise=(0.004, 0.003)
-    )
-    assert found.values[0, 0] == pytest.approx(truth_on - truth_off, abs=1e-5)
-    total = np.sqrt(sum(part[0, 0] ** 2 for part in (found.by_noise, found.by_extinction, found.by_distance)))
-    shared, own_on, own_off = rng.standard_normal((3, n))
-    eps_on = on_eps + 2e-5 * shared
-    eps_off = off_eps + 1.5e-5 * (0.8 * shared + 0.6 * own_on)
-    distance = 5200 + 300 * own_off
-    values = []
-    for e_on, e_off, d in zip(eps_on, eps_off, distance, strict=True):
-        a, _ = correct_optical_depth(on + np.float32(0.004 * rng.standard_normal()), DilutionState(e_on, d))
-        b, _ = correct_optical_depth(off + np.float32(0.003 * rng.standard_normal()), DilutionState(e_off, d))
-        values.append(a[0, 0] - b[0, 0])
-    assert np.std(values) == pytest.approx(total, rel=0.08)
-
-
-def test_absorbance_with_the_off_band_at_hand() -> None:
+def test_absorbance_of_bands_that_are_diluted_unlike() -> None:
     on_state, off_state = DilutionState(1.2e-4, 5000.0), DilutionState(1.0e-4, 5000.0)
     on, off = image(0.25, 0.4), image(0.02, 0.05)
-    one = correct_absorbance(on, off, on_state, off_state, StateUncertainty(0, 0))
-    other, valid = correct_absorbance_with_off(on - off, off, on_state, off_state)
+    diluted_on, diluted_off = dilute_optical_depth(on, on_state), dilute_optical_depth(off, off_state)
+    found, valid = correct_absorbance(diluted_on - diluted_off, diluted_off, on_state, off_state)
     assert valid.all()
-    assert other == pytest.approx(one.values, abs=1e-6)
+    assert found == pytest.approx(on - off, abs=1e-6)
 
 
 def test_nothing_given_is_changed() -> None:
