@@ -174,7 +174,7 @@ def process_folders(
         described = "no calibration" if summary is None else summary.description
         lines = summary_lines(site, plan, series, len(failures), described)
         if agreement is not None:
-            lines.append(("light dilution", agreement_text(agreement)))
+            lines.insert(len(lines) - len(series.speed_methods), ("light dilution", agreement_text(agreement)))
 
         def quicklook(path: Path) -> None:
             write_quicklook(

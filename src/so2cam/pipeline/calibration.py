@@ -30,6 +30,9 @@ from so2cam.science.calibration.matching import change_rate, match_columns
 from so2cam.science.imaging.background import evaluate_surface
 from so2cam.science.imaging.light_dilution import amplification
 
+_MORE = 1.5
+"""So many times more images than in a search without result begin another one."""
+
 
 class CalibrationSource(Protocol):
     """Says which calibration holds."""
@@ -138,6 +141,7 @@ class SpectrometerCalibrator:
     _matched: deque[_Matched] = field(default_factory=deque)
     _view: SpectrometerView | None = None
     _searched: datetime | None = None
+    _in_search: int = 0
     _fitted: datetime | None = None
     _calibration: Calibration | None = None
     _newest_point: datetime | None = None
@@ -262,10 +266,12 @@ class SpectrometerCalibrator:
         if len(self._matched) < max(settings.minimum_points, view.minimum_images):
             return
         old = self._searched is None or (time - self._searched).total_seconds() >= view.interval_s
+        if self._view is None and len(self._matched) >= _MORE * self._in_search:
+            old = True  # what was not found in few images may be in more
         if view.source == "given":
             self._view = given_view(self.site)
         elif old:
-            self._searched = time
+            self._searched, self._in_search = time, len(self._matched)
             column, sigma, _ = self._values(None)
             found = find_view(
                 self.site,

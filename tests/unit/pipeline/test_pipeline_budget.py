@@ -27,7 +27,7 @@ from so2cam.science.imaging.background import SkySurface
 from so2cam.science.imaging.light_dilution import (
     DilutionState,
     StateUncertainty,
-    correct_absorbance_with_off,
+    correct_absorbance,
     dilute_optical_depth,
 )
 
@@ -244,7 +244,7 @@ def test_light_dilution_is_what_a_wrong_extinction_does(
     diluted = on_depth - off_depth
 
     def corrected(first: DilutionState, second: DilutionState) -> AbsorbanceImage:
-        absorbance, known = correct_absorbance_with_off(diluted, off_depth, first, second)
+        absorbance, known = correct_absorbance(diluted, off_depth, first, second)
         assert known.all()
         made = image_of(absorbance.astype(np.float64), -off_depth.astype(np.float64))
         return replace(made, dilution=PlumeDilution(first, second, uncertainty, 1.0, 4000.0), diluted=diluted)

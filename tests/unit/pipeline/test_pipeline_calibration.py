@@ -252,7 +252,8 @@ def test_columns_that_are_nan_count_for_nothing() -> None:
 
 
 def test_columns_without_a_field_of_view_are_shown_once_and_taken_up_when_there_is_one() -> None:
-    view = {"source": "correlation", "minimum_images": 15, "interval_s": 60.0}
+    # Nothing is found at first; more images begin another search long before the interval is over.
+    view = {"source": "correlation", "minimum_images": 15, "interval_s": 86400.0}
     learner = calibrator(site_with(view, refit_s=60.0))
     for _ in feed(learner, 0, 400, plume=False):
         pass
@@ -261,9 +262,10 @@ def test_columns_without_a_field_of_view_are_shown_once_and_taken_up_when_there_
     (text,) = learning_warnings(learner.site, learner.record)
     assert text.startswith("field of view not found: ")
     assert "columns of the spectrometer: " in text
-    assert last(feed(learner, 400, 1200, spot=True)) is not None
+    assert 2 <= len(learner.record.views) <= 3
+    assert last(feed(learner, 400, 2400, spot=True)) is not None
     found = learner.record.views[-1]
-    assert (found.x, found.y) == pytest.approx((30, 22), abs=2)
+    assert (found.x, found.y) == pytest.approx((30, 22), abs=4)
     assert NO_FIT not in {point.fit for point in learner.record.points}
     times = [point.time for point in learner.record.points]
     assert times == sorted(set(times))

@@ -143,7 +143,7 @@ class Fitted:
             self.limits.append((start, end))
             return self
 
-        monkeypatch.setattr(columns_module, "load_spectrometer", lambda path: None)
+        monkeypatch.setattr(columns_module, "spectrometer_of", lambda loaded: None)
         monkeypatch.setattr(columns_module, "plan_spectra", plan)
         monkeypatch.setattr(columns_module, "require_spectra", lambda *_: None)
         monkeypatch.setattr(columns_module, "fit_files", lambda *_, **__: (records, self))

@@ -71,7 +71,8 @@ def draw_calibration(axes: "Axes", calibration: CalibrationSummary | None) -> No
             zorder=4,
         )
         handles.append(Line2D([], [], color=INK, marker="o", linestyle="none", markersize=5, label="gas cells"))
-    add_legend(axes, handles, "right")
+    # A curve rises to the right: its upper left corner is free, and three names are too long beside the title.
+    add_legend(axes, handles, "inside" if len(handles) > 2 else "right")
     set_labels(axes, x="apparent absorbance", y=f"column density [{exponent} molecules cm⁻²]")
 
 

@@ -169,9 +169,17 @@ def handle(label: str, colour: str, *, width: float = 2.0, style: LineStyle = "-
 
 
 def add_legend(
-    axes: "Axes", handles: Sequence["Artist"], side: Literal["left", "right"], *, columns: int = 0, rise: float = 0.0
+    axes: "Axes",
+    handles: Sequence["Artist"],
+    side: Literal["left", "right", "inside"],
+    *,
+    columns: int = 0,
+    rise: float = 0.0,
 ) -> None:
-    """Add a legend ``rise`` points above a panel, at one side; in one row unless ``columns`` says otherwise."""
+    """Add a legend ``rise`` points above a panel, at one side; in one row unless ``columns`` says otherwise.
+
+    ``inside``: in the panel's upper left corner, below each other.
+    """
     from matplotlib.legend import Legend
     from matplotlib.transforms import ScaledTranslation
 
@@ -181,10 +189,10 @@ def add_legend(
         axes,
         handles,
         [str(handle.get_label()) for handle in handles],
-        loc="lower left" if side == "left" else "lower right",
-        bbox_to_anchor=(0.0 if side == "left" else 1.0, 1.0),
+        loc="upper left" if side == "inside" else "lower left" if side == "left" else "lower right",
+        bbox_to_anchor=(1.0 if side == "right" else 0.0, 1.0),
         bbox_transform=axes.transAxes + ScaledTranslation(0, rise / 72, axes.figure.dpi_scale_trans),
-        ncols=columns or len(handles),
+        ncols=columns or (1 if side == "inside" else len(handles)),
         frameon=False,
         fontsize=FONT,
         labelcolor=INK,
