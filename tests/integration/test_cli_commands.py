@@ -12,7 +12,7 @@ from so2cam.cli.main import run
 from so2cam.pipeline import batch
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("check", "demo", "import-legacy", "process", "register", "simulate")
+COMMANDS = ("check", "demo", "import-legacy", "process", "register", "simulate", "truth")
 
 
 def python(*arguments: object) -> "subprocess.CompletedProcess[str]":

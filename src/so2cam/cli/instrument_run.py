@@ -15,6 +15,7 @@ import click
 
 from so2cam.cli.console import console
 from so2cam.core.health import DeviceHealth, HealthRecord
+from so2cam.core.site import Site
 from so2cam.formats.sitefile import load_site
 from so2cam.instrument.agent import NodeAgent, RunOptions, RunSummary, find_node
 from so2cam.instrument.errors import InstrumentError
@@ -35,23 +36,27 @@ Examples:
 
 \b
 It stops on Ctrl-C and on SIGTERM; what was captured is kept.
-Exit codes: 0 stopped as asked; 2 it cannot start."""
+Exit codes: 0 stopped as asked; 1 with --for, where items could not be kept;
+2 it cannot start."""
 )
 @click.argument("site", type=click.Path(path_type=Path))
-@click.option("--node", required=True, metavar="NAME", help="A node of the site file, or `all` of them (on a bench).")
+@click.option(
+    "--node", metavar="NAME", help="A node of the site file, or `all` (on a bench). Not needed where there is one."
+)
 @click.option("--for", "run_for_s", type=click.FloatRange(min=0.1), metavar="S", help="Stop after S seconds.")
 @click.option("--socket", type=click.Path(path_type=Path), metavar="PATH", help="Where to listen for commands.")
 @click.option("--rate", type=click.FloatRange(min=1, max=100_000), default=1.0, hidden=True)
 @click.option("--tied", is_flag=True, hidden=True)
 @click.option("--verbose", "-v", is_flag=True, help="Log details too.")
 def run(
-    site: Path, node: str, run_for_s: float | None, socket: Path | None, rate: float, tied: bool, verbose: bool
+    site: Path, node: str | None, run_for_s: float | None, socket: Path | None, rate: float, tied: bool, verbose: bool
 ) -> None:
     """Run the agent of a node: it captures by its schedule, keeps everything, and reports how it is.
 
     SITE is the site file with the table [instrument].
     """
     loaded = load_site(site)
+    node = node or _only_node(loaded.site)
     if node == "all":
         if socket is not None:
             raise click.UsageError("--socket goes with one node, not with all")
@@ -80,10 +85,21 @@ def run(
     finally:
         log.close()
     _print_summary(summary)
+    if run_for_s is not None and summary.unsaved:
+        click.get_current_context().exit(1)
     if summary.power_off and is_made_up(found):
         console.print("  the computer would be switched off now; its devices are simulated, so it is not", markup=False)
     elif summary.power_off:
         _power_off()
+
+
+def _only_node(site: Site) -> str:
+    names = [] if site.instrument is None else [one.name for one in site.instrument.nodes]
+    if len(names) > 1:
+        raise InstrumentError(
+            "the site file has several nodes", remedy=f"say which one runs here: --node {', '.join(names)}, or all"
+        )
+    return names[0] if names else ""
 
 
 @contextmanager

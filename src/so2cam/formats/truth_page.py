@@ -17,6 +17,7 @@ from so2cam.formats.quicklook.style import (
     INK,
     METHOD_COLOURS,
     MUTED,
+    ROW,
     RULE,
     add_legend,
     handle,
@@ -55,7 +56,8 @@ def draw_truth_page(cases: Sequence[TruthCase]) -> "Figure":
     from matplotlib.figure import Figure
 
     rows = [row for case in cases for row in case.rows]
-    lines = max(math.ceil(len(cases) / _COLUMNS), 1)
+    across = min(_COLUMNS, max(len(cases), 1))
+    lines = max(math.ceil(len(cases) / across), 1)
     tall = max(1.2 + _PANEL_IN * lines, 1.6 + _ROW_IN * (len(rows) + len(cases)), 4.2)
     figure = Figure(figsize=(_WIDTH_IN, tall), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -63,10 +65,17 @@ def draw_truth_page(cases: Sequence[TruthCase]) -> "Figure":
     figure.suptitle("Retrieved and true emission rates of simulated volcanoes", x=0.01, ha="left", weight="bold",
                     color=INK)  # fmt: skip
     _draw_biases(left.subplots(), rows)
-    panels = np.asarray(right.subplots(lines, _COLUMNS, squeeze=False)).ravel()
+    figure.legend(
+        handles=[handle("true", INK), handle("retrieved, with its stated 1 σ", _RETRIEVED)],
+        loc="upper right",
+        ncols=2,
+        frameon=False,
+        fontsize=FONT,
+    )
+    panels = np.asarray(right.subplots(lines, across, squeeze=False)).ravel()
     for index, axes in enumerate(panels):
         if index < len(cases):
-            _draw_case(axes, cases[index], left=index % _COLUMNS == 0, below=index + _COLUMNS >= len(cases))
+            _draw_case(axes, cases[index], left=index % across == 0, below=index + across >= len(cases))
         else:
             axes.set_axis_off()
     return figure
@@ -77,7 +86,7 @@ def draw_truth_page(cases: Sequence[TruthCase]) -> "Figure":
 
 def _draw_biases(axes: "Axes", rows: Sequence[TruthRow]) -> None:
     set_style(axes)
-    set_title(axes, "Bias of the run's mean, with its stated 1 σ", rows=1)
+    set_title(axes, "Bias of the mean, stated 1 σ", rows=1)
     if not rows:
         leave_empty(axes, "no emission rate")
         return
@@ -89,9 +98,9 @@ def _draw_biases(axes: "Axes", rows: Sequence[TruthRow]) -> None:
     for row in rows:
         if row.scenario != before:
             if before:
-                place += 0.5
-                axes.axhline(place - 0.25, color=RULE, linewidth=0.6)
-                place += 0.5
+                place += 0.3
+                axes.axhline(place - 0.45, color=RULE, linewidth=0.6)
+                place += 0.3
             before = row.scenario
             names.append(_row_name(row, with_scenario=True))
         else:
@@ -176,10 +185,7 @@ def _draw_case(axes: "Axes", case: TruthCase, *, left: bool, below: bool) -> Non
     row = next((row for row in case.rows if row.variant == chosen.variant and row.method == chosen.method), None)
     if row is not None and math.isfinite(row.bias):
         text = f"{100 * row.bias:+.1f} ± {100 * row.stated_mean:.1f} %".replace("-", "−")
-        axes.text(
-            1.0, 1.03, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=FONT, color=_RETRIEVED,
-            fontweight="bold",
-        )  # fmt: skip
+        axes.set_title(text, loc="right", fontsize=FONT, color=_RETRIEVED, fontweight="bold", pad=5 + ROW)
     axes.text(
         0.0, 1.03, plain(chosen.variant, 40), transform=axes.transAxes, ha="left", va="bottom", fontsize=FONT_SMALL,
         color=MUTED,

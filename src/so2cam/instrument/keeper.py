@@ -26,6 +26,8 @@ from so2cam.store.verify import verify_next
 
 ROUND_S: Final = 10.0
 TROUBLE_ROUND_S: Final = 2.0
+_YOUNG_S: Final = 20.0
+"""Somebody who has just started an agent looks at what it keeps [s]"""
 _VERIFY_EVERY_S: Final = 600.0
 _VERIFY_ITEMS: Final = 50
 _LOG = logging.getLogger(__name__)
@@ -99,6 +101,7 @@ class Keeper:
         return self._state.disks
 
     def _run(self) -> None:
+        began_s = time.monotonic()
         while not self._stopping.is_set():
             trouble: str | None = None
             try:
@@ -113,7 +116,8 @@ class Keeper:
                 trouble = error.message
                 self._close()
             self._publish(trouble)
-            self._wake.wait(ROUND_S if trouble is None and self._state.recovered else TROUBLE_ROUND_S)
+            settled = trouble is None and self._state.recovered and time.monotonic() - began_s > _YOUNG_S
+            self._wake.wait(ROUND_S if settled else TROUBLE_ROUND_S)
             self._wake.clear()
         if self._spool is not None:
             with contextlib.suppress(SpoolError):  # the last word of a run; what is wrong was said before

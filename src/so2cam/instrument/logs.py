@@ -1,7 +1,7 @@
 """Logs of the agent: one JSON object in a line to rotating files, one readable line to standard error (and journald).
 
 Repeated messages are folded: the first one is written, further ones that differ only in numbers are counted, and the
-count is written once a minute. A log that cannot be written never disturbs the agent.
+count is written once a minute, with the last one's time. A log that cannot be written never disturbs the agent.
 """
 
 import json
@@ -34,6 +34,7 @@ class _Seen:
     logger: str
     device: str | None
     text: str
+    last: float
 
 
 class Folding(logging.Filter):
@@ -58,11 +59,12 @@ class Folding(logging.Filter):
             if seen is not None and now < seen.until:
                 seen.folded += 1
                 seen.text = text
+                seen.last = record.created
                 return False
             if seen is not None and seen.folded:
                 record.msg = f"{text} (and {seen.folded} more like it)"
                 record.args = ()
-            self._seen[key] = _Seen(now + self._window_s, 0, record.levelno, record.name, device, text)
+            self._seen[key] = _Seen(now + self._window_s, 0, record.levelno, record.name, device, text, record.created)
             while len(self._seen) > _MAXIMUM_KEYS:
                 self._seen.pop(next(iter(self._seen)))
         return True
@@ -77,7 +79,8 @@ class Folding(logging.Filter):
             (
                 seen.logger,
                 seen.level,
-                f"{seen.text} (and {seen.folded - 1} more like it)" if seen.folded > 1 else seen.text,
+                f"{seen.text} (at {datetime.fromtimestamp(seen.last, UTC):%H:%M:%S}"
+                + (f", and {seen.folded - 1} more like it)" if seen.folded > 1 else ")"),
                 {"never_folded": True} | ({} if seen.device is None else {"device": seen.device}),
             )
             for seen in found

@@ -42,7 +42,10 @@ def load_memory(path: Path) -> Memory:
     except FileNotFoundError:
         return Memory()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        _LOG.warning("the memory of earlier starts cannot be read, and begins anew: %s", error)
+        _LOG.warning(
+            "the memory of earlier starts cannot be read, and begins anew: %s",
+            getattr(error, "strerror", None) or error,
+        )
         return Memory()
 
 

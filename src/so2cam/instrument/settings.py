@@ -157,7 +157,7 @@ class OverrideFile:
             return {}
         except (OSError, ValueError) as error:
             raise SettingRefusedError(
-                f"the settings of the last run cannot be read: {error}",
+                f"the settings of the last run cannot be read: {getattr(error, 'strerror', None) or error}",
                 file=self.path,
                 remedy="the site file's settings hold; remove the file",
             ) from None
@@ -229,7 +229,7 @@ def _parse_value(key: str, text: str) -> bool | int | float:
         if text.lower() not in _WORDS:
             raise SettingRefusedError("must be on or off", key=key, value=text)
         return _WORDS[text.lower()]
-    factor = 1.0
+    factor, given = 1.0, text
     if key.endswith("_s"):
         for unit, size in _UNITS:
             if text.endswith(unit):
@@ -238,4 +238,5 @@ def _parse_value(key: str, text: str) -> bool | int | float:
     try:
         return int(text) if key == "coadds" else float(text) * factor
     except ValueError:
-        raise SettingRefusedError("must be a number", key=key, value=text) from None
+        what = "a number of s, ms or us, like 20ms" if key.endswith("_s") else "a number"
+        raise SettingRefusedError(f"must be {what}", key=key, value=given) from None

@@ -126,10 +126,11 @@ class FaultControl:
             content = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        if content["until"] is not None and time.time() > content["until"]:
+        until = content.get("until")
+        if until is not None and time.time() > until:
             return None
         self._seen.touch()
-        return Fault(kind=FaultKind(content["kind"]), seconds=content["seconds"])
+        return Fault(kind=FaultKind(content["kind"]), seconds=content.get("seconds"))
 
 
 def create(settings: Any, context: DeviceContext) -> "FaultyCamera | FaultySpectrometer":

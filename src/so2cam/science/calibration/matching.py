@@ -19,7 +19,7 @@ import numpy.typing as npt
 from so2cam.core.records import FloatArray
 
 _LEAST_PAIRS = 5
-_UNEVEN = 2.0
+_UNEVEN = 1.3
 """A further spectrum takes part where its distance in time is that of the two around the image, up to this factor."""
 
 

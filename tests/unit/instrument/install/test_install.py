@@ -233,16 +233,22 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 
 
 @needs_systemd
-@pytest.mark.parametrize("node", ["lead", "follower"])
-def test_systemd_accepts_the_units_and_finds_them_confined(tmp_path: Path, node: str) -> None:
-    plan = plan_of(site_file(tmp_path), node)
+@pytest.mark.parametrize(
+    ("node", "change", "count"),
+    [("lead", None, 6), ("follower", None, 2), ("lead", ('board_folder = "/opt/wittypi"', ""), 5)],
+    ids=["lead", "follower", "board without software"],
+)
+def test_systemd_accepts_the_units_and_finds_them_confined(
+    tmp_path: Path, node: str, change: tuple[str, str] | None, count: int
+) -> None:
+    plan = plan_of(site_file(tmp_path, *([] if change is None else [change])), node)
     units = tmp_path / "units"
     units.mkdir()
     for file in plan.files:
         if file.path.startswith(f"{UNITS}/"):
             (units / Path(file.path).name).write_bytes(file.content)
     paths = sorted(str(path) for path in units.iterdir())
-    assert len(paths) == (6 if node == "lead" else 2)
+    assert len(paths) == count
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, timeout=60, check=False
     )

@@ -21,13 +21,30 @@ def match(times: Any, exposure: float = 0.5, spectrum: float = 10.0, **options: 
     return match_columns(times, np.full(times.size, exposure), SPECTRA, np.full(5, spectrum), COLUMN, SIGMA, **options)
 
 
-def test_between_two_spectra_it_is_the_straight_line() -> None:
-    found = match([2.5, 15.0, 10.0])
+def test_between_spectra_it_is_the_polynomial_through_those_near() -> None:
+    found = match([2.5, 15.0, 10.0, 40.0])
     assert found.matched.all()
-    assert found.column == pytest.approx([1.5e18, 2.5e18, 3e18], rel=1e-9)
-    # Weights 3/4 and 1/4; sigma of 1e17 and 2e17.
-    assert found.column_sigma[0] == pytest.approx(np.hypot(0.75e17, 0.5e17), rel=1e-3)
-    assert found.gap_s == pytest.approx([2.5, 5.0, 0.0])
+    # A parabola through the first three; a cubic, (-1, 9, 9, -1) / 16 in the middle; the spectrum itself; and a
+    # straight line where the next spectrum is not as far.
+    assert found.column == pytest.approx([1.78125e18, 2.5e18, 3e18, 2e18], rel=1e-9)
+    weights, sigma = np.array([0.65625, 0.4375, -0.09375]), np.array([1.0, 2.0, 1.0])
+    assert found.column_sigma[0] == pytest.approx(1e17 * np.hypot.reduce(weights * sigma), rel=1e-9)
+    assert found.gap_s == pytest.approx([2.5, 5.0, 0.0, 10.0])
+    # What the straight line misses of a random walk: a bridge's variance; beside it the spectra's longer exposure.
+    assert found.bridge_s[3] == pytest.approx(20 * 0.5 * 0.5 + 9.5 / 12)
+
+
+def test_a_wave_keeps_its_range_between_spectra() -> None:
+    spectra = np.arange(0.0, 1000.0, 5.0)
+    images = np.arange(12.4, 980.0, 5.0)
+    columns = 2e18 + 5e17 * np.sin(2 * np.pi * spectra / 45)
+    found = match_columns(
+        images, np.full(images.size, 0.4), spectra, np.full(spectra.size, 0.4), columns, np.full(spectra.size, 1e16),
+        maximum_gap_s=15.0,
+    )  # fmt: skip
+    # A straight line between spectra, half way, would shrink it by 6 per cent.
+    true = 2e18 + 5e17 * np.sin(2 * np.pi * images / 45)
+    assert np.polyfit(true, found.column, 1)[0] == pytest.approx(1.0, abs=0.01)
 
 
 def test_a_long_exposure_takes_the_mean_by_overlap() -> None:
