@@ -104,6 +104,18 @@ def load_spectrometer(path: Path) -> LoadedSpectrometer:
     return LoadedSpectrometer(only.name, only.spectrometer, path, digest, only.model_dump(mode="json"))
 
 
+def spectrometer_of(loaded: LoadedSite) -> LoadedSpectrometer:
+    """Return what the spectra need of ``loaded``, with its settings as they are, whatever its file says meanwhile.
+
+    Raises SiteFileError where there is no spectrometer.
+    """
+    if loaded.site.spectrometer is None:
+        return load_spectrometer(loaded.path)
+    return LoadedSpectrometer(
+        loaded.site.name, loaded.site.spectrometer, loaded.path, loaded.sha256, loaded.site.model_dump(mode="json")
+    )
+
+
 def is_spectrometer_only(path: Path) -> bool:
     """Return whether a site file has a spectrometer and no camera. Raises SiteFileError where it cannot be read."""
     document = _parse_toml(_read(path), path)

@@ -20,7 +20,7 @@ from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.calibration_products import calibration_products
 from so2cam.pipeline.columns import ColumnPoint, columns_from_product, columns_from_spectra
 from so2cam.pipeline.dilution import build_dilution, terrain_files
-from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
 from so2cam.pipeline.geometry import WindField, lines_at_plume, resolve_view
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.learning import build_learner, in_order, learn_whole, require_columns, spectrometer_summary
@@ -134,7 +134,7 @@ def process_folders(
     learner = build_learner(site, loaded.path.parent, references)
     dilution = build_dilution(site, loaded.path.parent)
     keeper = _ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
-    read = _last_few(reader)
+    read = keep_last(reader)
     whole = learner.spectrometer is not None and site.processing.calibration.spectrometer.policy == "whole"
     if learner.spectrometer is not None and whole:
         chain = ImageChain(site, references, darks, build_dilution(site, loaded.path.parent))
@@ -258,20 +258,6 @@ def _process(
         )
     run.records.sort(key=lambda record: record.time)
     return run
-
-
-def _last_few(reader: FrameReader) -> Callable[[FrameInfo], Frame | None]:
-    """Return a reader that keeps the last frames: two pairs share one where the off band is interpolated."""
-    kept: dict[Path, Frame | None] = {}
-
-    def read(info: FrameInfo) -> Frame | None:
-        if info.path not in kept:
-            if len(kept) >= 4:
-                kept.pop(next(iter(kept)))
-            kept[info.path] = reader.read(info)
-        return kept[info.path]
-
-    return read
 
 
 def example_image(site: Site, images: PairImages, references: References) -> ExampleImage:

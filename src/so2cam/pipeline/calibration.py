@@ -149,6 +149,7 @@ class SpectrometerCalibrator:
             return
         self._columns.append(point)
         self._match(point.time)
+        self._forget_columns(point.time)
 
     def observe(self, pair: FramePair, image: AbsorbanceImage) -> None:
         """See an image; of quick series only as many are kept as the search wants to see within the window."""
@@ -161,6 +162,10 @@ class SpectrometerCalibrator:
         self._last_image = pair.time
         reduction = settings.field_of_view.reduction
         self._waiting.append(small_image(pair, image, reduction, aerosol=self.correction is not None))
+        longest = max(settings.window_s, settings.maximum_gap_s)
+        while settings.policy == "rolling" and (pair.time - self._waiting[0].time).total_seconds() > longest:
+            # No column came, and none that comes now is near enough.
+            self._waiting.popleft()
 
     def at(self, time: datetime) -> Calibration | None:
         """Return the calibration at ``time``: renewed where it is due, flagged where it is old or not the run's own."""
@@ -220,6 +225,11 @@ class SpectrometerCalibrator:
         settings = self.site.processing.calibration.spectrometer
         while self._matched and (time - self._matched[0].image.time).total_seconds() > settings.window_s:
             self._matched.popleft()
+
+    def _forget_columns(self, time: datetime) -> None:
+        settings = self.site.processing.calibration.spectrometer
+        if settings.policy != "rolling":
+            return
         while len(self._columns) > 2 and (time - self._columns[0].time).total_seconds() > settings.window_s:
             self._columns.popleft()
 

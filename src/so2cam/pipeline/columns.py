@@ -11,12 +11,12 @@ from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
 from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, FitStatus
 from so2cam.formats.column_products import read_columns_csv, read_columns_netcdf
-from so2cam.formats.sitefile import LoadedSite, load_spectrometer
+from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.pipeline.output import hash_file
 from so2cam.pipeline.spectra_batch import fit_files, plan_spectra, require_spectra
 from so2cam.pipeline.spectrum_processor import ColumnRecord
 
-_MARGIN = timedelta(minutes=5)
+COLUMN_MARGIN = timedelta(minutes=5)
 """Spectra this long before the first and after the last frame wanted are fitted too."""
 
 
@@ -69,12 +69,12 @@ def columns_from_spectra(
     progress: Callable[[int, int], None] | None = None,
 ) -> ColumnSet:
     """Return the columns of the spectra in ``folders``. Raises InputError where there is none to calibrate with."""
-    spectrometer = load_spectrometer(loaded.path)
+    spectrometer = spectrometer_of(loaded)
     plan = plan_spectra(
         spectrometer,
         folders,
-        start=None if start is None else start - _MARGIN,
-        end=None if end is None else end + _MARGIN,
+        start=None if start is None else start - COLUMN_MARGIN,
+        end=None if end is None else end + COLUMN_MARGIN,
     )
     require_spectra(spectrometer, plan, folders)
     records, reader = fit_files(spectrometer, plan, jobs=jobs, progress=progress)

@@ -1,6 +1,6 @@
 """Reading frames during a run: every file once, its hash kept, its problems collected instead of raised."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,20 @@ class FrameReader:
             return ""
         first = failed[0]
         return f"; {len(failed)} unreadable, the first: {Path(str(first.file)).name} {first.message}"
+
+
+def keep_last(reader: FrameReader, count: int = 4) -> Callable[[FrameInfo], Frame | None]:
+    """Return what reads with ``reader`` and keeps the last frames: two pairs share one of an interpolated off band."""
+    kept: dict[Path, Frame | None] = {}
+
+    def read(info: FrameInfo) -> Frame | None:
+        if info.path not in kept:
+            if len(kept) >= count:
+                kept.pop(next(iter(kept)))
+            kept[info.path] = reader.read(info)
+        return kept[info.path]
+
+    return read
 
 
 class DarkLibrary:
