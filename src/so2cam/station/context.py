@@ -126,8 +126,11 @@ def open_station(paths: list[Path], *, folder: Path | None = None) -> StationCon
     root = folder if folder is not None else loaded[0].path.parent / settings.folder
     catalogue = Catalogue.open(settings.catalogue, root)
     sites = tuple(
-        StationSite(one, Archive(root / "archive" / _folder_name(one.site.name), catalogue, one.site.name),
-                    root / "results" / _folder_name(one.site.name))
+        StationSite(
+            one,
+            Archive(root / "archive" / _folder_name(one.site.name), catalogue, one.site.name),
+            root / "results" / _folder_name(one.site.name),
+        )
         for one in loaded
     )
     return StationContext(root, settings, catalogue, sites)

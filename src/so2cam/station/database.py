@@ -58,9 +58,12 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection whose changes are committed together at the end, or not at all."""
-        with self._explained(), self._engine.connect().execution_options(so2cam_write=True) as connection:
-            with connection.begin():
-                yield connection
+        with (
+            self._explained(),
+            self._engine.connect().execution_options(so2cam_write=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
 
     def insert_ignoring(self, table: Any) -> Any:
         """Return an insert into ``table`` that does nothing where the row is there already."""
