@@ -33,6 +33,10 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,219}$")]
 """A plain name: no folder, nothing hidden, nothing that a shell or a file system takes for something else."""
 
 
+Code = Literal["ok", "refused", "credential", "role", "rate", "message", "unknown", "interrupted"]
+"""Why an answer is a refusal, in a word for programs."""
+
+
 class Role(IntEnum):
     """What a token may do; a higher role may all that a lower one may."""
 
@@ -168,7 +172,7 @@ class HelloResult(_Message):
 
 
 class Event(_Message):
-    """Something that happened. Numbers grow by one and are never used again."""
+    """Something that happened. Numbers grow, perhaps by more than one, and are never used again."""
 
     number: int
     time: AwareDatetime
@@ -181,12 +185,12 @@ class Event(_Message):
 
 
 class EventsResult(_Message):
-    """Events in order. ``missed``: so many after the number asked for are not kept any more."""
+    """Events in order. ``missed``: some after the number asked for are not kept any more."""
 
     type: Literal["events"] = "events"
     events: tuple[Event, ...]
     last: int
-    missed: int = 0
+    missed: bool = False
 
 
 class SettingsResult(_Message):
@@ -302,7 +306,7 @@ class Answer(_Message):
 
     id: int
     result: LinkResult
-    code: Literal["ok", "refused", "credential", "role", "rate", "message", "unknown", "busy", "interrupted"] = "ok"
+    code: Code = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +384,8 @@ def encode_call(call: Call) -> str:
 
 def parse_call(data: str | bytes) -> Call:
     """Return the call of one message. Raises MessageError, in plain words, for anything else."""
-    return _parse(_CALL, data, MAXIMUM_REQUEST_BYTES)
+    call: Call = _parse(_CALL, data, MAXIMUM_REQUEST_BYTES)
+    return call
 
 
 def encode_answer(spoken: Spoken) -> str | bytes:

@@ -30,6 +30,13 @@ class Receiver(Protocol):
         """A folder for files that are being fetched, on the file system where they will be kept."""
         ...
 
+    def kept(self, item: LinkItem) -> str | None:
+        """Return the digest of an item that was accepted before (same ``item.source``), None where it was not.
+
+        Asked before an item is fetched, so that one whose confirmation was lost is confirmed without fetching it again.
+        """
+        ...
+
     def accept(self, item: LinkItem, parts: ItemParts) -> str:
         """Keep the item durably, and return its digest (``store.items.item_digest``) of what is on the disk.
 
@@ -50,6 +57,12 @@ class SpoolReceiver:
     def staging(self) -> Path:
         """A folder beside the spool's own temporary files."""
         return self._spool.root / "state" / "fetched"
+
+    def kept(self, item: LinkItem) -> str | None:
+        """Return the digest of an item that the spool has."""
+        with self._spool.journal() as journal:
+            known = journal.by_origin(Origin(*item.source))
+        return None if known is None else known.digest
 
     def accept(self, item: LinkItem, parts: ItemParts) -> str:
         """Put the item into the spool, to the byte as it was. Raises So2camError where it cannot be kept."""
