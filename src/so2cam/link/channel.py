@@ -63,7 +63,7 @@ def upgrade(
     """Turn a TLS connection into a WebSocket. Raises LinkLostError or LinkRefusedError."""
     shown = f"[{host}]" if ":" in host else host
     try:
-        return connect(
+        channel = connect(
             f"ws://{shown}:{port}{path}",  # the TLS is there already
             sock=connected,
             additional_headers=headers,
@@ -75,6 +75,8 @@ def upgrade(
             max_size=largest,
             proxy=None,
         )
+        # Its life is longer than a block; what ends it is close().
+        return channel.__enter__()
     except InvalidStatus as error:
         status = error.response.status_code
         if status in (401, 403):
