@@ -17,11 +17,11 @@ from pathlib import Path
 from so2cam.core.errors import So2camError
 from so2cam.core.health import ClockHealth, HealthRecord, Level
 from so2cam.core.site_link import Link
+from so2cam.link.channel import Peer
 from so2cam.link.client import LinkClient, dial
 from so2cam.link.database import FILE, Database
 from so2cam.link.limits import Limits
-from so2cam.link.messages import Command, Done, Result, Schedule, ScheduleResult, Shot, Status, StatusResult
-from so2cam.link.channel import Peer
+from so2cam.link.messages import Command, Done, Result, Schedule, ScheduleResult, Status, StatusResult
 from so2cam.link.node import LinkNode, LinkPlace, tls_of
 from so2cam.link.protocol import Role
 from so2cam.link.service import NodeFace
@@ -30,8 +30,14 @@ from so2cam.store.items import StoreItem
 from so2cam.store.spool import Spool
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-LIMITS = Limits(commands_per_s=1e5, commands_at_once=1e5, calls_per_s=1e5, calls_at_once=1e5, pairings_per_s=1e4,
-                pairings_at_once=1e4)
+LIMITS = Limits(
+    commands_per_s=1e5,
+    commands_at_once=1e5,
+    calls_per_s=1e5,
+    calls_at_once=1e5,
+    pairings_per_s=1e4,
+    pairings_at_once=1e4,
+)
 
 
 def put_frames(spool: Spool, count: int, *, size: int = 20_000, seed: int = 0, first: int = 0, kind: str = "frame"):
@@ -55,8 +61,15 @@ def put_frames(spool: Spool, count: int, *, size: int = 20_000, seed: int = 0, f
 
 def health() -> HealthRecord:
     return HealthRecord(
-        time=datetime.now(UTC), node="lead", site="test", version="0", reason="asked", level=Level.OK,
-        summary="all well", activity="captures", clock=ClockHealth(quality="ntp"),
+        time=datetime.now(UTC),
+        node="lead",
+        site="test",
+        version="0",
+        reason="asked",
+        level=Level.OK,
+        summary="all well",
+        activity="captures",
+        clock=ClockHealth(quality="ntp"),
     )
 
 
@@ -96,8 +109,12 @@ class Linked:
         self.spool = Spool(folder / "spool", node="lead")
         self.effects = Effects(folder / "effects.txt")
         face = NodeFace(
-            site="test", node="lead", version="0", handle=self.effects.handle,
-            settings=lambda: {"camera-on": {"exposure_s": 0.5}}, now=lambda: datetime.now(UTC),
+            site="test",
+            node="lead",
+            version="0",
+            handle=self.effects.handle,
+            settings=lambda: {"camera-on": {"exposure_s": 0.5}},
+            now=lambda: datetime.now(UTC),
             settle=self.effects.settle,
         )
         self.place = LinkPlace(folder / "state", folder, "127.0.0.1", port)

@@ -17,11 +17,14 @@ _COMMANDS = {
     "import-legacy": ("so2cam.cli.import_legacy", "Write a site file from an existing installation's settings."),
     "instrument": ("so2cam.cli.instrument", "Run an instrument on the volcano, and speak to it."),
     "line-shape": ("so2cam.cli.line_shape", "Find the instrument's line shape from a calibration lamp."),
+    "pair": ("so2cam.cli.pair", "Make two computers trust each other, with a code that is used once."),
     "process": ("so2cam.cli.process", "Turn folders of frames into SO2 emission rates."),
     "register": ("so2cam.cli.register", "Find how the off-band image lies on the on-band image."),
+    "remote": ("so2cam.cli.remote", "Speak to an instrument over the network."),
     "spectra": ("so2cam.cli.spectra", "Turn UV spectra into SO2 column densities."),
     "spool": ("so2cam.cli.spool", "Show, verify and recover what an instrument has kept."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
+    "token": ("so2cam.cli.token", "List, make and revoke the tokens of a node, and see who commanded what."),
     "wavelengths": ("so2cam.cli.wavelengths", "Find a spectrometer's wavelengths from the lines of sunlight."),
 }
 
