@@ -6,10 +6,20 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from so2cam.core.site_link import DEFAULT_PORT, Transfer
 from so2cam.core.site_types import NotNegative, Positive, Table
 
 SourceName = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 DATABASES = ("sqlite", "postgresql")
+
+
+def checked_address(value: str) -> str:
+    """Return ``value``. Raises ValueError where it is no IP address."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no IP address; 127.0.0.1 is this machine alone") from None
+    return value
 
 
 class WatchedFolder(Table):
@@ -33,17 +43,25 @@ class Api(Table):
     @field_validator("address")
     @classmethod
     def _ip_address(cls, value: str) -> str:
-        try:
-            ipaddress.ip_address(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is no IP address; 127.0.0.1 is this machine alone") from None
-        return value
+        return checked_address(value)
 
     @model_validator(mode="after")
     def _closed_beyond_this_machine(self) -> Self:
         if not ipaddress.ip_address(self.address).is_loopback and self.token_file is None:
             raise ValueError(f"address {self.address} is open to others: name a token_file, or use 127.0.0.1")
         return self
+
+
+class Listen(Table):
+    """Where instruments call in that cannot be called themselves."""
+
+    address: str = Field(default="0.0.0.0", description="to listen on; 0.0.0.0: all of this computer")  # noqa: S104
+    port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
+
+    @field_validator("address")
+    @classmethod
+    def _ip_address(cls, value: str) -> str:
+        return checked_address(value)
 
 
 class Station(Table):
@@ -54,8 +72,10 @@ class Station(Table):
         default=None, description="URL of a database, as postgresql://user@host/so2cam; absent: SQLite in the folder"
     )
     watch: tuple[WatchedFolder, ...] = ()
+    listen: Listen | None = Field(default=None, description="absent: no instrument calls in; the station dials")
+    transfer: Transfer = Transfer()
     live: bool = Field(default=True, description="process frames as they come; false: only keep them")
-    hold_back_s: NotNegative = Field(default=30.0, description="how late a file may come and still be used at once")
+    hold_back_s: NotNegative = Field(default=2.0, description="how late a file may come and still be used at once")
     reference_days: int = Field(
         default=30, ge=1, le=3660, description="how old darks, clear sky and cell frames may be for a live run"
     )

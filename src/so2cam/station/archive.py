@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from so2cam.core.errors import So2camError
+from so2cam.link.errors import LinkError
 from so2cam.link.protocol import LinkItem
 from so2cam.link.receiving import ItemParts
 from so2cam.station.catalogue import KEPT, ArchivedFile, Catalogue, NewFile
@@ -116,12 +117,12 @@ class Archive:
     def accept(self, item: LinkItem, parts: ItemParts) -> str:
         """Keep an item of a node, and return the digest of what is on the disk (``link.receiving.Receiver``).
 
-        The same item gives its digest again, and is kept once. Raises So2camError where it cannot be kept.
+        The same item gives its digest again, and is kept once. Raises LinkError for one that no archive
+        can keep, other So2camError where the disk or the catalogue refuses.
         """
         node, sequence = item.source
         arrival = Arrival(
-            # A node whose spool began anew counts from 1 again: the digest tells its items from those before.
-            origin=f"{node}/{sequence}/{item.digest[:16]}",
+            origin=_origin(item),
             node=node,
             kind=item.kind,
             subject=item.subject,
@@ -133,8 +134,18 @@ class Archive:
             sidecar_sha256=item.sidecar_sha256,
             number=sequence,
         )
-        file, _ = self.put(arrival, parts.main, parts.sidecar)
+        try:
+            file, _ = self.put(arrival, parts.main, parts.sidecar)
+        except ArchiveError as error:
+            raise LinkError(error.message, file=error.file, value=error.value, remedy=error.remedy) from error
         return file.digest
+
+    def kept(self, item: LinkItem) -> str | None:
+        """Return the digest of an item that is kept already, whole; None for any other."""
+        known = self.catalogue.by_origin(self.site, _origin(item))
+        if known is None or known.state != KEPT or not self._is_whole(known):
+            return None
+        return known.digest
 
     def put(self, arrival: Arrival, main: Path, sidecar: Path | None = None) -> tuple[ArchivedFile, bool]:
         """Keep ``main`` and ``sidecar``, which are moved from ``staging``. Return the file, and whether it is new.
@@ -317,6 +328,15 @@ class Archive:
                 with contextlib.suppress(OSError):
                     if path.is_file() and path.stat().st_mtime < limit:
                         path.unlink()
+
+
+def _origin(item: LinkItem) -> str:
+    """Return what tells an item from all others: node, number, and content.
+
+    A node whose spool began anew counts from 1 again: the digest tells its items from those before.
+    """
+    node, sequence = item.source
+    return f"{node}/{sequence}/{item.digest[:16]}"
 
 
 def _stem(name: str) -> tuple[str, str]:

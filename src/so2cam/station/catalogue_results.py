@@ -27,9 +27,20 @@ class ResultTable:
                 self._insert_pairs(connection, site, run, pairs)
 
     def replace_day(
-        self, site: str, day: str, run: int, pairs: Sequence[PairRow], *, start: datetime, end: datetime
+        self,
+        site: str,
+        day: str,
+        run: int,
+        pairs: Sequence[PairRow],
+        *,
+        start: datetime,
+        end: datetime,
+        marked: datetime | None = None,
     ) -> None:
-        """Replace all results of ``start`` <= time < ``end`` by ``pairs``; the day has a new revision, and is fresh."""
+        """Replace all results of ``start`` <= time < ``end`` by ``pairs``; the day has a new revision, and is fresh.
+
+        With ``marked`` it stays stale where it was marked later than that, while it was calculated.
+        """
         first, last = to_microseconds(start), to_microseconds(end)
         with self.database.write() as connection:
             for table in (PAIRS, RATES):
@@ -37,11 +48,12 @@ class ResultTable:
                     delete(table).where(table.c.site == site, table.c.time >= first, table.c.time < last)
                 )
             self._insert_pairs(connection, site, run, pairs)
-            changed = to_microseconds(datetime.now(UTC))
-            values = {"stale_since": None, "reason": None, "changed": changed}
             self._touch_day(connection, site, day)
             where = and_(DAYS.c.site == site, DAYS.c.day == day)
-            connection.execute(update(DAYS).where(where).values(revision=DAYS.c.revision + 1, **values))
+            connection.execute(update(DAYS).where(where).values(revision=DAYS.c.revision + 1))
+            if marked is not None:
+                where = and_(where, DAYS.c.stale_since <= to_microseconds(marked))
+            connection.execute(update(DAYS).where(where).values(stale_since=None, reason=None))
 
     def pairs(self, site: str, *, start: datetime, end: datetime) -> Iterator[PairRow]:
         """Yield what pairs of ``start`` <= time < ``end`` gave, in order of time; without ``rates``."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, func, select, update
 
 from so2cam.station.catalogue_records import Fed, Run
 from so2cam.station.catalogue_schema import FEED, RUNS
@@ -51,6 +51,19 @@ class RunTable:
         with self.database.read() as connection:
             row = connection.execute(select(RUNS).where(where).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else _run(row)
+
+    def last_fed(self, site: str) -> int:
+        """Return the highest id of a file that a live run of the site was given; 0 where there is none."""
+        query = select(func.max(FEED.c.file)).join(RUNS, RUNS.c.id == FEED.c.run)
+        with self.database.read() as connection:
+            found = connection.execute(query.where(RUNS.c.site == site, RUNS.c.kind == "live")).scalar_one_or_none()
+        return int(found or 0)
+
+    def last_live_day(self, site: str) -> str | None:
+        """Return the newest day that a live run of the site was over."""
+        with self.database.read() as connection:
+            query = select(func.max(RUNS.c.day)).where(RUNS.c.site == site, RUNS.c.kind == "live")
+            return connection.execute(query).scalar_one_or_none()
 
     def last_run(self, site: str, day: str) -> Run | None:
         """Return the newest run of a day."""

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from so2cam.core.errors import OutputError, So2camError
+from so2cam.link.errors import LinkError
 from so2cam.link.protocol import LinkItem
 from so2cam.link.receiving import ItemParts
 from so2cam.station.archive import STEPS, Archive, ArchiveError, Arrival
@@ -68,7 +69,10 @@ def stored(archive: Archive) -> dict[str, bytes]:
 
 
 def test_an_item_is_kept_once_and_its_digest_is_that_of_the_disk(archive: Archive) -> None:
+    item = link_item(b"image", b"{}")
+    assert archive.kept(item) is None
     digest = accept(archive, b"image", b"{}")
+    assert archive.kept(item) == digest
     assert digest == item_digest(hashlib.sha256(b"image").hexdigest(), hashlib.sha256(b"{}").hexdigest())
     assert accept(archive, b"image", b"{}") == digest
     assert stored(archive) == {"2026/03/01/12/a.png": b"image", "2026/03/01/12/a.json": b"{}"}
@@ -100,7 +104,7 @@ def test_a_copy_that_is_gone_or_damaged_is_put_back(archive: Archive) -> None:
 
 def test_what_is_not_as_announced_is_refused(archive: Archive) -> None:
     item = link_item(b"image", b"{}")
-    with pytest.raises(ArchiveError, match="SHA-256"):
+    with pytest.raises(LinkError, match="SHA-256"):
         archive.accept(item, ItemParts(staged(archive, b"imagX"), staged(archive, b"{}")))
     assert stored(archive) == {}
     assert archive.catalogue.find_files("etna") == []
