@@ -58,6 +58,8 @@ class _Remote:
             try:
                 result = self.client.command(command, key=key)
             except LinkLostError as error:
+                if not self.client.connections:
+                    raise
                 raise LinkLostError(
                     f"{error.message}; the command may have taken effect",
                     remedy=f"ask later: so2cam remote result {key} --at {self.pairing.name}",
@@ -258,7 +260,7 @@ def files(
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("number", justify="right")
         for heading in ("time", "kind", "device", "name"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         table.add_column("bytes", justify="right")
         for item in found.items:
             what = f"{item.kind} {item.subject}"

@@ -136,9 +136,16 @@ def audit(site: Path, node: str | None, station: bool, limit: int, as_json: bool
 
 
 def _short(command: str) -> str:
-    values = {key: value for key, value in json.loads(command).items() if value not in (None, [], False)}
-    name = values.pop("type")
+    values = _given(json.loads(command))
+    name = str(values.pop("type"))
     return name + "".join(f" {key}={json.dumps(value)}" for key, value in values.items())
+
+
+def _given(value: Any) -> Any:
+    """Return what was given, without what was left out."""
+    if isinstance(value, dict):
+        return {key: _given(one) for key, one in value.items() if one not in (None, [], False)}
+    return [_given(one) for one in value] if isinstance(value, list) else value
 
 
 def _time(seconds: float) -> str:

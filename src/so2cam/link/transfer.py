@@ -123,6 +123,8 @@ class FileTransfer:
         digest = self._receiver.kept(item)
         if digest is None:
             digest = self._fetch(item)
+        else:
+            self._remove(self._parts(item))
         if digest is not None:
             self._keep(item, digest)
         return True
