@@ -12,6 +12,7 @@ from so2cam.cli.console import InterruptedRun, report_error
 from so2cam.core.errors import So2camError
 
 _COMMANDS = {
+    "archive": ("so2cam.cli.archive", "Find, verify and copy what a station has archived."),
     "check": ("so2cam.cli.check", "Say what is wrong or risky in a site file."),
     "demo": ("so2cam.cli.demo", "Simulate a volcano, process it, and compare with the truth."),
     "import-legacy": ("so2cam.cli.import_legacy", "Write a site file from an existing installation's settings."),
@@ -23,8 +24,10 @@ _COMMANDS = {
     "remote": ("so2cam.cli.remote", "Speak to an instrument over the network."),
     "spectra": ("so2cam.cli.spectra", "Turn UV spectra into SO2 column densities."),
     "spool": ("so2cam.cli.spool", "Show, verify and recover what an instrument has kept."),
+    "station": ("so2cam.cli.station", "Run a base station: archive, live emission rates, alarms."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
     "token": ("so2cam.cli.token", "List, make and revoke the tokens of a node, and see who commanded what."),
+    "watch": ("so2cam.cli.watch", "Archive and process what comes into a folder."),
     "wavelengths": ("so2cam.cli.wavelengths", "Find a spectrometer's wavelengths from the lines of sunlight."),
 }
 

@@ -6,9 +6,11 @@ token is set, every request but that of the pages ``/docs`` and ``/openapi.json`
 
 import csv
 import io
+import json
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
@@ -133,8 +135,6 @@ def _add_station(router: APIRouter, context: StationContext, services: Callable[
     @router.get("/sites/{site}/health", tags=["station"])
     def health(site: SiteName) -> list[HealthOut]:
         """What every node of the instrument said of itself last."""
-        import json
-
         found = context.catalogue.latest_health(_site(context, site).name)
         return [
             HealthOut(node=node, time=time, record=json.loads(text)) for node, (time, text) in sorted(found.items())
@@ -161,9 +161,7 @@ def _site_out(context: StationContext, site: StationSite) -> SiteOut:
         volcano=site.loaded.site.volcano.name,
         lines=[line.name for line in site.loaded.site.lines],
         speed_methods=list(site.loaded.site.processing.speed.methods),
-        live=LiveOut(state="starting")
-        if shown is None
-        else LiveOut(**{k: getattr(shown, k) for k in LiveOut.model_fields}),
+        live=LiveOut(state="starting") if shown is None else LiveOut(**asdict(shown)),
         newest_frame=newest[0].time if newest else None,
         newest_rate=rates[0].time if rates else None,
         files=kinds,

@@ -30,7 +30,7 @@ def values_of(images: PairImages, quantity: Quantity) -> FloatImage | None:
     if images.calibration is None:
         return None
     columns = np.full(absorbance.shape, np.nan, np.float32)
-    columns[valid] = np.asarray(images.calibration.curve.column(absorbance[valid])) / MOLEC_CM2_PER_PPM_M
+    columns[valid] = images.calibration.curve.column(absorbance[valid].astype(np.float64)) / MOLEC_CM2_PER_PPM_M
     return columns
 
 

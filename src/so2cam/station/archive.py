@@ -122,7 +122,7 @@ class Archive:
         """
         node, sequence = item.source
         arrival = Arrival(
-            origin=_origin(item),
+            origin=origin_of(item),
             node=node,
             kind=item.kind,
             subject=item.subject,
@@ -142,7 +142,7 @@ class Archive:
 
     def kept(self, item: LinkItem) -> str | None:
         """Return the digest of an item that is kept already, whole; None for any other."""
-        known = self.catalogue.by_origin(self.site, _origin(item))
+        known = self.catalogue.by_origin(self.site, origin_of(item))
         if known is None or known.state != KEPT or not self._is_whole(known):
             return None
         return known.digest
@@ -330,7 +330,7 @@ class Archive:
                         path.unlink()
 
 
-def _origin(item: LinkItem) -> str:
+def origin_of(item: LinkItem) -> str:
     """Return what tells an item from all others: node, number, and content.
 
     A node whose spool began anew counts from 1 again: the digest tells its items from those before.

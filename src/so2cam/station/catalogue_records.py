@@ -154,3 +154,5 @@ class Day:
     stale_since: datetime | None
     reason: str | None
     changed: datetime
+    written: datetime | None = None
+    """which change the files of the day have"""

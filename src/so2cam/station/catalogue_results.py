@@ -148,11 +148,11 @@ class ResultTable:
             where = and_(DAYS.c.site == site, DAYS.c.day == day)
             connection.execute(update(DAYS).where(where).values(stale_since=now, reason=reason))
 
-    def mark_fresh(self, site: str, day: str) -> None:
-        """Say that a day need not be calculated again."""
+    def set_written(self, day: Day) -> None:
+        """Say that the files of a day have what ``day`` had."""
         with self.database.write() as connection:
-            where = and_(DAYS.c.site == site, DAYS.c.day == day)
-            connection.execute(update(DAYS).where(where).values(stale_since=None, reason=None))
+            where = and_(DAYS.c.site == day.site, DAYS.c.day == day.day)
+            connection.execute(update(DAYS).where(where).values(written=to_microseconds(day.changed)))
 
     def day(self, site: str, day: str) -> Day | None:
         """Return what is known of a day."""
@@ -171,6 +171,7 @@ class ResultTable:
                 None if row.stale_since is None else from_microseconds(row.stale_since),
                 row.reason,
                 from_microseconds(row.changed),
+                None if row.written is None else from_microseconds(row.written),
             )
             for row in rows
         ]

@@ -7,7 +7,8 @@
   Given again in this order, it gives the same numbers. ``note`` is why a file was not used.
 - ``pairs``: what every pair of frames gave, whole, as JSON; ``rates``: the emission rates in it, for questions.
 - ``columns``: what every spectrum gave.
-- ``days``: which days have results, of which revision, and since when and why they should be calculated again.
+- ``days``: which days have results, of which revision, since when and why they should be calculated again, and of
+  which change their files are.
 - ``health``: what instruments say of themselves.
 """
 
@@ -132,6 +133,7 @@ DAYS = Table(
     Column("stale_since", BigInteger),
     Column("reason", Text),
     Column("changed", BigInteger, nullable=False),
+    Column("written", BigInteger),
 )
 
 HEALTH = Table(

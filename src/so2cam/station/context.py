@@ -1,12 +1,13 @@
 """What the services of a station share: its sites, the catalogue, and the newest of what passes."""
 
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from so2cam.core.errors import InputError
-from so2cam.core.site_station import Station
+from so2cam.core.site_station import Station, WatchedFolder
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline.records import PairImages
 from so2cam.station.archive import Archive
@@ -112,12 +113,15 @@ class StationContext:
         self.catalogue.close()
 
 
-def open_station(paths: list[Path], *, folder: Path | None = None) -> StationContext:
-    """Open (and make where missing) the station of these site files; ``folder`` instead of ``station.folder``.
+def open_station(
+    paths: Sequence[Path], *, folder: Path | None = None, watch: tuple[WatchedFolder, ...] | None = None
+) -> StationContext:
+    """Open (and make where missing) the station of these site files.
 
+    ``folder`` and ``watch`` go before ``station.folder`` and ``station.watch``.
     Raises So2camError where a site file is wrong, two sites have one name, or archive or catalogue cannot be opened.
     """
-    loaded = [load_site(path) for path in paths]
+    loaded = [_with_watch(load_site(path), watch) for path in paths]
     names = [one.site.name for one in loaded]
     for name in names:
         if names.count(name) > 1:
@@ -134,6 +138,13 @@ def open_station(paths: list[Path], *, folder: Path | None = None) -> StationCon
         for one in loaded
     )
     return StationContext(root, settings, catalogue, sites)
+
+
+def _with_watch(loaded: LoadedSite, watch: tuple[WatchedFolder, ...] | None) -> LoadedSite:
+    if watch is None:
+        return loaded
+    station = (loaded.site.station or Station()).model_copy(update={"watch": watch})
+    return replace(loaded, site=loaded.site.model_copy(update={"station": station}))
 
 
 def _folder_name(name: str) -> str:

@@ -75,7 +75,7 @@ class DailyFiles:
 
     def __init__(self, context: StationContext, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._context, self._clock = context, clock
-        self._written: dict[tuple[str, str], tuple[float, datetime]] = {}
+        self._written: dict[tuple[str, str], float] = {}
 
     @property
     def name(self) -> str:
@@ -94,25 +94,14 @@ class DailyFiles:
         written: list[Path] = []
         for site in self._context.sites:
             for day in self._context.catalogue.days(site.name):
-                key = (site.name, day.day)
-                last = self._written.get(key)
-                now = self._clock()
-                if last is None:
-                    fresh = _is_newer(daily_paths(site.results, day.day)[0], day.changed)
-                else:
-                    soon = now - last[0] < site.settings.products_every_s and not all_now
-                    fresh = last[1] >= day.changed or soon
-                if fresh:
+                if day.written == day.changed and daily_paths(site.results, day.day)[0].is_file():
+                    continue
+                now, last = self._clock(), self._written.get((site.name, day.day))
+                if last is not None and now - last < site.settings.products_every_s and not all_now:
                     continue
                 paths = write_daily(site, day.day)
-                self._written[key] = (now, day.changed)
+                self._written[site.name, day.day] = now
                 if paths is not None:
+                    self._context.catalogue.set_written(day)
                     written += paths
         return written
-
-
-def _is_newer(path: Path, time: datetime) -> bool:
-    try:
-        return path.stat().st_mtime > time.timestamp() + 1.0
-    except OSError:
-        return False

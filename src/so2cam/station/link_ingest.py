@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 from so2cam.core.errors import So2camError
+from so2cam.core.health import HealthRecord
 from so2cam.link.client import LinkClient
 from so2cam.link.messages import Status, StatusResult
 from so2cam.link.protocol import LinkItem
 from so2cam.link.station import StationLinks
 from so2cam.link.transfer import FileTransfer, TransferStatus
+from so2cam.station.archive import origin_of
 from so2cam.station.context import StationContext, StationSite
 
 _LOG = logging.getLogger(__name__)
@@ -54,8 +56,22 @@ class NodeIngest:
             health.join(1.0)
 
     def _on_item(self, item: LinkItem) -> None:
-        if item.kind in ("frame", "spectrum"):
+        if item.kind == "health":
+            self._enter_health(item)
+        else:
             self._context.board.announce()
+
+    def _enter_health(self, item: LinkItem) -> None:
+        """Enter a health record that came as a file: what happened while the link was down."""
+        file = self._context.catalogue.by_origin(self._site.name, origin_of(item))
+        if file is None:
+            return
+        try:
+            record = HealthRecord.model_validate_json(self._site.archive.path_of(file).read_bytes())
+        except (OSError, ValueError) as error:
+            _LOG.warning("%s is no health record: %s", file.path, str(error).partition("\n")[0])
+            return
+        self._context.catalogue.add_health(self._site.name, record.node, record.time, record.model_dump_json())
 
     def _ask_health(self, client: LinkClient, stop: threading.Event) -> None:
         told = ""
