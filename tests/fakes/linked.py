@@ -16,7 +16,7 @@ from pathlib import Path
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import ClockHealth, HealthRecord, Level
-from so2cam.core.site_link import Link
+from so2cam.core.site_link import Link, Transfer
 from so2cam.link.channel import Peer
 from so2cam.link.client import LinkClient, dial
 from so2cam.link.database import FILE, Database
@@ -24,8 +24,10 @@ from so2cam.link.limits import Limits
 from so2cam.link.messages import Command, Done, Result, Schedule, ScheduleResult, Status, StatusResult
 from so2cam.link.node import LinkNode, LinkPlace, tls_of
 from so2cam.link.protocol import Role
+from so2cam.link.receiving import SpoolReceiver
 from so2cam.link.service import NodeFace
 from so2cam.link.tokens import TokenStore
+from so2cam.link.transfer import FileTransfer
 from so2cam.store.items import StoreItem
 from so2cam.store.spool import Spool
 
@@ -156,7 +158,8 @@ class Linked:
 
     def end(self) -> None:
         self.stop.set()
-        self.thread.join(10)
+        if self.thread.ident is not None:
+            self.thread.join(10)
         self.database.close()
         self.spool.close()
 
@@ -258,14 +261,14 @@ class Proxy:
 
 
 @contextmanager
-def child(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A node with a link, in a process that can be killed; it is told ready by a line."""
+def child(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
+    """``serve FOLDER PORT`` or ``pull FOLDER PEER`` as a process that can be killed; it has begun then."""
     process = subprocess.Popen(
-        [sys.executable, __file__, str(folder), str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, __file__, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         assert process.stdout is not None
-        assert process.stdout.readline(), "the node did not start"
+        assert process.stdout.readline(), "the process did not start"
         yield process
     finally:
         process.kill()
@@ -275,11 +278,37 @@ def child(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
                 stream.close()
 
 
-def main() -> None:
-    node = Linked(Path(sys.argv[1]), port=int(sys.argv[2])).start()
-    print(json.dumps({"port": node.node.port}), flush=True)
-    sys.stdin.read()  # until the test ends
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def serve(folder: Path, port: int) -> None:
+    """A node, until standard input ends."""
+    node = Linked(folder, port=port).start()
+    print("ready", flush=True)
+    sys.stdin.read()
     node.end()
+
+
+def pull(folder: Path, peer: Peer) -> None:
+    """A station that fetches into a spool, until standard input ends."""
+    stop = threading.Event()
+    with Spool(folder, node="main") as spool, LinkClient(dial(peer), patience_s=2.0) as client:
+        transfer = FileTransfer(client, SpoolReceiver(spool), Transfer(poll_s=0.1, chunk_bytes=4096))
+        thread = threading.Thread(target=transfer.run, args=(stop,), daemon=True)
+        thread.start()
+        print("ready", flush=True)
+        sys.stdin.read()
+        stop.set()
+        thread.join(5)
+
+
+def main() -> None:
+    if sys.argv[1] == "serve":
+        serve(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        pull(Path(sys.argv[2]), Peer(**json.loads(sys.argv[3])))
 
 
 if __name__ == "__main__":

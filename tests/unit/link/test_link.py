@@ -317,7 +317,14 @@ def test_pairings_are_kept_privately(tmp_path: Path) -> None:
     with pytest.raises(LinkError, match="has not paired"):
         store.find("lead")
     one = Pairing(
-        name="lead", site="s", node="lead", host="h", port=1, fingerprint="0" * 64, role="viewer", token="secret"
+        name="lead",
+        site="s",
+        node="lead",
+        host="h",
+        port=1,
+        fingerprint="0" * 64,
+        role="viewer",
+        token="secret",  # noqa: S106
     )
     store.add(one)
     assert store.find("lead") == one

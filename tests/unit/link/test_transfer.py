@@ -125,17 +125,14 @@ class Shelf:
         return digest
 
 
+HISTORIES = 10_000 if os.environ.get("SO2CAM_FAULT") == "full" else 100
 FAST = Transfer(poll_s=0.05, chunk_bytes=4096)
 FAULTS = st.lists(st.sampled_from(["none", "none", "lost call", "lost answer", "doubled"]), max_size=60)
 KEEPING = st.lists(st.sampled_from(["none", "none", "die"]), max_size=8)
 
 
 @given(FAULTS, KEEPING, st.lists(st.integers(0, 9000), min_size=1, max_size=5), st.booleans())
-@settings(
-    max_examples=10_000 if os.environ.get("SO2CAM_FAULT") == "full" else 100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(max_examples=HISTORIES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_item_once_whatever_is_lost_or_doubled(
     faults: list[str], keeping: list[str], sizes: list[int], restarts: bool
 ) -> None:
