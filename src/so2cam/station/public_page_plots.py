@@ -77,7 +77,7 @@ def draw_last_day(
     factor = 1.0 if unit == "kg/s" else TONNES_PER_DAY_PER_KG_PER_S
     figure = Figure(figsize=(_SIZE[0] / _DPI, _SIZE[1] / _DPI), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.07, 0.13, 0.915, 0.77))
+    axes = figure.add_axes((0.055, 0.13, 0.915, 0.77))
     set_style(axes)
     seconds = np.array([to_unix_s(time) for time in times], np.float64)
     edges = np.linspace(to_unix_s(start), to_unix_s(end), _BINS + 1)
