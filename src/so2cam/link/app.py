@@ -6,14 +6,17 @@ or a browser. FastAPI describes them at ``/openapi.json``.
 
 import asyncio
 import contextlib
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, FastAPI, Header, Query, Request, Response, WebSocket
 from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
+from pydantic import TypeAdapter, WrapValidator
 from starlette.websockets import WebSocketDisconnect
 
 from so2cam.link import messages, protocol
@@ -42,6 +45,7 @@ _STATUS: Final = {
     "interrupted": 409,
 }
 _WORDS: Final = {
+    422: "the message cannot be understood",
     403: "the role of the token is too low",
     404: "not known",
     409: "refused",
@@ -49,9 +53,17 @@ _WORDS: Final = {
 }
 _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     401: {"description": "no valid token"},
-    422: {"description": "the message cannot be understood"},
     **{status: {"model": Refused, "description": words} for status, words in _WORDS.items()},
 }
+
+
+def _as_json(adapter: TypeAdapter[Any]) -> WrapValidator:
+    """Have a body checked as the JSON that it was: strict messages take a list for a tuple only there."""
+    return WrapValidator(lambda value, handler: adapter.validate_json(json.dumps(value)))
+
+
+_CommandBody = Annotated[Command, _as_json(TypeAdapter(Command))]
+_ConfirmBody = Annotated[protocol.Confirm, _as_json(TypeAdapter(protocol.Confirm))]
 
 
 class LinkApp:
@@ -78,6 +90,7 @@ class LinkApp:
             responses=_REFUSALS,
         )
         self.api = api
+        api.add_exception_handler(RequestValidationError, _not_understood)
         self._add_routes(api)
         api.add_api_websocket_route("/v1/link", self._link)
         api.add_api_websocket_route("/v1/pair", self._pair)
@@ -221,7 +234,7 @@ class LinkApp:
             return await say(request, said)
 
         @api.post("/v1/items/confirm", response_model=protocol.Confirmed, summary="Items have arrived elsewhere")
-        async def confirm(request: Request, body: protocol.Confirm) -> Response:
+        async def confirm(request: Request, body: _ConfirmBody) -> Response:
             return await say(request, body)
 
         @api.get(
@@ -267,7 +280,7 @@ class LinkApp:
         )
         async def command(
             request: Request,
-            body: Command,
+            body: _CommandBody,
             key: Annotated[
                 str, Header(alias="Idempotency-Key", min_length=8, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")
             ],
@@ -284,6 +297,14 @@ class LinkApp:
             key: Annotated[str, InPath(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")],
         ) -> Response:
             return await say(request, protocol.Outcome(key=key))
+
+
+async def _not_understood(request: Request, error: Exception) -> Response:
+    """Answer what is no right message, without repeating what was said."""
+    first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": (), "msg": str(error)}
+    key = ".".join(str(part) for part in first["loc"]) or None
+    refusal = Refused(text=f"the message cannot be understood: {first['msg']}"[:500], key=key, remedy="correct it")
+    return JSONResponse(refusal.model_dump(mode="json"), status_code=422)
 
 
 def _file(request: Request, data: Data, payload: bytes) -> Response:
