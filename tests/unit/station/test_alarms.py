@@ -267,8 +267,7 @@ class TestMessages:
 
     def test_each_target_is_told_once(self, store: AlarmStore) -> None:
         chosen, post = self.raise_one(store, page="https://volcano.example"), Post()
-        assert chosen.alarms is not None
-        notifier = Notifier(chosen.alarms, store, post)
+        notifier = Notifier(chosen, store, post)
         assert notifier.send_due(at(1)) == 2
         for second in range(2, 100):
             AlarmKeeper(chosen, store).observe(seen(second, 11.0))
@@ -283,9 +282,8 @@ class TestMessages:
 
     def test_what_fails_is_tried_again_later_and_given_up_in_the_end(self, store: AlarmStore) -> None:
         chosen, post = self.raise_one(store), Post()
-        assert chosen.alarms is not None
         post.broken = True
-        notifier = Notifier(chosen.alarms, store, post)
+        notifier = Notifier(chosen, store, post)
         assert notifier.send_due(at(0)) == 0
         assert {m.state for m in store.messages()} == {"waiting"}
         assert {m.error for m in store.messages()} == {"no route to the post office"}
@@ -300,9 +298,8 @@ class TestMessages:
 
     def test_the_end_is_not_told_before_the_beginning(self, store: AlarmStore) -> None:
         chosen, post = self.raise_one(store), Post()
-        assert chosen.alarms is not None
         post.broken = True
-        notifier = Notifier(chosen.alarms, store, post)
+        notifier = Notifier(chosen, store, post)
         notifier.send_due(at(1))
         AlarmKeeper(chosen, store).observe(seen(2, 1.0))
         post.broken = False
@@ -312,10 +309,9 @@ class TestMessages:
 
     def test_a_message_cut_off_in_sending_is_not_repeated(self, store: AlarmStore, tmp_path: Path) -> None:
         chosen, post = self.raise_one(store), Post()
-        assert chosen.alarms is not None
-        assert store.take(at(1)) is not None, "and then the program is killed"
+        assert store.take("bench", at(1)) is not None, "and then the program is killed"
         with AlarmStore(tmp_path / "alarms.sqlite") as again:
-            assert Notifier(chosen.alarms, again, post).send_due(at(2)) == 1
+            assert Notifier(chosen, again, post).send_due(at(2)) == 1
             assert sorted(m.state for m in again.messages()) == ["sent", "unknown"]
 
     def test_warnings_go_to_those_who_want_them(self, store: AlarmStore) -> None:
