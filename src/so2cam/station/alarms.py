@@ -8,7 +8,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from so2cam.core.errors import So2camError
 from so2cam.core.intervals import Interval
 from so2cam.core.site import Site
-from so2cam.core.site_alarms import AlarmLevel, AlarmRule, Alarms, AlarmTarget
+from so2cam.core.site_alarms import AlarmLevel, AlarmRule, Alarms, AlarmTarget, NoDataRule
 from so2cam.observe.schedule import action_intervals
 from so2cam.station.alarms_observation import Measurement, Observation, measure
 from so2cam.station.alarms_state import RuleState, Step, advance
@@ -47,6 +47,18 @@ def alarms_of(site: Site) -> Alarms:
     return site.alarms if site.alarms is not None else Alarms()
 
 
+def rules_of(site: Site) -> tuple[AlarmRule, ...]:
+    """Return the rules that hold for a site. Without an instrument in its file, no news of one is no alarm."""
+    alarms = alarms_of(site)
+    return tuple(
+        rule
+        for rule in alarms.effective
+        if site.instrument is not None
+        or rule in alarms.rules
+        or not (isinstance(rule, NoDataRule) and rule.of == "health")
+    )
+
+
 def expected_since(site: Site, now: datetime) -> datetime | None:
     """Return since when the schedule wants frames without a break (two days back at most); None where not now."""
     schedule = None if site.instrument is None else site.instrument.schedule
@@ -65,7 +77,7 @@ class AlarmKeeper:
     def __init__(self, site: Site, store: AlarmStore) -> None:
         """Events of rules that the site file no longer has are ended at the next observation."""
         self._name, self._alarms, self._store = site.name, alarms_of(site), store
-        self._rules = {rule.name: rule for rule in self._alarms.effective}
+        self._rules = {rule.name: rule for rule in rules_of(site)}
         self._states = store.states(site.name)
 
     def observe(self, seen: Observation) -> list[Change]:
@@ -161,20 +173,22 @@ def compose(message: Message, page: str | None = None) -> tuple[str, str]:
 class Notifier:
     """Sends waiting messages; each goes out once, and what fails is tried again later."""
 
-    def __init__(self, alarms: Alarms, store: AlarmStore, sender: Sender, sites: Sequence[str] | None = None) -> None:
+    def __init__(self, site: Site, store: AlarmStore, sender: Sender) -> None:
         """At its start, messages whose sending a kill cut off are given up as unknown, and logged."""
+        alarms = alarms_of(site)
+        self._site = site.name
         self._targets = {target.name: target for target in alarms.targets}
         self._page = alarms.page
         self._retry_for = timedelta(hours=alarms.retry_for_h)
         self._store, self._sender = store, sender
-        lost = store.recover()
+        lost = store.recover(self._site)
         if lost:
             _LOG.warning("%d messages may or may not have gone out when the program ended; they are not repeated", lost)
 
     def send_due(self, now: datetime | None = None) -> int:
         """Send what is due; return how many went out. ``now`` is the present time where it is None."""
         sent = 0
-        while (message := self._store.take(now or datetime.now(UTC))) is not None:
+        while (message := self._store.take(self._site, now or datetime.now(UTC))) is not None:
             target = self._targets.get(message.target)
             if target is None:
                 self._store.failed(message.id, "there is no such target in the site file now", None)
@@ -222,16 +236,15 @@ class AlarmService:
 
 
 class NotificationService:
-    """Sends messages for a supervisor."""
+    """Sends a site's messages for a supervisor."""
 
-    name = "notifications"
-
-    def __init__(self, alarms: Alarms, store: AlarmStore, sender: Sender, *, every_s: float = 2.0) -> None:
-        self._alarms, self._store, self._sender, self._every_s = alarms, store, sender, every_s
+    def __init__(self, site: Site, store: AlarmStore, sender: Sender, *, every_s: float = 2.0) -> None:
+        self.name = f"notifications/{site.name}"
+        self._site, self._store, self._sender, self._every_s = site, store, sender, every_s
 
     def run(self, stop: threading.Event) -> None:
         """See ``Service``."""
-        notifier = Notifier(self._alarms, self._store, self._sender)
+        notifier = Notifier(self._site, self._store, self._sender)
         while not stop.is_set():
             notifier.send_due()
             stop.wait(self._every_s)

@@ -231,16 +231,17 @@ class AlarmStore:
 
     # -- messages -------------------------------------------------------------------------------------------
 
-    def recover(self) -> int:
+    def recover(self, site: str) -> int:
         """Call once at the start, before anything is sent: messages whose sending was cut off become ``unknown``."""
         with self._transaction() as connection:
             return connection.execute(
                 "UPDATE messages SET state = 'unknown', error = 'the program ended while it was sent' "
-                "WHERE state = 'sending'"
+                "WHERE state = 'sending' AND event IN (SELECT id FROM events WHERE site = ?)",
+                (site,),
             ).rowcount
 
-    def take(self, now: datetime) -> Message | None:
-        """Return the next message to be sent, marked as being sent; None where nothing is due.
+    def take(self, site: str, now: datetime) -> Message | None:
+        """Return the next message of a site to be sent, marked as being sent; None where nothing is due.
 
         The end of an event waits until its beginning was told, or given up, at that target.
         """
@@ -248,8 +249,9 @@ class AlarmStore:
             row = connection.execute(
                 "SELECT id FROM messages AS m WHERE state = 'waiting' AND next_try <= ? AND NOT EXISTS ("
                 "SELECT 1 FROM messages WHERE event = m.event AND target = m.target AND id < m.id "
-                "AND state IN ('waiting', 'sending')) ORDER BY id LIMIT 1",
-                (format_utc(now),),
+                "AND state IN ('waiting', 'sending')) AND event IN (SELECT id FROM events WHERE site = ?) "
+                "ORDER BY id LIMIT 1",
+                (format_utc(now), site),
             ).fetchone()
             if row is None:
                 return None

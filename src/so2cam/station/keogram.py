@@ -134,7 +134,7 @@ _COLUMNS: Final = ImageRequest(formats=(), quantities=("columns",))
 def draw_keogram(keogram: Keogram, *, site: str) -> bytes:
     """Return the picture as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.dates import AutoDateLocator, DateFormatter
     from matplotlib.figure import Figure
 
     columns = keogram.columns_molec_cm2
@@ -161,7 +161,7 @@ def draw_keogram(keogram: Keogram, *, site: str) -> bytes:
     )
     locator: Any = AutoDateLocator(minticks=4, maxticks=9, tz=UTC)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC, show_offset=False))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M", tz=UTC))  # type: ignore[no-untyped-call]
     axes.spines[:].set_visible(False)
     axes.tick_params(labelsize=FONT, color=FRAME, labelcolor=INK, length=3)
     along = "along the line, at the plume [km]" if np.isfinite(keogram.length_m) else "along the line (share)"

@@ -192,8 +192,11 @@ class PublicationService:
     ``prepare`` is called before each round; it returns what there is to publish.
     """
 
-    def __init__(self, publisher: Publisher, remote: Remote, prepare: Callable[[], PublicFolders]) -> None:
-        self.name = f"publish/{remote.name}"
+    def __init__(
+        self, publisher: Publisher, remote: Remote, prepare: Callable[[], PublicFolders], *, site: str = ""
+    ) -> None:
+        """``site`` tells apart the remotes of several sites."""
+        self.name = f"publish/{site}/{remote.name}" if site else f"publish/{remote.name}"
         self._publisher, self._remote, self._prepare = publisher, remote, prepare
 
     def run(self, stop: threading.Event) -> None:
