@@ -277,6 +277,10 @@ class Instrument(Table):
         for address in sorted(set(addresses)):
             if addresses.count(address) > 1:
                 raise ValueError(f"nodes: two nodes have the address {address}")
+        ports = [(self.link_address_of(n), link.port) for n in self.nodes if (link := self.link_of(n)) is not None]
+        for address, port in sorted(set(ports)):
+            if ports.count((address, port)) > 1:
+                raise ValueError(f"nodes: two nodes listen on {address}, port {port}; give each its own link.port")
         alarms = [alarm.name for alarm in self.alarms]
         for name in sorted(set(alarms)):
             if alarms.count(name) > 1:
