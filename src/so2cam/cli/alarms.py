@@ -134,7 +134,7 @@ def test(site: Path, names: tuple[str, ...]) -> int | None:
             sender.send(
                 target,
                 f"[test] {loaded.site.name}: messages arrive",
-                f"This is a test of the alarms of {loaded.site.name}, sent on {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC.",
+                f"A test of the alarms of {loaded.site.name}, sent on {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC.",
             )
         except So2camError as error:
             failed = True

@@ -12,7 +12,7 @@ from so2cam.core.times import format_utc
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.station.publish import Publisher, PublishReport, collect, key_of, rclone_of
 from so2cam.station.publish_ledger import PublishLedger
-from so2cam.station.publish_services import OutwardPaths, station_folder
+from so2cam.station.publish_services import OutwardPaths, site_folder, station_folder
 
 _FAILED = 3
 
@@ -53,8 +53,8 @@ def command(
     if check:
         return _check(remotes, loaded)
     root = station_folder(loaded, folder)
-    paths, site_folder = OutwardPaths(root), loaded.site.name.strip().replace(" ", "-").lower()
-    folders = paths.folders(site_folder)
+    paths = OutwardPaths(root)
+    folders = paths.folders(site_folder(loaded.site.name))
     if not root.is_dir():
         raise InputError(
             "there is no station here", file=root, remedy="run `so2cam station run SITE`, or give --folder"

@@ -142,7 +142,7 @@ def _keogram(loaded: LoadedSite, frames: Sequence[FrameInfo], day: _Day, line: s
         pairs += keogram.add_images(loaded.site, images)
 
     references = [frame for frame in frames if frame.kind is not FrameKind.PLUME]
-    run = LiveRun(loaded, references, hold_back_s=0.0, observer=observe)
+    run = LiveRun(loaded, references, observer=observe)
     ordered = sorted(day.plume, key=lambda frame: frame.time + timedelta(seconds=frame.exposure_s / 2))
     with progress_bar("Frames of the keogram") as progress:
         for number, frame in enumerate(ordered):

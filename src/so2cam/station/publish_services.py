@@ -75,6 +75,11 @@ def station_folder(loaded: LoadedSite, given: Path | None = None) -> Path:
     return given if given is not None else loaded.path.parent / settings.folder
 
 
+def site_folder(name: str) -> str:
+    """Return the name of a site's folder, as in ``results/``."""
+    return name.strip().replace(" ", "-").lower()
+
+
 def outward_services(context: StationContext) -> Outward:
     """Return the services of alarms and publication of a station's sites. Nothing is started yet.
 
