@@ -14,6 +14,8 @@ import pytest
 from so2cam.cli.main import run
 from so2cam.link.messages import Done, RestartDevice, Shot
 from so2cam.link.pairings import Pairings
+from so2cam.link.protocol import Items
+from so2cam.link.station import StationLinks
 from so2cam.store.spool import Spool
 
 Call = Callable[..., tuple[int, str, str]]
@@ -207,3 +209,23 @@ def test_a_port_that_is_taken_stops_no_capture(bench: Any, benches: ModuleType) 
         assert "cannot listen" in bench.log()
         assert isinstance(bench.ask(Shot()), Done)
     wait_for_port(port)
+
+
+def test_an_instrument_that_calls_the_station(bench: Any, benches: ModuleType, say: Call) -> None:
+    port = free_port()
+    link = f'[instrument.link]\ndial = "instrument"\nstation = {{ address = "127.0.0.1", port = {port} }}\n[station]\n'
+    bench.write({"lead": [benches.camera()]}, extra=link)
+    with StationLinks(bench.folder / "station" / "link", "bench") as station:
+        station.listen("127.0.0.1", port)
+        bench.start()
+        bench.wait_stored(2)
+        code = code_of(say, bench.site, "--station")
+        status, out, err = say("pair", "join", f"127.0.0.1:{port}", "--code", code, "--site", bench.site)
+        assert status == 0, err
+        assert "paired with station" in out
+        with station.client("lead", calls_in=True, patience_s=60.0) as client:
+            assert client.hello().receiver == "station"
+            assert isinstance(client.command(Shot()), Done)
+            assert client.ask(Items(waiting=True)).waiting > 0
+        assert json.loads(say("token", "list", bench.site, "--station", "--json")[1])["name"] == "lead"
+        assert "valid" in say("token", "list", bench.site, "--station")[1]
