@@ -145,6 +145,7 @@ def _once(assembly: "Assembly", quiet: bool) -> dict[Path, str]:
         )
     live.finish()
     again = Recalculation(context, site)
+    again.mark_days_with_new_references()
     for day in context.catalogue.days(site.name, stale=True):
         again.recalculate(day.day, stop)
     written = DailyFiles(context).write_changed(all_now=True)
