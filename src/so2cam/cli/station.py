@@ -1,5 +1,6 @@
 """``so2cam station``: run a base station, and see how it is."""
 
+import contextlib
 import json
 import logging
 import signal
@@ -68,23 +69,23 @@ def run(
     require_station()
     from so2cam.station.assembly import assemble_station
     from so2cam.station.context import open_station
+    from so2cam.station.publish_services import outward_services
 
     log_to_stderr(verbose)
-    context = open_station(list(sites), folder=folder)
-    try:
-        assembly = assemble_station(context, api=not no_api)
-    except BaseException:
-        context.close()
-        raise
-    try:
+    with contextlib.ExitStack() as undo:
+        context = open_station(list(sites), folder=folder)
+        undo.callback(context.close)
+        outward = outward_services(context)
+        undo.callback(outward.close)
+        assembly = assemble_station(context, api=not no_api, others=outward.services)
+        undo.callback(assembly.stop)
         console.print(f"station of {', '.join(site.name for site in context.sites)} in {context.folder}", markup=False)
         if assembly.api is not None:
             console.print(f"answers at {assembly.api.url}/docs", markup=False)
         with stopping(assembly.supervisor.stop_event):
             assembly.supervisor.start()
             print_rates(context, assembly.supervisor.stop_event, run_for_s, quiet=quiet)
-    finally:
-        assembly.close()
+            assembly.stop()
     console.print("stopped; everything that came is kept")
 
 

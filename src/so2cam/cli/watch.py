@@ -98,7 +98,8 @@ def command(
                 print_rates(context, assembly.supervisor.stop_event, run_for_s, quiet=quiet)
                 left_out = {path: reason for one in assembly.watchers for path, reason in one.waiting.items()}
     finally:
-        assembly.close()
+        assembly.stop()
+        context.close()
     for path, reason in list(left_out.items())[:_SHOWN]:
         report_warning(f"{path} is left out: {reason}")
     if len(left_out) > _SHOWN:

@@ -23,12 +23,11 @@ class Assembly:
     watchers: tuple[FolderWatcher, ...]
     link: LinkIngest | None
 
-    def close(self) -> None:
-        """Stop all services and let go of everything."""
+    def stop(self) -> None:
+        """Stop all services and let go of the address. Stopping again does nothing."""
         self.supervisor.stop()
         if self.api is not None:
             self.api.close()
-        self.context.close()
 
 
 def assemble_station(

@@ -109,7 +109,9 @@ class StationContext:
         raise KeyError(name)
 
     def close(self) -> None:
-        """Close the catalogue."""
+        """Close the archives and the catalogue."""
+        for site in self.sites:
+            site.archive.close()
         self.catalogue.close()
 
 
