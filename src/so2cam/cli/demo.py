@@ -12,8 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from so2cam.cli.console import FolderPath, console, progress_bar, when_interrupted
-from so2cam.cli.demo_live import Limits, run_live
-from so2cam.core.errors import OutputError
+from so2cam.core.errors import InputError, OutputError
 from so2cam.core.results import EmissionSeries
 from so2cam.formats.sitefile import load_site
 from so2cam.pipeline.batch import process_folders
@@ -126,15 +125,25 @@ def command(
         if batch and given(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{option} is of the live demo, and does not go with --batch")
     if not batch:
-        return _live(out, scenario, seed, Limits(run_for_s, pairs), period)
+        return _live(out, scenario, seed, run_for_s, pairs, period)
     _batch(out, scenario, seed, pairs or _BATCH_PAIRS)
     return None
 
 
-def _live(out: Path, scenario: str, seed: int, limits: Limits, period_s: float) -> int | None:
+def _live(
+    out: Path, scenario: str, seed: int, run_for_s: float | None, pairs: int | None, period_s: float
+) -> int | None:
     """Run live and print a summary; 3 where no emission rate was found."""
+    try:
+        from so2cam.cli.demo_live import Limits, run_live
+    except ImportError as error:
+        raise InputError(
+            f"the live demo runs a station, and {error.name} is not installed",
+            remedy="pip install 'so2cam[station]', or look at --batch",
+        ) from error
     load_scenario(scenario)
     _clear(out)
+    limits = Limits(run_for_s, pairs)
     with when_interrupted(f"{out} holds a part of a demo; the next one replaces it"):
         report = run_live(out, scenario, seed, limits, period_s)
     console.print()

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import socket
 import subprocess
 import sys
 import time
@@ -11,23 +12,29 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from so2cam.cli.console import console
-from so2cam.core.errors import FrameFileError, So2camError
-from so2cam.core.records import FrameInfo
-from so2cam.core.status import EmissionStatus
-from so2cam.formats.folder import scan_frames
-from so2cam.formats.one_file import frames_of_file
-from so2cam.formats.sitefile import LoadedSite, load_site
-from so2cam.pipeline.live import LiveRun
-from so2cam.pipeline.records import PairRecord
+from so2cam.cli.link_places import home_of
+from so2cam.core.errors import So2camError
+from so2cam.instrument.places import socket_to_ask
+from so2cam.link.errors import LinkError
+from so2cam.link.local import LocalClient
+from so2cam.link.messages import Stop
+from so2cam.link.pairing import PairingDesk
+from so2cam.link.pairings import pair
+from so2cam.link.protocol import Role
+from so2cam.link.tokens import TokenStore
 from so2cam.simulate.installation import NODE, Installation, write_installation
 from so2cam.simulate.live import LiveScene
+from so2cam.station.archive_check import verify_archive
+from so2cam.station.assembly import assemble_station
+from so2cam.station.catalogue import Rate
+from so2cam.station.context import StationContext, open_station
+from so2cam.store.layout import STATION
 from so2cam.store.spool import Spool
-from so2cam.store.verify import verify_spool
 
-_HOLD_BACK_S = 1.0
 _LOOK_S = 0.1
 _START_S = 60.0
 _STOP_S = 15.0
+_DRAIN_S = 30.0
 _AHEAD = timedelta(seconds=10)
 _HALF = timedelta(seconds=0.5)
 
@@ -73,14 +80,17 @@ class LiveReport:
     first_rate_s: float | None = None
     tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
     frames: int = 0
+    acknowledged: int = 0
+    archived: int = 0
     verified: int = 0
 
     @property
     def summary(self) -> tuple[str, ...]:
         """The account of files and times, in words."""
         first = "none came" if self.first_rate_s is None else f"the first after {self.first_rate_s:.1f} s"
+        archive = f"{self.archived} in the archive, {self.verified} of them verified by their SHA-256"
         return (
-            f"{self.frames} frames kept by the instrument, {self.verified} of them verified by their SHA-256",
+            f"{self.frames} frames kept by the instrument: {self.acknowledged} acknowledged, {archive}",
             f"{self.pairs} pairs processed, {self.valid} emission rates; {first}",
         )
 
@@ -96,103 +106,160 @@ def run_live(out: Path, scenario: str, seed: int, limits: Limits, period_s: floa
     Raises So2camError where the instrument does not start or ends by itself.
     """
     began = time.monotonic()
-    report = LiveReport()
     console.print(f"Preparing a simulated volcano in {out} …", markup=False)
-    made = write_installation(out, scenario, seed=seed, start=datetime.now(UTC) - _AHEAD, period_s=period_s)
-    loaded = load_site(made.site)
+    start = datetime.now(UTC) - _AHEAD
+    made = write_installation(out, scenario, seed=seed, start=start, period_s=period_s, port=_free_port())
     with _instrument(made.site, out / "instrument.log") as process:
-        console.print("The instrument starts; its calibration frames are those of ten minutes ago.")
-        live = LiveRun(loaded, scan_frames([made.calibration], loaded.site.files).frames, hold_back_s=_HOLD_BACK_S)
-        follower = _Follower(loaded, made, live, report, began)
-        with contextlib.suppress(KeyboardInterrupt):
-            follower.follow(process, limits)
-    console.print("\nThe instrument has stopped.")
-    follower.finish()
-    return report
+        console.print("The instrument starts, and the station with it …")
+        with _station(made, process, began) as context:
+            follower = _Follower(made, context, began)
+            with contextlib.suppress(KeyboardInterrupt):
+                follower.follow(process, limits)
+            console.print("\nStopping: what the instrument still keeps goes to the archive …")
+            follower.finish()
+    return follower.report
 
 
 class _Follower:
-    """Takes frames from the instrument's spool as they come, and prints what becomes of them."""
+    """Reads emission rates from the station's catalogue as they come, and prints them beside the truth."""
 
-    def __init__(self, loaded: LoadedSite, made: Installation, live: LiveRun, report: LiveReport, began: float) -> None:
-        self._files, self._methods = loaded.site.files, loaded.site.processing.speed.methods
-        self._lines = [line.name for line in loaded.site.lines]
+    def __init__(self, made: Installation, context: StationContext, began: float) -> None:
+        site = context.sites[0].loaded.site
+        self.report = LiveReport()
+        self._methods, self._lines = site.processing.speed.methods, [line.name for line in site.lines]
         self._scene: LiveScene = made.open_scene()
+        self._made, self._context, self._began = made, context, began
         self._root = made.site.parent / "instrument" / NODE
-        self._live, self._report, self._began = live, report, began
-        self._last = 0
+        self._newest: datetime | None = None
 
     def follow(self, process: "subprocess.Popen[bytes]", limits: Limits) -> None:
-        """Go on until the time is over. Raises DemoError where the instrument ends, or gives nothing in time."""
-        while not limits.reached(time.monotonic() - self._began, self._report.pairs):
-            if process.poll() is not None:
+        """Go on until the limits are reached. Raises DemoError where the instrument ends, or gives nothing in time."""
+        while not limits.reached(time.monotonic() - self._began, self.report.pairs):
+            _require_running(process, self._made)
+            self._look()
+            if self._newest is None and time.monotonic() - self._began > _START_S:
+                live = self._context.board.live(self._context.sites[0].name)
                 raise DemoError(
-                    "the instrument ended by itself", file=self._log, value=process.returncode, remedy="see its log"
-                )
-            if not self._take() and self._last == 0 and time.monotonic() - self._began > _START_S:
-                raise DemoError(
-                    f"no frame came within {_START_S:g} s", file=self._log, remedy="see the instrument's log"
+                    f"no emission rate came within {_START_S:g} s",
+                    file=_log_of(self._made),
+                    value=None if live is None else f"{live.state} {live.message}".strip(),
+                    remedy="see the instrument's log, or try again on a less busy computer",
                 )
             time.sleep(_LOOK_S)
 
-    @property
-    def _log(self) -> Path:
-        return self._root.parent.parent / "instrument.log"
-
-    def _take(self) -> int:
-        """Process what is new in the spool; return how many frames that were."""
-        if not (self._root / "journal.sqlite").exists():
-            return 0
-        with Spool(self._root) as spool:
-            items = spool.find(kind="frame", after=self._last)
-            found = [(item.sequence, frame) for item in items for frame in self._frames(spool.path_of(item))]
-        for sequence, frame in found:
-            self._last = max(self._last, sequence)
-            for record in self._live.add(frame):
-                self._show(record)
-        return len(found)
-
-    def _frames(self, path: Path) -> tuple[FrameInfo, ...]:
-        try:
-            return frames_of_file(path, self._files)
-        except FrameFileError as error:
-            console.print(f"  {path.name}: {error.message}", markup=False)
-            return ()
-
     def finish(self) -> None:
-        """Process what still waits, and verify what the instrument has kept."""
-        self._take()
-        for record in self._live.finish():
-            self._show(record)
+        """Stop the capture, wait until the archive has everything, and verify it."""
+        with LocalClient(socket_to_ask(self._made.site, NODE), node=NODE) as client:
+            client.ask(Stop(force=True))
+        limit = time.monotonic() + _DRAIN_S
         with Spool(self._root) as spool:
-            self._report.frames = len(spool.find(kind="frame"))
-            bad = {fault.sequence for fault in verify_spool(spool).faults}
-            self._report.verified = self._report.frames - len(bad)
+            while spool.counts().backlog[0].items and time.monotonic() < limit:
+                time.sleep(_LOOK_S)
+            frames = spool.find(kind="frame")
+            waiting = {item.sequence for item in spool.undelivered(STATION, kind="frame", limit=1_000_000)}
+        site, report = self._context.sites[0], self.report
+        archived = self._context.catalogue.find_files(site.name, kind="frame", node=NODE)
+        checked = verify_archive(site.archive, archived)
+        bad = {fault.path for fault in checked.faults}
+        report.frames = len(frames)
+        report.acknowledged = len(frames) - len(waiting)
+        report.archived = len(archived)
+        report.verified = sum(file.path not in bad for file in archived)
+        self._look()
 
-    def _show(self, record: PairRecord) -> None:
-        report, words, valid = self._report, [], False
+    def _look(self) -> None:
+        name = self._context.sites[0].name
+        after = None if self._newest is None else self._newest + timedelta(microseconds=1)
+        rates: dict[datetime, dict[tuple[str, str], Rate]] = {}
+        for rate in self._context.catalogue.rates(name, start=after):
+            rates.setdefault(rate.time, {})[rate.line, rate.method] = rate
+        for moment in sorted(rates):
+            self._newest = moment
+            self._show(moment, rates[moment])
+
+    def _show(self, moment: datetime, rates: dict[tuple[str, str], Rate]) -> None:
+        report, words = self.report, []
         report.pairs += 1
         for line in self._lines:
             for method in self._methods:
-                emission = record.emissions.get((line, method))
-                if emission is None or emission.status is not EmissionStatus.OK:
+                found = rates.get((line, method))
+                if found is None or found.rate is None:
                     continue
-                true = self._scene.emission_rate(line, record.time)
+                true = self._scene.emission_rate(line, moment)
                 tally = report.tallies.setdefault((line, method), Tally())
-                tally.retrieved.append(emission.rate)
+                tally.retrieved.append(found.rate)
                 tally.true.append(true)
                 if method == self._methods[0]:
-                    valid = True
-                    sigma = math.hypot(emission.random, emission.systematic)
-                    error = 100 * (emission.rate / true - 1)
-                    words.append(f"{line} {emission.rate:5.2f} ± {sigma:4.2f}, true {true:5.2f} ({error:+5.1f} %)")
-        if valid and report.first_rate_s is None:
+                    sigma = math.hypot(found.random or 0.0, found.systematic or 0.0)
+                    error = 100 * (found.rate / true - 1)
+                    words.append(f"{line} {found.rate:5.2f} ± {sigma:4.2f}, true {true:5.2f} ({error:+5.1f} %)")
+        if words and report.first_rate_s is None:
             report.first_rate_s = time.monotonic() - self._began
             console.print(
                 f"\nSO2 emission rates in kg/s by {self._methods[0].replace('_', ' ')}, 1 sigma, and the truth:"
             )
         if words:
-            console.print(f"  {record.time + _HALF:%H:%M:%S}  {';  '.join(words)}", markup=False)
+            console.print(f"  {moment + _HALF:%H:%M:%S}  {';  '.join(words)}", markup=False)
+
+
+@contextlib.contextmanager
+def _station(made: Installation, process: "subprocess.Popen[bytes]", began: float) -> Iterator[StationContext]:
+    """Pair a station with the instrument, and run it."""
+    with contextlib.ExitStack() as undo:
+        context = open_station([made.site])
+        undo.callback(context.close)
+        _pair(made, process, began)
+        assembly = assemble_station(context)
+        undo.callback(assembly.stop)
+        assembly.supervisor.start()
+        if assembly.api is not None:
+            console.print(f"The station answers other programs at {assembly.api.url}/docs", markup=False)
+        yield context
+
+
+def _pair(made: Installation, process: "subprocess.Popen[bytes]", began: float) -> None:
+    """Do what `so2cam pair offer` and `so2cam pair join` do, with the code handed over in this process."""
+    home = home_of(made.site, NODE)
+    if home.place is None:
+        raise DemoError("the site file has no link", file=made.site)
+    database = home.database()
+    try:
+        code = (
+            PairingDesk(database, TokenStore(database), site=home.site, node=home.name)
+            .offer(Role.OPERATOR, STATION)
+            .code
+        )
+    finally:
+        database.close()
+    while True:
+        _require_running(process, made)
+        try:
+            pairing = pair(home.place.address, home.place.port, code)
+            break
+        except LinkError as error:
+            if time.monotonic() - began > _START_S:
+                raise DemoError(
+                    f"the instrument cannot be reached: {error.message}", file=_log_of(made), remedy="see its log"
+                ) from error
+            time.sleep(_LOOK_S)
+    home_of(made.site, None, station=True).pairings_for(NODE).add(pairing.model_copy(update={"name": NODE}))
+
+
+def _require_running(process: "subprocess.Popen[bytes]", made: Installation) -> None:
+    if process.poll() is not None:
+        raise DemoError(
+            "the instrument ended by itself", file=_log_of(made), value=process.returncode, remedy="see its log"
+        )
+
+
+def _log_of(made: Installation) -> Path:
+    return made.site.parent / "instrument.log"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -28,11 +28,33 @@ period_s = {period_s}
 [instrument.storage]
 folder = "instrument"
 
+[instrument.link]
+address = "127.0.0.1"
+port = {port}
+
 [instrument.health]
 interval_s = 5.0
 
 [[instrument.nodes]]
 name = "{node}"
+"""
+_STATION: Final = """
+# ---------------------------------------------------------------------------------------------------- the station
+
+[station]
+folder = "station"
+hold_back_s = 1.0  # on one machine nothing comes late
+products_every_s = 10.0
+api = {{ port = 0 }}  # any free one
+
+[station.transfer]
+poll_s = 0.1
+
+[[station.watch]]  # the calibration frames of ten minutes ago
+name = "calibration"
+folder = "frames"
+settle_s = 0.0
+every_s = 0.2
 """
 _CAMERA: Final = """
 [[instrument.nodes.devices]]
@@ -61,16 +83,22 @@ class Installation:
         return LiveScene(self.scenario, self.seed, self.start)
 
 
-def write_installation(out: Path, scenario: str, *, seed: int, start: datetime, period_s: float = 1.0) -> Installation:
-    """Write an installation into ``out`` whose scenario starts at ``start`` (aware); the devices capture on the grid of
-    ``period_s``. Raises InputError for a scenario that is not known, OutputError where ``out`` holds frames already.
+def write_installation(
+    out: Path, scenario: str, *, seed: int, start: datetime, period_s: float = 1.0, port: int = 8443
+) -> Installation:
+    """Write an installation into ``out`` whose scenario starts at ``start`` (aware).
+
+    The devices capture on the grid of ``period_s``; the instrument's link listens on ``port`` of this computer, and a
+    station is to fetch from it. Raises InputError for a scenario that is not known, OutputError where ``out`` holds
+    frames already.
     """
     begin = require_utc(start).replace(microsecond=0)
     loaded = load_scenario(scenario).model_copy(update={"start": begin})
     made = simulate(loaded, out, seed=seed, pairs=1)
     site = _METHODS.sub(_AT_ONCE, made.site.read_text(encoding="utf-8"), count=1)
-    text = site + _INSTRUMENT.format(period_s=period_s, node=NODE)
+    text = site + _INSTRUMENT.format(period_s=period_s, node=NODE, port=port)
     for band, exposure_s in (("on", loaded.sensor.exposure_on_s), ("off", loaded.sensor.exposure_off_s)):
         text += _CAMERA.format(band=band, exposure_s=exposure_s, scenario=scenario, seed=seed, start=format_utc(begin))
+    text += _STATION.format()
     atomic_write_bytes(made.site, text.encode())
     return Installation(made.site, made.frames, loaded, seed, begin)
