@@ -1,5 +1,6 @@
 """A node with a link and a spool of its own, in this process or in one that can be killed; and a bad network."""
 
+import contextlib
 import json
 import os
 import random
@@ -13,19 +14,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import ClockHealth, HealthRecord, Level
 from so2cam.core.site_link import Link, Transfer
+from so2cam.link.app import LinkApp
 from so2cam.link.channel import Peer
 from so2cam.link.client import LinkClient, dial
 from so2cam.link.database import FILE, Database
+from so2cam.link.eventlog import EventLog
+from so2cam.link.ledger import Ledger
 from so2cam.link.limits import Limits
 from so2cam.link.messages import Command, Done, Result, Schedule, ScheduleResult, Status, StatusResult
 from so2cam.link.node import LinkNode, LinkPlace, tls_of
+from so2cam.link.pairing import PairingDesk
 from so2cam.link.protocol import Role
 from so2cam.link.receiving import SpoolReceiver
-from so2cam.link.service import NodeFace
+from so2cam.link.service import LinkService, NodeFace
 from so2cam.link.tokens import TokenStore
 from so2cam.link.transfer import FileTransfer
 from so2cam.store.items import StoreItem
@@ -110,7 +116,7 @@ class Linked:
         self.folder = folder
         self.spool = Spool(folder / "spool", node="lead")
         self.effects = Effects(folder / "effects.txt")
-        face = NodeFace(
+        self.face = face = NodeFace(
             site="test",
             node="lead",
             version="0",
@@ -162,6 +168,19 @@ class Linked:
             self.thread.join(10)
         self.database.close()
         self.spool.close()
+
+
+@contextmanager
+def app(node: Linked, spool: Spool) -> Iterator[Any]:
+    """The application of a node, without a server around it."""
+    with contextlib.ExitStack() as undo:
+        events = Database(node.folder / "app.sqlite", durable=False)
+        undo.callback(events.close)
+        service = LinkService(node.face, spool, Ledger(node.database), EventLog(events), node.tokens, LIMITS)
+        desk = PairingDesk(node.database, node.tokens, site="test", node="lead")
+        made = LinkApp(service, node.tokens, desk, node.fingerprint)
+        undo.callback(made.close)
+        yield made.asgi
 
 
 class Proxy:

@@ -176,12 +176,14 @@ def test_commands_through_server_kills(linked: Any, tmp_path: Path, rounds: Roun
     def say(part: int) -> None:
         for number in range(part, count, 4):
             exposure_s = (number + 1) / 1000.0
-            results[exposure_s] = client.command(Shot(exposure_s=exposure_s), patience_s=90.0)
+            results[exposure_s] = client.command(Shot(exposure_s=exposure_s), patience_s=300.0)
 
     def serve() -> None:
-        for _ in range(kills):
+        for number in range(1, kills + 1):
+            wanted = number * count // (kills + 1)
             with linked.child("serve", tmp_path / "node", port):
-                tick.wait(rng.uniform(0.3, 1.0))
+                wait_until(lambda wanted=wanted: len(source.effects.lines()) >= wanted)
+                tick.wait(rng.uniform(0.0, 0.05))  # somewhere in what comes next
         with linked.child("serve", tmp_path / "node", port):
             finished.wait(3000)
 

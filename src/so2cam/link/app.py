@@ -16,7 +16,7 @@ from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
-from pydantic import TypeAdapter, WrapValidator
+from pydantic import TypeAdapter, ValidatorFunctionWrapHandler, WrapValidator
 from starlette.websockets import WebSocketDisconnect
 
 from so2cam.link import messages, protocol
@@ -59,10 +59,16 @@ _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 
 def _as_json(adapter: TypeAdapter[Any]) -> WrapValidator:
     """Have a body checked as the JSON that it was: strict messages take a list for a tuple only there."""
-    return WrapValidator(lambda value, handler: adapter.validate_json(json.dumps(value)))
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, bytes):
+            raise ValueError("it must be JSON, with Content-Type: application/json")  # noqa: TRY004 - a wrong body
+        return adapter.validate_json(json.dumps(value))
+
+    return WrapValidator(check)
 
 
-_CommandBody = Annotated[Command, _as_json(TypeAdapter(Command))]
+_CommandBody = Annotated[protocol.CommandType, _as_json(TypeAdapter(Command))]
 _ConfirmBody = Annotated[protocol.Confirm, _as_json(TypeAdapter(protocol.Confirm))]
 
 

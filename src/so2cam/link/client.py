@@ -85,7 +85,7 @@ class LinkClient:
         if key is None and changes(say):
             key = f"k-{secrets.token_hex(12)}"
         limit = time.monotonic() + (self.patience_s if patience_s is None else patience_s)
-        pauses = Pauses(0.05, 5.0)
+        pauses = Pauses(0.05, 2.0)
         while True:
             try:
                 spoken = self._ask_once(say, key, limit, answer_s or self._answer_s)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
 
 from so2cam.link.protocol import Role
 
@@ -78,7 +79,9 @@ def test_a_command_takes_effect_once_for_its_key(web: Web, node: Any) -> None:
     assert web.ask("/v1/commands", {"type": "shutdown"}, Idempotency_Key="key-0003")[0] == 403
     assert web.ask("/v1/commands", {"type": "shot"})[0] == 422
     assert web.ask("/v1/commands", {"type": "shot", "more": 1}, Idempotency_Key="key-0004")[0] == 422
-    assert len(node.effects.lines()) == 1
+    assert web.ask("/v1/commands", b"{}", Idempotency_Key="key-0005", Content_Type="text/plain")[0] == 422
+    assert web.ask("/v1/commands", {"type": "stop", "devices": ["a"]}, Idempotency_Key="key-0006")[0] == 200
+    assert len(node.effects.lines()) == 2
 
 
 def test_the_description_names_every_address(web: Web) -> None:
@@ -112,6 +115,36 @@ def test_junk_never_fails_unexpectedly(web: Web) -> None:
                     address, body, method.upper(), Idempotency_Key=rng.choice(["key-00001", "x"])
                 )
                 assert status < 500, (address, body, answer)
+
+
+def test_no_question_of_the_description_makes_it_stumble(node: Any, linked: Any, tmp_path: Path) -> None:
+    schemathesis = pytest.importorskip("schemathesis")
+    linked.put_frames(node.spool, 2)
+    with linked.Spool(tmp_path / "spool", node="lead") as spool, linked.app(node, spool) as app:
+        headers = {"Authorization": f"Bearer {node.token(Role.ADMIN)}"}
+        schema = schemathesis.openapi.from_asgi("/openapi.json", app, headers=headers)
+        seen = 0
+        for result in schema.get_all_operations():
+            operation = result.ok()
+
+            @given(case=operation.as_strategy())
+            @settings(
+                max_examples=15,
+                deadline=None,
+                database=None,
+                phases=[Phase.explicit, Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            def ask(case: Any) -> None:
+                if case.query:
+                    case.query.pop("wait_s", None)  # it waits as it should
+                answer = case.call(headers=headers)
+                assert answer.status_code < 500, (case, answer.text)
+                assert answer.status_code != 401
+
+            ask()
+            seen += 1
+        assert seen == 11
 
 
 def test_the_page_of_the_protocol_is_what_its_tool_writes() -> None:
