@@ -12,9 +12,11 @@ from so2cam.core.site_alarms import DataSource, EmissionRateRule, RateOfChangeRu
 from so2cam.core.times import to_unix_s
 from so2cam.station.alarms import expected_since, rules_of
 from so2cam.station.alarms_observation import Observation, RateSeries
+from so2cam.station.catalogue_records import TOTAL
 from so2cam.station.context import StationContext, StationSite
 
 _LOOK_BACK: Final = timedelta(days=3)
+_RESULTS: Final = (50, 100_000)
 
 
 class AlarmSource:
@@ -64,9 +66,13 @@ class AlarmSource:
             files = catalogue.find_files(name, kind=kind, start=now - _LOOK_BACK, newest=True, limit=1)
             if files:
                 newest[source] = files[-1].time
-        rates = catalogue.latest_rates(name, valid=True)
-        if rates:
-            newest["results"] = max(rate.time for rate in rates)
+        # A few first: most often the newest is valid, and the table is long.
+        for limit in _RESULTS:
+            rates = catalogue.rates(name, start=now - _LOOK_BACK, line=TOTAL, newest=True, limit=limit)
+            valid = [rate.time for rate in rates if rate.rate is not None]
+            if valid:
+                newest["results"] = valid[-1]
+                break
         if health:
             newest["health"] = max(record.time for record in health.values())
         return newest

@@ -58,6 +58,7 @@ _STYLE: Final = """
 @media (prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a5abb3;--rule:#3c4043;--paper:#16181a;--panel:#1f2225;\
 --warn:#ffb38a;--warnpaper:#3a2117;--good:#7fd3a2}}
 *{box-sizing:border-box}
+sub{line-height:0}
 body{margin:0;background:var(--paper);color:var(--ink);\
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:1000px;margin:0 auto;padding:24px 20px 40px}
@@ -82,9 +83,10 @@ footer p{margin:4px 0}
 """
 _SCRIPT: Final = """
 (function(){
-var box=document.getElementById("old"),newest=Date.parse(box.dataset.newest),limit=Number(box.dataset.limit);
+var box=document.getElementById("old"),state=document.getElementById("state");
+var newest=Date.parse(box.dataset.newest),limit=Number(box.dataset.limit);
 function words(m){return m<120?Math.round(m)+" minutes":m<2880?Math.round(m/60)+" hours":Math.round(m/1440)+" days"}
-function look(){var m=(Date.now()-newest)/60000;box.hidden=!(m>limit);
+function look(){var m=(Date.now()-newest)/60000;box.hidden=!(m>limit);state.hidden=m>limit;
 if(m>limit)box.textContent="These data are "+words(m)+" old."}
 look();setInterval(look,30000);
 })();
@@ -104,7 +106,7 @@ def build_page(content: PageContent, settings: PublicPage) -> str:
         f"<style>{_STYLE}</style></head><body><main>",
         f"<header><h1>{escape(title)}</h1>",
         f'<p class="sub" style="margin:0">SO<sub>2</sub> camera {escape(content.site)}</p></header>',
-        f'<p class="state {content.state}">{escape(_STATE_WORDS[content.state])}</p>',
+        f'<p class="state {content.state}" id="state">{escape(_STATE_WORDS[content.state])}</p>',
         _old(newest, settings),
         _facts(content, settings),
         _figure("Latest image", IMAGE, content.image_size, content.image_time, _image_words(content)),
