@@ -1,5 +1,6 @@
 """``so2cam watch``: archive and process what comes into a folder, for old instruments and files by other means."""
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,15 +81,13 @@ def command(
         WatchedFolder(name=name, folder=str(path.resolve()), settle_s=settle_s)
         for name, path in (*((f"calibration-{n}", p) for n, p in enumerate(calibration, 1)), ("folder", folder))
     )
-    context = open_station([site], folder=out, watch=watched)
-    try:
+    left_out: dict[Path, str] = {}
+    with contextlib.ExitStack() as undo:
+        context = open_station([site], folder=out, watch=watched)
+        undo.callback(context.close)
         _require_apart(context.folder, (folder, *calibration))
         assembly = assemble_station(context, api=False, link=False)
-    except BaseException:
-        context.close()
-        raise
-    left_out: dict[Path, str] = {}
-    try:
+        undo.callback(assembly.stop)
         console.print(f"watching {folder}; archive and results in {context.folder}", markup=False)
         with stopping(assembly.supervisor.stop_event):
             if once:
@@ -97,9 +96,6 @@ def command(
                 assembly.supervisor.start()
                 print_rates(context, assembly.supervisor.stop_event, run_for_s, quiet=quiet)
                 left_out = {path: reason for one in assembly.watchers for path, reason in one.waiting.items()}
-    finally:
-        assembly.stop()
-        context.close()
     for path, reason in list(left_out.items())[:_SHOWN]:
         report_warning(f"{path} is left out: {reason}")
     if len(left_out) > _SHOWN:

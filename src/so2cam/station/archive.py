@@ -225,13 +225,11 @@ class Archive:
     def stage(self, source: Path) -> Path:
         """Copy a file of elsewhere into ``staging``; return the copy. Raises SpoolError, or OSError of ``source``."""
         target = self.staging / f"{secrets.token_hex(8)}.tmp"
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(_remove, target)
             with source.open("rb") as stream, os_errors(target), target.open("xb") as copy:
                 shutil.copyfileobj(stream, copy, 1 << 20)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                target.unlink(missing_ok=True)
-            raise
+            undo.pop_all()
         return target
 
     @contextlib.contextmanager
@@ -271,7 +269,7 @@ class Archive:
         """Return names (main, sidecar) that are free, or that have the very same content and are in no catalogue."""
         stem, suffix = _stem(arrival.name)
         behind = f"_n{arrival.number:08d}" if arrival.number is not None else f"_x{sha256[:8]}"
-        for end in ("", behind, f"{behind}x{secrets.token_hex(4)}"):
+        for end in ("", behind, f"{behind}x{sha256[:16]}"):
             name = f"{stem}{end}{suffix}"
             sidecar = None if sidecar_sha256 is None else f"{stem}{end}.json"
             parts = [(name, sha256), *([(sidecar, sidecar_sha256)] if sidecar is not None else [])]
@@ -328,6 +326,11 @@ class Archive:
                 with contextlib.suppress(OSError):
                     if path.is_file() and path.stat().st_mtime < limit:
                         path.unlink()
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def origin_of(item: LinkItem) -> str:

@@ -130,8 +130,9 @@ class FileTable:
     def newest_id(self, site: str, *, not_subjects: Sequence[str] = ()) -> int:
         """Return the highest id of a file of a site that shows none of ``not_subjects``; 0 where there is none."""
         where = and_(FILES.c.site == site, FILES.c.subject.not_in(not_subjects))
+        query = select(FILES.c.id).where(where).order_by(FILES.c.id.desc()).limit(1)
         with self.database.read() as connection:
-            found = connection.execute(select(func.max(FILES.c.id)).where(where)).scalar_one_or_none()
+            found = connection.execute(query).scalar_one_or_none()
         return int(found or 0)
 
     def days_with(self, site: str, kind: str, subject: str, *, start: datetime, end: datetime) -> list[str]:

@@ -99,23 +99,24 @@ class ResultTable:
         return found[::-1] if newest else found
 
     def latest_rates(self, site: str, *, valid: bool = False) -> list[Rate]:
-        """Return all rates of the newest pair; with ``valid`` the newest valid one of every line and method."""
+        """Return all rates of the newest pair; with ``valid`` the newest valid one of each of its lines and methods."""
         with self.database.read() as connection:
-            newest = func.max(RATES.c.time).label("time")
-            if not valid:
-                time = connection.execute(select(newest).where(RATES.c.site == site)).scalar_one_or_none()
-                where = and_(RATES.c.site == site, RATES.c.time == time)
-                rows = connection.execute(select(RATES).where(where).order_by(RATES.c.line, RATES.c.method)).all()
-                return [_rate(row) for row in rows]
-            last = (
-                select(RATES.c.line, RATES.c.method, newest)
-                .where(RATES.c.site == site, RATES.c.status == 0)
-                .group_by(RATES.c.line, RATES.c.method)
-                .subquery()
-            )
-            same = and_(RATES.c.line == last.c.line, RATES.c.method == last.c.method, RATES.c.time == last.c.time)
-            query = select(RATES).join(last, same).where(RATES.c.site == site).order_by(RATES.c.line, RATES.c.method)
-            return [_rate(row) for row in connection.execute(query)]
+            newest = select(func.max(RATES.c.time)).where(RATES.c.site == site)
+            time = connection.execute(newest).scalar_one_or_none()
+            where = and_(RATES.c.site == site, RATES.c.time == time)
+            rows = connection.execute(select(RATES).where(where).order_by(RATES.c.line, RATES.c.method)).all()
+            if valid:
+                rows = [self._newest_valid(connection, row) for row in rows]
+        return [_rate(row) for row in rows if row is not None]
+
+    def _newest_valid(self, connection: Connection, row: Any) -> Any:
+        if row.status == 0:
+            return row
+        where = and_(
+            RATES.c.site == row.site, RATES.c.line == row.line, RATES.c.method == row.method, RATES.c.status == 0
+        )
+        query = select(RATES).where(where).order_by(RATES.c.time.desc()).limit(1)
+        return connection.execute(query).one_or_none()
 
     def add_columns(self, site: str, columns: Sequence[ColumnRow]) -> None:
         """Enter what spectra gave; what was there of the same file and time is replaced."""

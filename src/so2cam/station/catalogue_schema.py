@@ -56,6 +56,7 @@ FILES = Table(
     UniqueConstraint("site", "origin", name="files_origin"),
     UniqueConstraint("site", "folder", "name", name="files_name"),
     Index("files_time", "site", "kind", "subject", "time"),
+    Index("files_arrival", "site", "id"),
 )
 
 RUNS = Table(
@@ -110,6 +111,7 @@ RATES = Table(
     Column("direction", Float(53)),
     Column("amount", Float(53)),
     Column("status", Integer, nullable=False),
+    Index("rates_series", "site", "line", "method", "time"),
 )
 
 COLUMNS = Table(

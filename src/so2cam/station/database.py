@@ -34,11 +34,10 @@ class Database:
         self.name = self._url.render_as_string(hide_password=True)
         with self._explained():
             self._engine = _make_engine(self._url)
-            try:
+            with contextlib.ExitStack() as undo:
+                undo.callback(self._engine.dispose)
                 self._prepare()
-            except BaseException:
-                self._engine.dispose()
-                raise
+                undo.pop_all()
 
     @property
     def is_postgresql(self) -> bool:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from so2cam.core.errors import So2camError
 
@@ -40,6 +40,20 @@ class ServiceState:
     since: datetime | None = None
     failures: int = 0
     message: str = ""
+
+
+class _SupervisionPoint:
+    """The one place where whatever ends a service is caught: ``error`` is what it was; None where it ended itself."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
+        self.error = error if isinstance(error, Exception) else None
+        return self.error is not None
 
 
 class Supervisor:
@@ -96,9 +110,10 @@ class Supervisor:
         while not self.stop_event.is_set():
             began = datetime.now(UTC)
             self._set(service.name, "running")
-            try:
+            with _SupervisionPoint() as point:
                 service.run(self.stop_event)
-            except Exception as error:  # noqa: BLE001 - the one place where services are supervised
+            error = point.error
+            if error is not None:
                 known = isinstance(error, So2camError)
                 _LOG.error("%s: %s", service.name, error, exc_info=None if known else error)
                 if (datetime.now(UTC) - began).total_seconds() > LONGEST_WAIT_S:
