@@ -9,16 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
-from websockets.sync.client import ClientConnection, connect
-from websockets.sync.connection import Connection
-
 from so2cam.link.errors import LinkError, LinkLostError, LinkRefusedError
 from so2cam.link.messages import MAXIMUM_REPLY_BYTES, MAXIMUM_REQUEST_BYTES, MessageError, Refused
 from so2cam.link.protocol import MAXIMUM_PART_BYTES, Answer, Spoken, encode_answer, parse_call
 from so2cam.link.service import LinkService, wait_for_events
 from so2cam.link.tls import connect_tls
 from so2cam.link.tokens import Principal
+from so2cam.link.websocket import (
+    ClientConnection,
+    Connection,
+    InvalidHandshake,
+    InvalidStatus,
+    WebSocketException,
+    connect,
+)
 
 MAXIMUM_ANSWER_BYTES: Final = MAXIMUM_REPLY_BYTES + MAXIMUM_PART_BYTES + 4096
 _PING_S: Final = 15.0

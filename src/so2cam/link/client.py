@@ -12,8 +12,6 @@ from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Final
 
-from websockets.exceptions import WebSocketException
-
 from so2cam.link.channel import Channel, Pauses, Peer, close_quietly
 from so2cam.link.errors import LinkLostError, LinkRefusedError
 from so2cam.link.messages import Command, MessageError, Refused
@@ -29,6 +27,7 @@ from so2cam.link.protocol import (
     encode_call,
     parse_answer,
 )
+from so2cam.link.websocket import WebSocketException
 
 _PATH: Final = "/v1/link"
 _RATE_S: Final = 0.3

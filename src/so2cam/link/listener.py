@@ -12,10 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from websockets.exceptions import WebSocketException
-from websockets.protocol import State
-from websockets.sync.server import Server, ServerConnection, serve
-
 from so2cam.link.channel import MAXIMUM_ANSWER_BYTES, Channel, close_quietly
 from so2cam.link.errors import LinkLostError
 from so2cam.link.limits import Buckets, Limits
@@ -23,6 +19,7 @@ from so2cam.link.pairing import MAXIMUM_BYTES, PairingDesk
 from so2cam.link.server import listen
 from so2cam.link.tls import TlsFiles
 from so2cam.link.tokens import TokenStore
+from so2cam.link.websocket import Server, ServerConnection, State, WebSocketException, serve
 
 _PING_S: Final = 15.0
 _PAIR_S: Final = 15.0

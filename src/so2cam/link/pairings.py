@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from websockets.exceptions import WebSocketException
 
 from so2cam.link.channel import Peer, close_quietly, upgrade
 from so2cam.link.errors import LinkError, LinkLostError
 from so2cam.link.pairing import MAXIMUM_BYTES, PairReply, join
 from so2cam.link.tls import connect_tls
+from so2cam.link.websocket import WebSocketException
 
 ENVIRONMENT: Final = "SO2CAM_PAIRINGS"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -406,3 +408,21 @@ def test_a_port_in_use_is_said(make_node: Any, linked: Any) -> None:
 
 def test_a_call_has_a_number() -> None:
     assert protocol.parse_call(Call(id=3, say=messages.Status()).model_dump_json()).id == 3
+
+
+@pytest.mark.parametrize("command", ["remote status", "pair list", "token --help"])
+def test_without_the_extra_packages_there_is_a_clear_word(command: str, tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['websockets'] = None; from so2cam.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SO2CAM_PAIRINGS": str(tmp_path / "none.json")},
+    )
+    assert done.returncode == 2
+    assert "the link needs the package websockets" in done.stderr
+    assert "so2cam[station]" in done.stderr
+    assert "Traceback" not in done.stderr
