@@ -25,7 +25,7 @@ from so2cam.station.alarms_store import AlarmStore
 
 folder, start = Path(sys.argv[1]), datetime.fromisoformat("2026-03-01T12:00:00+00:00")
 settings = load_site(Path(sys.argv[2])).site.model_dump()
-rule = dict(kind="emission-rate", name="strong", above=10.0, average_s=1.0)
+rule = dict(type="emission-rate", name="strong", above=10.0, average_s=1.0)
 targets = [dict(name=name, url_environment="X") for name in ("a", "b")]
 site = Site.model_validate({**settings, "alarms": dict(standard=False, rules=[rule], targets=targets)})
 
@@ -37,7 +37,8 @@ class Post:
 
 with AlarmStore(folder / "alarms.sqlite") as store:
     keeper, notifier = AlarmKeeper(site, store), Notifier(site, store, Post())
-    first = len(store.events(limit=100000)) * 2
+    times = [time for event in store.events(limit=1) for time in (event.began, event.ended) if time]
+    first = 2 + (max(times) - start) // timedelta(seconds=20) * 2 if times else 0
     print("ready", flush=True)
     for step in range(first, first + 100000):
         now = start + timedelta(seconds=10 * step)

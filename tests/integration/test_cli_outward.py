@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:Deprecati
 ALARMS = """
 [alarms]
 [[alarms.rules]]
-kind = "emission-rate"
+type = "emission-rate"
 name = "strong"
 above = 4.0
 [[alarms.targets]]

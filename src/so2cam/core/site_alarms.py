@@ -58,7 +58,7 @@ class _Rule(Table):
 class EmissionRateRule(_Rule):
     """The emission rate [kg s-1] is above or below a value: the median of the last ``average_s``."""
 
-    kind: Literal["emission-rate"]
+    type: Literal["emission-rate"]
     line: Name = Field(default="total", description="a line, or the total")
     method: str | None = Field(default=None, description="speed method; absent: the first of the site file")
     average_s: Positive = Field(default=120.0, description="span before the newest value whose median counts")
@@ -71,7 +71,7 @@ class RateOfChangeRule(_Rule):
     In kg s-1, or with ``relative`` as a share of the earlier one: 1 is twice as much. Each window needs 5 values.
     """
 
-    kind: Literal["rate-of-change"]
+    type: Literal["rate-of-change"]
     line: Name = "total"
     method: str | None = None
     window_s: Positive = 600.0
@@ -82,7 +82,7 @@ class RateOfChangeRule(_Rule):
 class NoDataRule(_Rule):
     """Nothing new came for longer than ``above`` seconds, while something was to come by the schedule."""
 
-    kind: Literal["no-data"]
+    type: Literal["no-data"]
     of: DataSource = "frames"
     above: Finite | None = 900.0
     always: bool = Field(default=False, description="true: also when the schedule wants nothing")
@@ -91,7 +91,7 @@ class NoDataRule(_Rule):
 class HealthRule(_Rule):
     """A number of the instrument's health record, as disks.spool.free_fraction."""
 
-    kind: Literal["health"]
+    type: Literal["health"]
     quantity: str
     node: str | None = Field(default=None, description="absent: each node that has this number")
 
@@ -106,7 +106,7 @@ class HealthRule(_Rule):
 class InstrumentRule(_Rule):
     """What a node says of itself: 0 is well, 1 a warning, 2 an alarm."""
 
-    kind: Literal["instrument"]
+    type: Literal["instrument"]
     above: Finite | None = 1.5
     for_s: NotNegative = 120.0
 
@@ -114,7 +114,7 @@ class InstrumentRule(_Rule):
 class DiskRule(_Rule):
     """The free share of any disk, of a node or of the station."""
 
-    kind: Literal["disk"]
+    type: Literal["disk"]
     below: Finite | None = 0.05
     clear: Finite | None = 0.08
     for_s: NotNegative = 60.0
@@ -123,7 +123,7 @@ class DiskRule(_Rule):
 class ClockRule(_Rule):
     """How far a node's clock can be wrong [s]; a clock that was never set is infinitely wrong."""
 
-    kind: Literal["clock"]
+    type: Literal["clock"]
     above: Finite | None = 1.0
     for_s: NotNegative = 300.0
 
@@ -131,7 +131,7 @@ class ClockRule(_Rule):
 class BatteryRule(_Rule):
     """The voltage of the supply [V], as the power board reads it."""
 
-    kind: Literal["battery"]
+    type: Literal["battery"]
     below: Finite | None = 11.8
     clear: Finite | None = 12.2
     for_s: NotNegative = 120.0
@@ -140,16 +140,16 @@ class BatteryRule(_Rule):
 
 AlarmRule = Annotated[
     EmissionRateRule | RateOfChangeRule | NoDataRule | HealthRule | InstrumentRule | DiskRule | ClockRule | BatteryRule,
-    Field(discriminator="kind"),
+    Field(discriminator="type"),
 ]
 
 STANDARD_RULES: Final[tuple[AlarmRule, ...]] = (
-    NoDataRule(kind="no-data", name="no frames"),
-    NoDataRule(kind="no-data", name="no news of the instrument", of="health", always=True, above=3600.0),
-    InstrumentRule(kind="instrument", name="instrument"),
-    DiskRule(kind="disk", name="disk nearly full"),
-    ClockRule(kind="clock", name="clock wrong", level="warning"),
-    BatteryRule(kind="battery", name="battery low"),
+    NoDataRule(type="no-data", name="no frames"),
+    NoDataRule(type="no-data", name="no news of the instrument", of="health", always=True, above=3600.0),
+    InstrumentRule(type="instrument", name="instrument"),
+    DiskRule(type="disk", name="disk nearly full"),
+    ClockRule(type="clock", name="clock wrong", level="warning"),
+    BatteryRule(type="battery", name="battery low"),
 )
 """What every station watches, unless ``standard = false``; a rule of the same name replaces one of these."""
 

@@ -23,7 +23,7 @@ from so2cam.station.alarms_store import AlarmStore
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "bench" / "site.toml"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-STRONG = {"kind": "emission-rate", "name": "strong", "above": 10.0, "clear": 8.0, "for_s": 60.0, "average_s": 30.0}
+STRONG = {"type": "emission-rate", "name": "strong", "above": 10.0, "clear": 8.0, "for_s": 60.0, "average_s": 30.0}
 
 
 def site(rules: Sequence[dict[str, Any]], targets: Sequence[str] = ("duty",), **more: Any) -> Site:
@@ -133,7 +133,7 @@ class TestEvents:
         assert len(store.events(open_only=True)) == 1
 
     def test_two_subjects_are_two_events(self, store: AlarmStore) -> None:
-        keeper = AlarmKeeper(site([{"kind": "disk", "name": "disk", "for_s": 0.0}]), store)
+        keeper = AlarmKeeper(site([{"type": "disk", "name": "disk", "for_s": 0.0}]), store)
         station = DiskHealth(name="archive", path="/a", present=True, free_bytes=1, total_bytes=1000)
         begun = keeper.observe(seen(0, health={"lead": health(NOON, free=0.01)}, disks=[station]))
         assert {change.event.subject for change in begun} == {"lead spool", "station archive"}
@@ -208,7 +208,7 @@ class TestMeasurements:
 
     @pytest.mark.parametrize(("relative", "expected"), [(False, 4.0), (True, 2.0)])
     def test_rate_of_change(self, relative: bool, expected: float) -> None:
-        rule = {"kind": "rate-of-change", "name": "rise", "above": 1.0, "window_s": 10.0, "relative": relative}
+        rule = {"type": "rate-of-change", "name": "rise", "above": 1.0, "window_s": 10.0, "relative": relative}
         (model,) = Alarms.model_validate({"standard": False, "rules": [rule]}).rules
         series = rates([2.0] * 10 + [6.0] * 10, end=NOON)
         (found,) = measure(model, Observation(NOON, NOON, rates={("total", "a"): series}))
@@ -217,13 +217,13 @@ class TestMeasurements:
         assert measure(model, Observation(NOON, NOON, rates={("total", "a"): few}))[0].value is None
 
     def test_a_rise_from_nothing_has_no_ratio(self) -> None:
-        rule = {"kind": "rate-of-change", "name": "r", "above": 1.0, "window_s": 10.0, "relative": True}
+        rule = {"type": "rate-of-change", "name": "r", "above": 1.0, "window_s": 10.0, "relative": True}
         (model,) = Alarms.model_validate({"standard": False, "rules": [rule]}).rules
         series = rates([-0.1] * 10 + [6.0] * 10, end=NOON)
         assert measure(model, Observation(NOON, NOON, rates={("total", "a"): series}))[0].value is None
 
     def test_no_data_counts_only_while_some_is_expected(self) -> None:
-        (rule,) = Alarms.model_validate({"standard": False, "rules": [{"kind": "no-data", "name": "none"}]}).rules
+        (rule,) = Alarms.model_validate({"standard": False, "rules": [{"type": "no-data", "name": "none"}]}).rules
         evening = Observation(at(8 * 3600), NOON, newest={"frames": at(6 * 3600)})
         assert measure(rule, evening)[0].value is None
         morning = Observation(at(20 * 3600 + 60), NOON, newest={"frames": at(6 * 3600)}, expected_since=at(20 * 3600))
@@ -234,14 +234,14 @@ class TestMeasurements:
     @pytest.mark.parametrize(
         ("rule", "record", "value"),
         [
-            ({"kind": "instrument"}, {"level": Level.ALARM}, 2.0),
-            ({"kind": "battery"}, {"volts": 11.2}, 11.2),
-            ({"kind": "battery"}, {"volts": None}, None),
-            ({"kind": "clock"}, {"maximum_error_s": 3.0}, 3.0),
-            ({"kind": "clock"}, {"offset_s": -7.0}, 7.0),
-            ({"kind": "clock"}, {"quality": "unset"}, float("inf")),
-            ({"kind": "disk"}, {"free": 0.125}, 0.125),
-            ({"kind": "health", "quantity": "disks.spool.free_fraction", "below": 0.1}, {"free": 0.25}, 0.25),
+            ({"type": "instrument"}, {"level": Level.ALARM}, 2.0),
+            ({"type": "battery"}, {"volts": 11.2}, 11.2),
+            ({"type": "battery"}, {"volts": None}, None),
+            ({"type": "clock"}, {"maximum_error_s": 3.0}, 3.0),
+            ({"type": "clock"}, {"offset_s": -7.0}, 7.0),
+            ({"type": "clock"}, {"quality": "unset"}, float("inf")),
+            ({"type": "disk"}, {"free": 0.125}, 0.125),
+            ({"type": "health", "quantity": "disks.spool.free_fraction", "below": 0.1}, {"free": 0.25}, 0.25),
         ],
     )
     def test_health(self, rule: dict[str, Any], record: dict[str, Any], value: float | None) -> None:
@@ -340,7 +340,7 @@ class TestSettings:
             ({"rules": [{**STRONG, "clear": 12.0}]}, "good side"),
             ({"rules": [STRONG, STRONG]}, "two are called 'strong'"),
             ({"rules": [{**STRONG, "targets": ["nobody"]}]}, "no such target"),
-            ({"rules": [{**STRONG, "kind": "noise"}]}, "kind"),
+            ({"rules": [{**STRONG, "type": "noise"}]}, "type"),
             ({"targets": [{"name": "duty"}]}, "url_file or url_environment"),
             ({"targets": [{"name": "duty", "url_environment": "mailto://a:b@c"}]}, "environment variable"),
         ],
@@ -355,7 +355,7 @@ class TestSettings:
 
     def test_a_rule_replaces_the_standard_one_of_its_name(self) -> None:
         alarms = Alarms.model_validate(
-            {"rules": [{"kind": "battery", "name": "battery low", "below": 11.0, "clear": 11.5}]}
+            {"rules": [{"type": "battery", "name": "battery low", "below": 11.0, "clear": 11.5}]}
         )
         assert [rule.below for rule in alarms.effective if rule.name == "battery low"] == [11.0]
         assert len(alarms.effective) == len(Alarms().effective)
