@@ -73,7 +73,7 @@ EVENTS = st.lists(
 
 
 def test_every_history_ends_with_each_item_once(rounds: Callable[[int, int], int]) -> None:
-    @settings(max_examples=rounds(25, 10_000), deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=rounds(12, 10_000), deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(history=EVENTS)
     def check(history: list[tuple[int, int, str]]) -> None:
         folder = Path(tempfile.mkdtemp(prefix="so2cam-history-"))

@@ -255,7 +255,8 @@ def test_late_files_are_told_and_the_day_is_calculated_again(station: Station, v
     assert len(station.context.catalogue.unused(run.id)) >= len(late)
     again = Recalculation(station.context, station.context.sites[0])
     assert again.due() == [], "the live day is left alone"
-    station.live.finish()
+    station.quiet(61.0)
+    assert station.context.catalogue.open_run(station.name) is None, "nothing comes any more"
     assert again.due() == [volcano.day]
     assert again.recalculate(volcano.day) == PAIRS
     assert_same(station.series(), volcano.batch)
@@ -330,3 +331,26 @@ def test_files_of_an_older_day_do_not_disturb_the_newest(station: Station, volca
     assert run.day == volcano.day
     stale = [day.day for day in station.context.catalogue.days(station.name, stale=True)]
     assert stale == [f"{frames[0].time - timedelta(days=1):%Y-%m-%d}"]
+
+
+def test_a_new_day_ends_the_one_before(station: Station, volcano: Volcano) -> None:
+    station.arrive(*volcano.others())
+    station.arrive(*volcano.plume())
+    day = f"{volcano.batch.times[0]:%Y-%m-%d}"
+    tomorrow = f"{volcano.batch.times[0] + timedelta(days=1):%Y-%m-%d}"
+    for path in volcano.plume()[:6]:
+        for part in (path, path.with_suffix(".json")):
+            if part.exists() and path.suffix == ".png":
+                moved = station.folder / part.name.replace(day, tomorrow)
+                moved.write_bytes(part.read_bytes().replace(day.encode(), tomorrow.encode()))
+        if path.suffix == ".png":
+            moved = station.folder / path.name.replace(day, tomorrow)
+            moved.write_bytes(path.read_bytes())
+            station.arrive(moved)
+    run = station.context.catalogue.open_run(station.name)
+    assert run is not None
+    assert run.day == tomorrow
+    assert_same(station.series(), volcano.batch)
+    assert station.context.catalogue.days(station.name, stale=True) == []
+    with_calibration = station.context.catalogue.files_by_id(run.inputs)
+    assert {day_of(file.time) for file in with_calibration.values()} == {day}
