@@ -8,7 +8,7 @@ nobody can know whether it went out; it is then ``unknown``, and is not sent aga
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -117,14 +117,12 @@ class AlarmStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._lock, ExitStack() as undo:
             self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
+            undo.callback(self._connection.execute, "ROLLBACK")
+            yield self._connection
             self._connection.execute("COMMIT")
+            undo.pop_all()
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         with self._lock, closing(self._connection.execute(query, values)) as cursor:

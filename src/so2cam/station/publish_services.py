@@ -1,6 +1,7 @@
 """What a station tells the world: alarms for everybody, and what its sites publish. Services for the supervisor."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,9 +88,11 @@ def outward_services(context: StationContext) -> Outward:
     """
     paths = OutwardPaths(context.folder)
     services: list[Service] = []
-    store, ledger = AlarmStore(paths.alarms), None
-    try:
-        began = datetime.now(UTC)
+    ledger: PublishLedger | None = None
+    began = datetime.now(UTC)
+    with ExitStack() as undo:
+        store = AlarmStore(paths.alarms)
+        undo.callback(store.close)
         for site in context.sites:
             loaded = site.loaded
             services.append(AlarmService(loaded.site, store, AlarmSource(context, site, began).read))
@@ -101,15 +104,13 @@ def outward_services(context: StationContext) -> Outward:
             rclone = rclone_of(loaded.site.publication, loaded.path.parent)
             for remote in loaded.site.publication.remotes:
                 rclone.require()
-                ledger = ledger or PublishLedger(paths.ledger)
+                if ledger is None:
+                    ledger = PublishLedger(paths.ledger)
+                    undo.callback(ledger.close)
                 folders = paths.folders(site.results.name)
                 publisher = Publisher(rclone, ledger, paths.staging)
                 services.append(PublicationService(publisher, remote, _always(folders), site=site.name))
-    except BaseException:
-        store.close()
-        if ledger is not None:
-            ledger.close()
-        raise
+        undo.pop_all()
     return Outward(tuple(services), store, ledger)
 
 
