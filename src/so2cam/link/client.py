@@ -3,6 +3,7 @@
 A question is asked again after a break; so is a command, with the same key, so that it takes effect once.
 """
 
+import contextlib
 import logging
 import secrets
 import threading
@@ -53,7 +54,7 @@ class LinkClient:
         *,
         patience_s: float = 30.0,
         answer_s: float = 20.0,
-        connect_s: float = 10.0,
+        connect_s: float = 15.0,
     ) -> None:
         """Prepare. ``answer_s``: a connection on which an answer takes longer counts as broken."""
         self._connect = connect
@@ -210,8 +211,9 @@ class LinkClient:
                 spoken = parse_answer(channel.recv())
                 with self._lock:
                     future = self._pending.get(spoken.answer.id)
-                if future is not None and not future.done():
-                    future.set_result(spoken)
+                if future is not None:
+                    with contextlib.suppress(InvalidStateError):  # given up just now
+                        future.set_result(spoken)
         except (OSError, EOFError, WebSocketException):
             self._drop(channel)
         except MessageError as error:

@@ -124,8 +124,8 @@ def pair(host: str, port: int, code: str, *, name: str | None = None, own: str |
     node's name). Raises LinkError where it does not answer, or refuses.
     """
     own = own or _own_name()
-    connected, fingerprint = connect_tls(host, port, None, 10.0)
-    channel = upgrade(connected, host, port, "/v1/pair", 10.0, MAXIMUM_BYTES, {})
+    connected, fingerprint = connect_tls(host, port, None, 20.0)
+    channel = upgrade(connected, host, port, "/v1/pair", 20.0, MAXIMUM_BYTES, {})
 
     def exchange(message: str) -> str | bytes:
         try:

@@ -383,7 +383,7 @@ def test_a_stranger_is_not_taken_for_an_instrument(tmp_path: Path) -> None:
         listener = station.listen("127.0.0.1", 0)
         found = pair("127.0.0.1", listener.port, station.desk.offer(Role.VIEWER).code)
         with pytest.raises(LinkRefusedError):
-            Peer(found.host, found.port, found.fingerprint, "so2_00000000_" + "a" * 43).dial("/v1/node", 5.0)
+            Peer(found.host, found.port, found.fingerprint, "so2_00000000_" + "a" * 43).dial("/v1/node", 30.0)
         with station.client("other", calls_in=True, patience_s=0.3) as client, pytest.raises(LinkLostError):
             client.hello()
         assert listener.nodes() == []
