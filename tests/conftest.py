@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,3 +42,38 @@ def bench(benches: ModuleType, tmp_path: Path) -> Iterator[Any]:
     made = benches.Bench(tmp_path)
     yield made
     made.end()
+
+
+@pytest.fixture(scope="session")
+def linked() -> ModuleType:
+    """The module ``tests/fakes/linked.py``: nodes with a link, and bad networks."""
+    name = "so2cam_test_linked"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "fakes" / "linked.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture
+def make_node(linked: ModuleType, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """A function that makes and starts a node with a link; all are ended."""
+    made: list[Any] = []
+
+    def make(**more: Any) -> Any:
+        node = linked.Linked(tmp_path / f"node{len(made)}", **more)
+        made.append(node)
+        return node.start()
+
+    yield make
+    for node in made:
+        node.end()
+
+
+@pytest.fixture
+def node(make_node: Callable[..., Any]) -> Any:
+    """A node with a link, in this process."""
+    return make_node()

@@ -127,7 +127,7 @@ def test_demo_compares_and_replaces_an_earlier_demo(case: Any, tmp_path: Path) -
     result.said("retrieved kg/s", "true kg/s", "upstream", "downstream", str(out / "results/emission_rates.nc"))
     (out / "notes.txt").write_text("mine")
     (out / "frames/old.png").touch()
-    case.run("demo", "--out", out, "--pairs", 1, "--seed", 2).said("0/1")
+    case.run("demo", "--batch", "--out", out, "--pairs", 1, "--seed", 2).said("0/1")
     assert not (out / "frames/old.png").exists()
     assert (out / "notes.txt").read_text() == "mine"
 
@@ -136,7 +136,7 @@ def test_demo_refuses_a_foreign_folder(case: Any, tmp_path: Path) -> None:
     out = tmp_path / "thesis"
     out.mkdir()
     (out / "chapter.txt").write_text("all of it")
-    case.run("demo", "--out", out, "--pairs", 1).explained(str(out), "not an earlier demo", "--out")
+    case.run("demo", "--batch", "--out", out, "--pairs", 1).explained(str(out), "not an earlier demo", "--out")
     assert [path.name for path in out.iterdir()] == ["chapter.txt"]
 
 
@@ -144,7 +144,7 @@ def test_demo_refuses_a_foreign_folder(case: Any, tmp_path: Path) -> None:
 def test_demo_refuses_a_file(case: Any, below: bool) -> None:
     out = case.site / "deeper" if below else case.site
     before = case.site.read_bytes()
-    case.run("demo", "--out", out, "--pairs", 1).explained(str(out))
+    case.run("demo", "--batch", "--out", out, "--pairs", 1).explained(str(out))
     assert case.site.read_bytes() == before
 
 
@@ -156,7 +156,7 @@ def test_demo_with_bad_options_leaves_an_earlier_demo(case: Any, option: tuple[s
     out.mkdir()
     for name in (".so2cam-demo", "site.toml"):
         (out / name).touch()
-    result = case.run("demo", "--out", out, *option)
+    result = case.run("demo", "--batch", "--out", out, *option)
     result.failed_with("Error:")
     assert sorted(path.name for path in out.iterdir()) == [".so2cam-demo", "site.toml"]
 
@@ -168,8 +168,8 @@ def test_demo_in_the_current_folder_and_through_a_link(
     place.mkdir()
     (tmp_path / "link").symlink_to(place)
     monkeypatch.chdir(place)
-    case.run("demo", "--out", ".", "--pairs", 1).said("0/1")
-    case.run("demo", "--out", tmp_path / "link", "--pairs", 1).said("0/1")
+    case.run("demo", "--batch", "--out", ".", "--pairs", 1).said("0/1")
+    case.run("demo", "--batch", "--out", tmp_path / "link", "--pairs", 1).said("0/1")
     assert (place / "results/emission_rates.nc").exists()
 
 
@@ -179,7 +179,7 @@ def test_demo_interrupted(case: Any, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(batch, "plan_run", interrupt)
     out = tmp_path / "demo"
-    result = case.run("demo", "--out", out, "--pairs", 1)
+    result = case.run("demo", "--batch", "--out", out, "--pairs", 1)
     assert result.code == 130
     assert f"interrupted: {out} holds a part of a demo" in result.err
     monkeypatch.undo()

@@ -1,4 +1,4 @@
-"""``so2cam demo``: simulate a volcano, process it, compare with the truth."""
+"""``so2cam demo``: a simulated volcano, live or as a batch, its emission rates compared with the truth."""
 
 import shutil
 import time
@@ -12,13 +12,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from so2cam.cli.console import FolderPath, console, progress_bar, when_interrupted
-from so2cam.core.errors import OutputError
+from so2cam.core.errors import InputError, OutputError
 from so2cam.core.results import EmissionSeries
 from so2cam.formats.sitefile import load_site
 from so2cam.pipeline.batch import process_folders
 from so2cam.simulate import DEFAULT_SCENARIO, Truth, list_scenarios, load_scenario, simulate
 
 _MARK = ".so2cam-demo"
+_BATCH_PAIRS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +79,24 @@ def compare(series: EmissionSeries, truth: Truth) -> Sequence[Comparison]:
 @click.command(
     epilog="""\b
 Examples:
-  so2cam demo --batch
+  so2cam demo                  a simulated instrument and its emission rates, until Ctrl-C
+  so2cam demo --for 60         the same for a minute
+  so2cam demo --batch          90 pairs at once, with all products
   so2cam demo --batch --seed 2 --scenario weak --out /tmp/demo
 
 \b
-Exit codes: 0 done; 2 bad input; 130 interrupted."""
+Exit codes: 0 done; 2 bad input; 3 done, but no valid emission rate; 130 interrupted (--batch)."""
 )
-@click.option("--batch", is_flag=True, default=True, help="Run once and print the result (the default).")
+@click.option("--batch", is_flag=True, help="Process a number of pairs at once, instead of live.")
+@click.option("--for", "run_for_s", type=click.FloatRange(min=1), metavar="S", help="Live: stop after S seconds.")
+@click.option(
+    "--period",
+    type=click.FloatRange(0.5, 60),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Live: seconds between pairs.",
+)
 @click.option(
     "--out",
     default="demo",
@@ -96,7 +108,7 @@ Exit codes: 0 done; 2 bad input; 130 interrupted."""
 @click.option(
     "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="The same seed gives the same volcano."
 )
-@click.option("--pairs", type=click.IntRange(1, 100_000), default=90, show_default=True, help="Number of image pairs.")
+@click.option("--pairs", type=click.IntRange(1, 100_000), help="Stop after so many pairs (batch: 90 without it).")
 @click.option(
     "--scenario",
     default=DEFAULT_SCENARIO,
@@ -104,9 +116,61 @@ Exit codes: 0 done; 2 bad input; 130 interrupted."""
     metavar="NAME",
     help=f"One of {', '.join(list_scenarios())}.",
 )
-def command(batch: bool, out: Path, seed: int, pairs: int, scenario: str) -> None:
-    """Simulate a volcano, process it, and compare the emission rates with the truth."""
-    del batch
+def command(
+    batch: bool, run_for_s: float | None, period: float, out: Path, seed: int, pairs: int | None, scenario: str
+) -> int | None:
+    """Simulate a volcano, process what its camera sees, and compare the emission rates with the truth."""
+    given = click.get_current_context().get_parameter_source
+    for name, option in (("run_for_s", "--for"), ("period", "--period")):
+        if batch and given(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option} is of the live demo, and does not go with --batch")
+    if not batch:
+        return _live(out, scenario, seed, run_for_s, pairs, period)
+    _batch(out, scenario, seed, pairs or _BATCH_PAIRS)
+    return None
+
+
+def _live(
+    out: Path, scenario: str, seed: int, run_for_s: float | None, pairs: int | None, period_s: float
+) -> int | None:
+    """Run live and print a summary; 3 where no emission rate was found."""
+    try:
+        from so2cam.cli.demo_live import Limits, run_live
+    except ImportError as error:
+        raise InputError(
+            f"the live demo runs a station, and {error.name} is not installed",
+            remedy="pip install 'so2cam[station]', or look at --batch",
+        ) from error
+    load_scenario(scenario)
+    _clear(out)
+    limits = Limits(run_for_s, pairs)
+    with when_interrupted(f"{out} holds a part of a demo; the next one replaces it"):
+        report = run_live(out, scenario, seed, limits, period_s)
+    console.print()
+    if report.valid:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("line")
+        table.add_column("speed method")
+        for heading in ("rates", "mean kg/s", "true kg/s", "error"):
+            table.add_column(heading, justify="right")
+        for (line, method), tally in sorted(report.tallies.items()):
+            count = len(tally.true)
+            table.add_row(
+                line,
+                method,
+                str(count),
+                f"{sum(tally.retrieved) / count:.3f}",
+                f"{sum(tally.true) / count:.3f}",
+                f"{tally.error_percent:+.1f} %",
+            )
+        console.print(table)
+        console.print()
+    for text in report.summary:
+        console.print(text, markup=False)
+    return None if report.valid else 3
+
+
+def _batch(out: Path, scenario: str, seed: int, pairs: int) -> None:
     began = time.monotonic()
     chosen = load_scenario(scenario)
     _clear(out)
@@ -160,10 +224,10 @@ def _clear(out: Path) -> None:
             )
     try:
         # What a demo made, and nothing else: the folder itself may be a link, or the current one.
-        for made in ("frames", "spectra", "results"):
+        for made in ("frames", "spectra", "results", "instrument", "station"):
             if (out / made).is_dir():
                 shutil.rmtree(out / made)
-        for made in ("site.toml", "terrain.asc", "truth.json"):
+        for made in ("site.toml", "terrain.asc", "truth.json", "instrument.log"):
             (out / made).unlink(missing_ok=True)
         out.mkdir(parents=True, exist_ok=True)
         (out / _MARK).touch()

@@ -282,15 +282,16 @@ def _print(answers: Sequence[tuple[Node, Result]]) -> None:
     for node, result in answers:
         if isinstance(result, Refused):
             report_warning(f"{node.name}: {result.text}")
-            _print_outcomes(result)
+            print_outcomes(result)
         elif isinstance(result, Done):
             console.print(f"{node.name}: {result.text}", markup=False)
-            _print_outcomes(result)
+            print_outcomes(result)
         elif isinstance(result, ScheduleResult):
-            _print_schedule(node.name, result)
+            print_schedule(node.name, result)
 
 
-def _print_outcomes(result: Done | Refused) -> None:
+def print_outcomes(result: Done | Refused) -> None:
+    """Print what became of a command, device by device."""
     for outcome in result.outcomes:
         sign, style = ("✓", "green") if outcome.done else ("✗", "red")
         console.print(f"  {sign}", style=style, end=" ")
@@ -304,7 +305,8 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _print_schedule(node: str, result: ScheduleResult) -> None:
+def print_schedule(node: str, result: ScheduleResult) -> None:
+    """Print what the schedule of a node wants."""
     console.print(f"{node}: {result.activity}", markup=False)
     if result.paused:
         until = "until it is resumed" if result.paused_until is None else f"until {format_utc(result.paused_until)}"

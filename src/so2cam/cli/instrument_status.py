@@ -50,7 +50,7 @@ def status(site: Path, node: str | None, socket: Path | None, as_json: bool, wat
     elif watch:
         _watch(agents, records)
     else:
-        console.print(_page(records))
+        console.print(status_page(records))
     return 1 if any(record.level is Level.ALARM for record in records) else 0
 
 
@@ -61,17 +61,18 @@ def _ask(agents: Agents) -> list[HealthRecord]:
 
 
 def _watch(agents: Agents, records: list[HealthRecord]) -> None:
-    with Live(_page(records), console=console, auto_refresh=False) as live:
+    with Live(status_page(records), console=console, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(1.0)
                 records = _ask(agents)
-                live.update(_page(records), refresh=True)
+                live.update(status_page(records), refresh=True)
         except KeyboardInterrupt:
             return
 
 
-def _page(records: list[HealthRecord]) -> RenderableType:
+def status_page(records: list[HealthRecord]) -> RenderableType:
+    """Return what a person is shown of health records."""
     parts: list[RenderableType] = []
     for index, record in enumerate(records):
         if index:

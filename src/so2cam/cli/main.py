@@ -12,17 +12,26 @@ from so2cam.cli.console import InterruptedRun, report_error
 from so2cam.core.errors import So2camError
 
 _COMMANDS = {
+    "alarms": ("so2cam.cli.alarms", "Show alarms of a station, acknowledge them, send a test."),
+    "archive": ("so2cam.cli.archive", "Find, verify and copy what a station has archived."),
     "check": ("so2cam.cli.check", "Say what is wrong or risky in a site file."),
     "demo": ("so2cam.cli.demo", "Simulate a volcano, process it, and compare with the truth."),
     "import-legacy": ("so2cam.cli.import_legacy", "Write a site file from an existing installation's settings."),
     "instrument": ("so2cam.cli.instrument", "Run an instrument on the volcano, and speak to it."),
     "line-shape": ("so2cam.cli.line_shape", "Find the instrument's line shape from a calibration lamp."),
+    "pair": ("so2cam.cli.pair", "Make two computers trust each other, with a code that is used once."),
     "process": ("so2cam.cli.process", "Turn folders of frames into SO2 emission rates."),
+    "publish": ("so2cam.cli.publish", "Bring results, pictures and the public page to other computers."),
     "register": ("so2cam.cli.register", "Find how the off-band image lies on the on-band image."),
+    "remote": ("so2cam.cli.remote", "Speak to an instrument over the network."),
     "spectra": ("so2cam.cli.spectra", "Turn UV spectra into SO2 column densities."),
     "spool": ("so2cam.cli.spool", "Show, verify and recover what an instrument has kept."),
+    "station": ("so2cam.cli.station", "Run a base station: archive, live emission rates, alarms."),
     "simulate": ("so2cam.cli.simulate", "Write the frames of a simulated volcano whose emission rate is known."),
+    "timelapse": ("so2cam.cli.timelapse", "Make a video of a day, and a keogram of a line."),
+    "token": ("so2cam.cli.token", "List, make and revoke the tokens of a node, and see who commanded what."),
     "truth": ("so2cam.cli.truth", "Compare emission rates of simulated volcanoes with their truth."),
+    "watch": ("so2cam.cli.watch", "Archive and process what comes into a folder."),
     "wavelengths": ("so2cam.cli.wavelengths", "Find a spectrometer's wavelengths from the lines of sunlight."),
 }
 

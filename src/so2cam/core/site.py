@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from so2cam.core.records import PlumeLine
+from so2cam.core.site_alarms import Alarms
 from so2cam.core.site_calibration import (
     Calibration,
     CellSearch,
@@ -50,6 +51,8 @@ from so2cam.core.site_processing import (
     Speed,
     SpeedMethod,
 )
+from so2cam.core.site_publication import Publication
+from so2cam.core.site_station import Station
 from so2cam.core.site_types import Finite, Name, NotNegative, Point, Positive, Rectangle, Table
 from so2cam.core.spectrometer import Spectrometer
 
@@ -93,6 +96,7 @@ __all__ = [
     "SpectrometerCalibration",
     "Speed",
     "SpeedMethod",
+    "Station",
     "Table",
     "View",
     "Volcano",
@@ -115,6 +119,9 @@ class Site(Table):
     processing: Processing = Processing()
     spectrometer: Spectrometer | None = None
     instrument: Instrument | None = None
+    alarms: Alarms | None = None
+    publication: Publication | None = None
+    station: Station | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -148,6 +155,8 @@ class Site(Table):
                 raise ValueError(f"{key}: give the upper left corner first, then the lower right one")
         if all(line.role == "speed" for line in self.lines):
             raise ValueError('lines: none has role = "emission", so that there is no emission rate')
+        if self.alarms is not None:
+            self.alarms.require_lines(tuple(names))
         total = self.processing.emission.total_lines or ()
         if len(set(total)) != len(total):
             raise ValueError("processing.emission.total_lines names a line twice: it would be counted twice")

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from so2cam.core.site_devices import CameraDevice, Device, GpioDevice, PowerDevice, SpectrometerDevice
+from so2cam.core.site_link import Link
 from so2cam.core.site_schedule import Schedule
 from so2cam.core.site_types import Finite, NotNegative, Table
 
@@ -216,6 +217,7 @@ class Node(Table):
     network: Network = Network()
     time: Time = Time()
     storage: Storage | None = Field(default=None, description="absent: as in [instrument.storage]")
+    link: Link | None = Field(default=None, description="absent: as in [instrument.link]")
     devices: tuple[Device, ...] = ()
 
     @model_validator(mode="after")
@@ -256,6 +258,7 @@ class Instrument(Table):
     health: Health = Health()
     schedule: Schedule | None = Field(default=None, description="absent: it captures always")
     alarms: tuple[Alarm, ...] = ()
+    link: Link | None = Field(default=None, description="to the station and to people; absent: none")
     nodes: tuple[Node, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -279,6 +282,10 @@ class Instrument(Table):
         for address in sorted(set(addresses)):
             if addresses.count(address) > 1:
                 raise ValueError(f"nodes: two nodes have the address {address}")
+        ports = [(self.link_address_of(n), link.port) for n in self.nodes if (link := self.link_of(n)) is not None]
+        for address, port in sorted(set(ports)):
+            if ports.count((address, port)) > 1:
+                raise ValueError(f"nodes: two nodes listen on {address}, port {port}; give each its own link.port")
         alarms = [alarm.name for alarm in self.alarms]
         for name in sorted(set(alarms)):
             if alarms.count(name) > 1:
@@ -300,6 +307,17 @@ class Instrument(Table):
     def storage_of(self, node: Node) -> Storage:
         """Return where a node keeps its data."""
         return node.storage or self.storage
+
+    def link_of(self, node: Node) -> Link | None:
+        """Return how a node is reached over the network; None where it is not."""
+        return node.link or self.link
+
+    def link_address_of(self, node: Node) -> str:
+        """Return the address that a node listens on: as set, or its own, or this computer alone."""
+        link = self.link_of(node)
+        if link is not None and link.address is not None:
+            return link.address
+        return "127.0.0.1" if node.network.address is None else str(ipaddress.ip_interface(node.network.address).ip)
 
 
 def _checked_address(value: str) -> str:

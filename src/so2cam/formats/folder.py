@@ -22,7 +22,15 @@ from so2cam.formats.names import MAXIMUM_EXPOSURE_S, MAXIMUM_GAIN, MINIMUM_GAIN,
 from so2cam.formats.naming import FrameNaming, SidecarValues, frame_naming
 from so2cam.formats.native import load_sidecar, parse_own
 
-__all__ = ["CLOCK_TOLERANCE_S", "FrameScan", "SkipCategory", "SkippedFile", "natural_key", "scan_frames"]
+__all__ = [
+    "CLOCK_TOLERANCE_S",
+    "FrameScan",
+    "SkipCategory",
+    "SkippedFile",
+    "examine_frame",
+    "natural_key",
+    "scan_frames",
+]
 
 CLOCK_TOLERANCE_S: Final = 2.0
 """Steps of the clock up to this size [s] are not told apart from stamps of 1 s."""
@@ -57,7 +65,7 @@ def scan_frames(folders: Sequence[Path], files: Files) -> FrameScan:
         for name in listing.images:
             path = listing.path / name
             if name not in listing.links or not is_known(path, by_real_path, linked):
-                found.extend(_examine(path, listing.names, naming, skipped))
+                found.extend(examine_frame(path, listing.names, naming, skipped))
     kept = _drop_duplicates(_drop_clock_set_back(found, skipped), skipped)
     kept.sort(key=lambda info: (info.time, info.band, info.path.name, info.path))
     skipped.sort(key=lambda item: [natural_key(part) for part in item.path.parts])
@@ -67,10 +75,10 @@ def scan_frames(folders: Sequence[Path], files: Files) -> FrameScan:
 # --- one file ----------------------------------------------------------------------------------------------------
 
 
-def _examine(
+def examine_frame(
     path: Path, names: frozenset[str], naming: FrameNaming, skipped: list[SkippedFile]
 ) -> tuple[FrameInfo, ...]:
-    """Return the frames of one image file, or none with an entry in ``skipped``."""
+    """Return the frames of one image file, or none with an entry in ``skipped``; ``names`` are those of its folder."""
     stem = path.name.rpartition(".")[0]
     if f"{stem}.lock" in names:
         reason = "a .lock file beside it says that it is still being written (or its writing was cut off)"

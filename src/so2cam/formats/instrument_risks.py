@@ -1,5 +1,6 @@
 """What is valid but risky in the instrument of a site file."""
 
+import ipaddress
 from collections.abc import Iterator
 
 from so2cam.core.health import HealthRecord
@@ -27,6 +28,7 @@ def instrument_risks(instrument: Instrument) -> Iterator[str]:
     if instrument.storage.delete_undelivered:
         yield "instrument.storage.delete_undelivered: data that nobody has is deleted when the disk fills up."
     yield from _alarm_risks(instrument)
+    yield from _link_risks(instrument)
 
 
 def _exposure_risks(instrument: Instrument, node: Node, key: str) -> Iterator[str]:
@@ -61,3 +63,18 @@ def _alarm_risks(instrument: Instrument) -> Iterator[str]:
         if not known:
             key = f"instrument.alarms[{index}].quantity"
             yield f"{key}: {alarm.quantity} is in no health record: this alarm never rings."
+
+
+def _link_risks(instrument: Instrument) -> Iterator[str]:
+    for index, node in enumerate(instrument.nodes):
+        link = instrument.link_of(node)
+        if link is None or link.dial == "instrument":
+            continue
+        key = "instrument.link" if node.link is None else f"instrument.nodes[{index}].link"
+        address = ipaddress.ip_address(instrument.link_address_of(node))
+        if address.is_unspecified:
+            yield f"{key}.address: {node.name} listens on every network that it is in; give the one that is meant."
+        elif address.is_loopback and len(instrument.nodes) == 1 and link.address is None:
+            yield f"{key}.address: {node.name} has no fixed address, so that it listens for programs of its own only."
+        elif address.is_global and link.certificate is None:
+            yield f"{key}.address: {node.name} can be reached from the whole internet; a VPN is safer."

@@ -24,6 +24,7 @@ from so2cam.instrument.keeper import Keeper
 from so2cam.instrument.launch import FastTime, Launch, now_utc
 from so2cam.instrument.memory import load_memory, save_memory
 from so2cam.instrument.mirroring import MirrorThread
+from so2cam.instrument.network import Gatherer, build_link, serve_link
 from so2cam.instrument.observer import NodeView, Observer
 from so2cam.instrument.places import places_of
 from so2cam.instrument.power_schedule import NAME, write_power_schedule
@@ -135,7 +136,9 @@ class NodeAgent:
             )
         )
         self.watchdog = Watchdog()
-        self._server = LocalServer(socket, self.node.name, Commander(self).handle)
+        commander = Commander(self)
+        self._server = LocalServer(socket, self.node.name, commander.handle)
+        self.link = build_link(self, commander.handle, self._open_spool)
         self._told: dict[str, tuple[str | None, float]] = {}
         self.battery = self._battery_guard()
         self.power_times = self._power_follower()
@@ -155,6 +158,7 @@ class NodeAgent:
             self.keeper.thread,
             *(supervisor.thread for supervisor in self.supervisors.values()),
             *([] if self._mirror is None else [self._mirror.thread]),
+            *self._network_threads(),
         ]
         try:
             self._follow_schedule(now_utc())
@@ -165,7 +169,7 @@ class NodeAgent:
             self._watch_over(vital, began_s)
         finally:
             self.watchdog.stopping()
-            summary = self._shut_down(vital[:2])
+            summary = self._shut_down([*vital[:2], *(one for one in vital if one.name in ("network", "gather"))])
         return summary
 
     def stop(self, *, power_off: bool = False) -> None:
@@ -224,6 +228,17 @@ class NodeAgent:
         self._server.close()
         unsaved = sum(supervisor.unsaved for supervisor in self.supervisors.values())
         return RunSummary(record, self._power_off, unsaved)
+
+    def _network_threads(self) -> list[VitalThread]:
+        """Return what speaks to the network: last of all, and nothing else waits for it."""
+        if self.link is None:
+            return []
+        link, settings = self.link, self.instrument.link_of(self.node)
+        threads = [VitalThread("network", lambda: serve_link(link, self._stop, self.observer.note_change))]
+        if settings is not None and settings.gather is not None:
+            gatherer = Gatherer(self, settings.gather, self._open_spool)
+            threads.append(VitalThread("gather", lambda: gatherer.run(self._stop)))
+        return threads
 
     def _open_spool(self) -> Spool:
         return Spool(self.places.root, node=self.node.name, layout=self._storage.layout)

@@ -77,13 +77,14 @@ class CheapDeviceScene(CheapScene):
 class LiveDeviceScene:
     """The volcano of ``so2cam.simulate.live``: slower to open (0.3 s) and per frame (10 ms), and its truth is known."""
 
-    def __init__(self, scenario: str, seed: int, run_start: datetime, device: str) -> None:
+    def __init__(self, scenario: str, seed: int, start: datetime, device: str) -> None:
+        """``start``: the moment that is the scenario's start. Raises DriverError for a scenario that is not known."""
         from so2cam.simulate.live import LiveScene
         from so2cam.simulate.scenario import load_scenario
 
         try:
             loaded = load_scenario(scenario)
-            self._live = LiveScene(loaded, seed, run_start - LIVE_LEAD)
+            self._live = LiveScene(loaded, seed, start)
         except InputError as error:
             raise DriverError(
                 error.message,

@@ -4,6 +4,7 @@ All devices of a run look at one scene. Options of cameras and spectrometers:
 
 ``scene``       ``cheap`` (default) or ``live``: the volcano with known truth of ``so2cam.simulate.live``
 ``scenario``    of the live scene: a name or file, as for ``so2cam simulate``
+``start``       of the live scene: when the scenario starts, UTC; a quarter of an hour before the run if absent
 ``seed``        0 if absent; all devices of an installation need the same one
 ``brightness``  of the light, 1 if absent
 ``light``       ``day`` (default) always, or ``sun``: as the sun stands at ``latitude`` and ``longitude``
@@ -21,7 +22,7 @@ from datetime import datetime
 from typing import Final
 
 import numpy as np
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from so2cam.core.records import FrameKind
 from so2cam.core.site_devices import CameraDevice, GpioDevice, PowerDevice, SpectrometerDevice
@@ -46,7 +47,7 @@ from so2cam.devices.records import (
 )
 from so2cam.observe.statistics import SATURATION_FRACTION
 from so2cam.simulate.boards import GpioOptions, PowerOptions, SimulatedGpio, SimulatedPower
-from so2cam.simulate.device_scenes import CheapDeviceScene, DeviceScene, LiveDeviceScene
+from so2cam.simulate.device_scenes import LIVE_LEAD, CheapDeviceScene, DeviceScene, LiveDeviceScene
 
 _EXPOSURES_S: Final = (1e-5, 6.0)
 _GAINS: Final = (1.0, 16.0)
@@ -60,6 +61,7 @@ class SceneOptions(Table):
 
     scene: str = Field(default="cheap", pattern="^(cheap|live)$")
     scenario: str = "baseline"
+    start: AwareDatetime | None = None
     seed: int = Field(default=0, ge=0)
     brightness: Positive = 1.0
     light: str = Field(default="day", pattern="^(day|sun)$")
@@ -90,7 +92,8 @@ def create(
 def build_device_scene(options: SceneOptions, context: DeviceContext, device: str) -> DeviceScene:
     """Return the scene that the options ask for. Raises DriverError for a scenario that is not known."""
     if options.scene == "live":
-        return LiveDeviceScene(options.scenario, options.seed, context.run_start, device)
+        start = options.start or context.run_start - LIVE_LEAD
+        return LiveDeviceScene(options.scenario, options.seed, start, device)
     return CheapDeviceScene(
         options.seed, width_px=options.width_px, height_px=options.height_px, bits=options.bits, scale=options.scale
     )

@@ -185,6 +185,16 @@ def _list(path: Path, real: Path, suffix: str) -> tuple[_Listing, list[Path]]:
 # --- one file ----------------------------------------------------------------------------------------------------
 
 
+def examine_spectrum(path: Path, names: frozenset[str], files: SpectrumFiles) -> SpectrumInfo | SkippedFile:
+    """Return the spectrum of one file, or why it is none; ``names`` are those of its folder.
+
+    Raises InputError where ``files.name_pattern`` is wrong.
+    """
+    listing = _Listing(path.parent, path.parent.resolve(), names, (path.name,), ())
+    examined = _examine(path, listing, files, _compile(files))
+    return examined if isinstance(examined, SkippedFile) else examined[0]
+
+
 def _examine(
     path: Path, listing: _Listing, files: SpectrumFiles, pattern: NamePattern | None
 ) -> tuple[SpectrumInfo, tuple[tuple[object, ...], ...]] | SkippedFile:

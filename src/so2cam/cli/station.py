@@ -1,0 +1,228 @@
+"""``so2cam station``: run a base station, and see how it is."""
+
+import contextlib
+import json
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from so2cam.cli.console import FolderPath, console, report_warning
+from so2cam.core.errors import InputError, So2camError
+from so2cam.core.times import format_utc, parse_utc
+from so2cam.formats.sitefile import load_site
+
+if TYPE_CHECKING:
+    from so2cam.station.catalogue import Rate
+    from so2cam.station.context import StationContext
+
+_NOT_WELL = 3
+_TIMEOUT_S = 10.0
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  so2cam station run site.toml
+  so2cam station run etna.toml stromboli.toml      two instruments, one station
+  so2cam station status site.toml
+
+\b
+The station keeps what comes in the folder of [station] in the (first) site file:
+archive/, results/, catalogue.sqlite. See `so2cam archive` and `so2cam watch` too."""
+)
+def command() -> None:
+    """Run a base station: archive, live emission rates, files of the day, an interface for programs."""
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  so2cam station run site.toml
+  so2cam station run site.toml --for 3600 --quiet
+
+\b
+It stops on Ctrl-C and on SIGTERM; what came is kept, and processing goes on where
+it was, to the last bit. Exit codes: 0 stopped as asked; 2 it cannot start."""
+)
+@click.argument("sites", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SITE...")
+@click.option("--for", "run_for_s", type=click.FloatRange(min=0.1), metavar="S", help="Stop after S seconds.")
+@click.option("--folder", type=FolderPath(), help="Keep everything here, not in station.folder.")
+@click.option("--no-api", is_flag=True, help="Answer no other programs.")
+@click.option("--quiet", "-q", is_flag=True, help="Do not print emission rates as they come.")
+@click.option("--verbose", "-v", is_flag=True, help="Log details too.")
+def run(
+    sites: tuple[Path, ...], run_for_s: float | None, folder: Path | None, no_api: bool, quiet: bool, verbose: bool
+) -> None:
+    """Run the station of one or several site files; the settings of the station are those of the first.
+
+    Files come from the nodes that the station is paired with (`so2cam pair`), and from the folders of
+    [[station.watch]].
+    """
+    require_station()
+    from so2cam.station.assembly import assemble_station
+    from so2cam.station.context import open_station
+    from so2cam.station.publish_services import outward_services
+
+    log_to_stderr(verbose)
+    with contextlib.ExitStack() as undo:
+        context = open_station(list(sites), folder=folder)
+        undo.callback(context.close)
+        outward = outward_services(context)
+        undo.callback(outward.close)
+        assembly = assemble_station(context, api=not no_api, others=outward.services)
+        undo.callback(assembly.stop)
+        console.print(f"station of {', '.join(site.name for site in context.sites)} in {context.folder}", markup=False)
+        if assembly.api is not None:
+            console.print(f"answers at {assembly.api.url}/docs", markup=False)
+        with stopping(assembly.supervisor.stop_event):
+            assembly.supervisor.start()
+            print_rates(context, assembly.supervisor.stop_event, run_for_s, quiet=quiet)
+            assembly.stop()
+    console.print("stopped; everything that came is kept")
+
+
+def print_rates(context: "StationContext", stop: threading.Event, run_for_s: float | None, *, quiet: bool) -> None:
+    """Print the totals as they come until ``stop`` is set or time is over."""
+    newest: dict[str, str] = {}
+    left = float("inf") if run_for_s is None else run_for_s
+    while left > 0 and not stop.wait(min(0.5, left)):
+        left -= 0.5
+        for site in () if quiet else context.sites:
+            try:
+                start = parse_utc(newest[site.name]) if site.name in newest else None
+                rates = context.catalogue.rates(site.name, start=start, line="total", limit=50, newest=True)
+            except So2camError:
+                continue  # its service says so in the log
+            for rate in rates:
+                stamp = rate.time.isoformat()
+                if stamp > newest.get(site.name, ""):
+                    console.print(rate_line(site.name, rate), markup=False, highlight=False)
+            if rates:
+                newest[site.name] = max(newest.get(site.name, ""), rates[-1].time.isoformat())
+
+
+def rate_line(site: str, rate: "Rate") -> str:
+    """Return one emission rate in words."""
+    from so2cam.core.status import STATUS_TEXT, EmissionStatus
+
+    head = f"{format_utc(rate.time)}  {site}  {rate.method:<18}"
+    if rate.rate is None:
+        return f"{head}  –  {STATUS_TEXT[EmissionStatus(rate.status)]}"
+    return f"{head}  {rate.rate:7.3f} kg/s  ± {rate.random or 0:.3f} random, {rate.systematic or 0:.3f} systematic"
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[None]:
+    """Set ``stop`` on Ctrl-C and SIGTERM while this is entered."""
+
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def log_to_stderr(verbose: bool) -> None:
+    """Send the log of so2cam to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("so2cam")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False
+
+
+def require_station() -> None:
+    """Raise InputError where the packages of the station are not installed."""
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import sqlalchemy  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"the package {error.name} is not installed", remedy="pip install 'so2cam[station]'") from None
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  so2cam station status site.toml
+  so2cam station status site.toml --json
+
+\b
+Exit codes: 0 all is well; 2 the station does not answer; 3 something is not well."""
+)
+@click.argument("site", type=click.Path(path_type=Path))
+@click.option("--url", help="Where the station answers, instead of station.api of the site file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+def status(site: Path, url: str | None, as_json: bool) -> int:
+    """Show how a running station is: services, sites, newest frame and emission rate."""
+    found = _ask(site, url)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _print_status(found)
+    return 0 if found["ok"] else _NOT_WELL
+
+
+def _ask(site: Path, url: str | None) -> dict:  # type: ignore[type-arg]
+    import urllib.error
+    import urllib.request
+
+    loaded = load_site(site)
+    settings = loaded.site.station
+    if url is None:
+        if settings is None:
+            raise InputError("has no [station]", file=site, remedy="add the table, or name the station with --url")
+        host = settings.api.address.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        url = f"http://[{host}]:{settings.api.port}" if ":" in host else f"http://{host}:{settings.api.port}"
+    if not url.startswith(("http://", "https://")):
+        raise InputError("is no address of a station", key="--url", value=url, remedy="as http://127.0.0.1:8470")
+    request = urllib.request.Request(f"{url.rstrip('/')}/api/v1/status")  # noqa: S310 - checked above
+    if settings is not None and settings.api.token_file is not None:
+        from so2cam.station.api_server import read_token
+
+        request.add_header("Authorization", f"Bearer {read_token(Path(site.parent, settings.api.token_file))}")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - checked above
+            found = json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        raise InputError(f"the station refuses: {error.code} {error.reason}", value=url) from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the station does not answer: {getattr(error, 'reason', error)}",
+            value=url,
+            remedy="start it: so2cam station run SITE",
+        ) from None
+    if not isinstance(found, dict) or "services" not in found:
+        raise InputError("is no station of so2cam", value=url)
+    return found
+
+
+def _print_status(found: dict) -> None:  # type: ignore[type-arg]
+    for site in found["sites"]:
+        live = site["live"]
+        console.print(f"{site['name']} ({site['volcano']}): {live['state']} {live['message']}".rstrip(), markup=False)
+        files = ", ".join(f"{count} {kind}" for kind, count in sorted(site["files"].items())) or "none"
+        console.print(f"  files: {files}; {site['bytes'] / 1e9:.2f} GB", markup=False)
+        console.print(f"  newest frame {site['newest_frame'] or '–'}, emission rate {site['newest_rate'] or '–'}")
+        if live["late"]:
+            console.print(f"  {live['late']} files of {live['day']} came late; the day is calculated again")
+        if site["damaged_or_missing"]:
+            report_warning(f"{site['damaged_or_missing']} files are damaged or missing: so2cam archive verify")
+    console.print(f"{found['free_bytes'] / 1e9:.1f} GB free")
+    for service in found["services"]:
+        if service["state"] != "running":
+            report_warning(f"{service['name']} {service['state']}: {service['message']}")

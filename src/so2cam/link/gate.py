@@ -1,0 +1,118 @@
+"""What stands before the link's pages: tokens, bounded messages, bounded connections.
+
+Nothing of a request but its head is read before its token is known. What has none is refused there, whatever the
+address asked for, so that a page that is added later is behind the gate by itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from so2cam.core.errors import So2camError
+from so2cam.link.messages import MAXIMUM_REQUEST_BYTES
+from so2cam.link.tokens import TokenStore
+
+OPEN_PATHS: Final = frozenset({"/v1/pair"})
+"""What may be asked without a token: only to pair, by WebSocket."""
+BODY_S: Final = 15.0
+_LOG = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Gate:
+    """An ASGI application around another: lets in who has a token."""
+
+    def __init__(self, app: App, tokens: TokenStore) -> None:
+        self._app = app
+        self._tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        websocket = scope["type"] == "websocket"
+        if not (websocket and scope["path"] in OPEN_PATHS):
+            try:
+                principal = await asyncio.to_thread(self._tokens.find, _bearer(scope))
+            except So2camError as error:
+                _LOG.warning("tokens cannot be looked up: %s", " ".join(str(error).split()))
+                await _refuse(scope, send, 503, "the tokens cannot be looked up now")
+                return
+            if principal is None:
+                await _refuse(scope, send, 401, "a valid token is needed: Authorization: Bearer TOKEN")
+                return
+            scope.setdefault("state", {})["principal"] = principal
+        if websocket:
+            await self._app(scope, receive, send)
+            return
+        body = await _bounded_body(scope, receive, send)
+        if body is not None:
+            await self._app(scope, _Replay(body, receive), send)
+
+
+class _Replay:
+    """Gives a body that was read already, and then what the connection says."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await self._receive()
+
+
+def _bearer(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            word, _, token = value.decode("latin-1").partition(" ")
+            return token.strip() if word.lower() == "bearer" else ""
+    return ""
+
+
+async def _bounded_body(scope: Scope, receive: Receive, send: Send) -> bytes | None:
+    """Return the body of a request; None where it was refused, or the connection ended."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > MAXIMUM_REQUEST_BYTES:
+                    await _refuse(scope, send, 413, f"a message has at most {MAXIMUM_REQUEST_BYTES} bytes")
+                    return None
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        await _refuse(scope, send, 408, "the message did not come in time")
+        return None
+
+
+async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:
+    body = b'{"detail":"' + text.encode() + b'"}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    kind = "http"
+    if scope["type"] == "websocket":
+        kind = "websocket.http"
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+    elif status in (408, 413):
+        headers.append((b"connection", b"close"))
+    await send({"type": f"{kind}.response.start", "status": status, "headers": headers})
+    await send({"type": f"{kind}.response.body", "body": body})

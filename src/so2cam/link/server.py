@@ -1,0 +1,154 @@
+"""The server of the link: TLS on one address and port, in a thread of its own."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from so2cam.link.errors import LinkError
+from so2cam.link.gate import App
+from so2cam.link.limits import Limits
+from so2cam.link.messages import MAXIMUM_REQUEST_BYTES
+from so2cam.link.tls import TlsFiles
+
+_PING_S: Final = 20.0
+_HEAD_BYTES: Final = 16_384
+_END_S: Final = 3.0
+_START_S: Final = 15.0
+_LOG = logging.getLogger(__name__)
+
+
+class LinkServer:
+    """Serves ``app`` on ``address`` and ``port`` (0: a free one) from ``start`` to ``close``."""
+
+    def __init__(self, app: App, tls: TlsFiles, address: str, port: int, limits: Limits | None = None) -> None:
+        self._app = app
+        self._tls = tls
+        self.address = address
+        self.port = port
+        self._limits = limits or Limits()
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen. Raises LinkError where the address cannot be had, or the certificate cannot be used."""
+        self._tls.server_context()  # a clear word where it cannot be used
+        listener = listen(self.address, self.port)
+        self.port = listener.getsockname()[1]
+        try:
+            config = uvicorn.Config(
+                self._app,
+                http=_bounded(self._limits),
+                ws="websockets-sansio",
+                ws_max_size=MAXIMUM_REQUEST_BYTES,
+                ws_ping_interval=_PING_S,
+                ws_ping_timeout=_PING_S,
+                ws_per_message_deflate=False,
+                h11_max_incomplete_event_size=_HEAD_BYTES,
+                timeout_keep_alive=int(_PING_S),
+                timeout_graceful_shutdown=1,
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                ssl_certfile=self._tls.certificate,
+                ssl_keyfile=self._tls.key,
+            )
+            self._server = uvicorn.Server(config)
+        except BaseException:
+            listener.close()
+            raise
+        self._thread = threading.Thread(target=self._run, args=(self._server, listener), name="link", daemon=True)
+        self._thread.start()
+        waiting = threading.Event()
+        for _ in range(int(_START_S / 0.02)):
+            if self._server.started:
+                _LOG.info("the link listens on %s, port %d", self.address, self.port)
+                return
+            if not self._thread.is_alive():
+                break
+            waiting.wait(0.02)
+        self.close()
+        raise LinkError("the server of the link does not start", remedy="see the log")
+
+    @staticmethod
+    def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+        with contextlib.closing(listener):
+            server.run(sockets=[listener])
+
+    @property
+    def running(self) -> bool:
+        """Whether it serves."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def close(self) -> None:
+        """End all connections and stop listening; bounded. Doing it twice is no error."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(_END_S)
+            if self._thread.is_alive():
+                self._server.force_exit = True
+                self._thread.join(_END_S)
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises LinkError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise LinkError(
+            f"the link cannot listen on {address}, port {port}: {getattr(error, 'strerror', None) or error}",
+            key="instrument.link",
+            remedy="give an address of this computer and a port that nothing else uses",
+        ) from None
+    return listener
+
+
+def _bounded(limits: Limits) -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol with a bound on the connections, and on how long one may say nothing."""
+
+    class BoundedProtocol(H11Protocol):
+        _first: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                _LOG.warning("a connection was refused: there are %d already", limits.connections)
+                transport.abort()
+                return
+            self._first = self.loop.call_later(limits.first_request_s, self._end_silent)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.scope is not None and self._first is not None:
+                self._first.cancel()
+                self._first = None
+
+        def handle_websocket_upgrade(self, event: Any) -> None:
+            if self._first is not None:
+                self._first.cancel()
+                self._first = None
+            super().handle_websocket_upgrade(event)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._first is not None:
+                self._first.cancel()
+            super().connection_lost(exc)
+
+        def _end_silent(self) -> None:
+            if not self.transport.is_closing():
+                self.transport.abort()
+
+    return BoundedProtocol

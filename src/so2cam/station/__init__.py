@@ -1,0 +1,1 @@
+"""The base station: archive, live processing, results, alarms, publication and the interface for other programs."""

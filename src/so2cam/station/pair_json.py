@@ -1,0 +1,105 @@
+"""What a pair gave, as the catalogue keeps it: JSON of a series of one time, to the last bit, and back.
+
+Python writes a float as the shortest text that reads back as the same number; NaN is ``null``.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, Final
+
+import numpy as np
+
+from so2cam.core.errors import InputError
+from so2cam.core.results import EmissionSeries
+from so2cam.core.site import Site
+from so2cam.pipeline.records import PairRecord
+from so2cam.pipeline.series import assemble
+from so2cam.station.catalogue import TOTAL, PairRow, Rate
+
+_NAMES: Final = ("times", "lines", "speed_methods")
+_ARRAYS: Final = tuple(field.name for field in fields(EmissionSeries) if field.name not in _NAMES)
+_INTEGERS: Final = frozenset({"status", "total_status", "quality_flags", "calibration_number"})
+
+
+def pair_row(site: Site, record: PairRecord) -> PairRow:
+    """Return what the catalogue keeps of a record."""
+    series = assemble(site, [record])
+    content = {
+        "lines": list(series.lines),
+        "speed_methods": list(series.speed_methods),
+        "frames": [frame.path.name for frame in (record.pair.on, record.pair.off, record.pair.later_off) if frame],
+        **{name: _plain(getattr(series, name)[0].tolist()) for name in _ARRAYS},
+    }
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    return PairRow(record.time, int(series.quality_flags[0]), text, tuple(_rates(series)))
+
+
+def series_of(rows: Iterable[PairRow]) -> EmissionSeries:
+    """Return rows of the catalogue, in order of time, as one series.
+
+    Where lines or speed methods changed on the way, the rows with those of the last row are used. Raises InputError
+    where there is no row.
+    """
+    read = [(row.time, json.loads(row.record)) for row in rows]
+    if not read:
+        raise InputError("there are no results")
+    shape = (read[-1][1]["lines"], read[-1][1]["speed_methods"])
+    same = [(time, content) for time, content in read if (content["lines"], content["speed_methods"]) == shape]
+    arrays: dict[str, Any] = {
+        name: np.array([_numbers(content[name]) for _, content in same], np.int64 if name in _INTEGERS else np.float64)
+        for name in _ARRAYS
+    }
+    return EmissionSeries(
+        times=tuple(time for time, _ in same), lines=tuple(shape[0]), speed_methods=tuple(shape[1]), **arrays
+    )
+
+
+def _rates(series: EmissionSeries) -> Iterable[Rate]:
+    time = series.times[0]
+    for m, method in enumerate(series.speed_methods):
+        for i, line in enumerate(series.lines):
+            at = (0, i, m)
+            yield Rate(
+                time,
+                line,
+                method,
+                _known(series.emission_rate_kg_s[at]),
+                _known(series.random_uncertainty_kg_s[at]),
+                _known(series.systematic_uncertainty_kg_s[at]),
+                _known(series.plume_speed_m_s[at]),
+                _known(series.plume_speed_uncertainty_m_s[at]),
+                _known(series.plume_direction_deg[at]),
+                _known(series.integrated_column_amount_kg_m[0, i]),
+                int(series.status[at]),
+            )
+        yield Rate(
+            time,
+            TOTAL,
+            method,
+            _known(series.total_emission_rate_kg_s[0, m]),
+            _known(series.total_random_uncertainty_kg_s[0, m]),
+            _known(series.total_systematic_uncertainty_kg_s[0, m]),
+            None,
+            None,
+            None,
+            None,
+            int(series.total_status[0, m]),
+        )
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return math.nan if value is None else value

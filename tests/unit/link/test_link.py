@@ -1,0 +1,428 @@
+"""Commands once, events that go on, pictures, parts of files, pairing, by either way of dialling."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from so2cam.core.site_link import Link, StationAddress
+from so2cam.link import messages, protocol
+from so2cam.link.channel import Dialler
+from so2cam.link.client import LinkClient
+from so2cam.link.database import Database
+from so2cam.link.errors import LinkError, LinkLostError, LinkRefusedError
+from so2cam.link.eventlog import EventLog
+from so2cam.link.ledger import Ledger
+from so2cam.link.messages import Done, MessageError, Refused
+from so2cam.link.pairing import PairingDesk, join
+from so2cam.link.pairings import Pairing, Pairings, pair
+from so2cam.link.preview import to_jpeg
+from so2cam.link.protocol import Call, Data, Event, Role
+from so2cam.link.service import EventFeed
+from so2cam.link.station import StationLinks
+from so2cam.link.tokens import Principal, TokenStore
+from so2cam.store.items import StoreItem
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Any:
+    made = Database(tmp_path / "link.sqlite")
+    yield made
+    made.close()
+
+
+WHO = Principal("abc", "tester", Role.OPERATOR)
+
+
+# --- the ledger --------------------------------------------------------------------------------------------------
+
+
+def test_a_key_takes_effect_once(database: Database) -> None:
+    ledger, done = Ledger(database), []
+    for _ in range(3):
+        carried = ledger.carry_out(WHO, "p", "key-0001", messages.Shot(), lambda c: done.append(c) or Done(text="ok"))
+        assert carried.result == Done(text="ok")
+    assert len(done) == 1
+    other = ledger.carry_out(WHO, "p", "key-0001", messages.Stop(), lambda c: Done(text="no"))
+    assert isinstance(other.result, Refused)
+
+
+def test_two_at_once_are_one(database: Database) -> None:
+    ledger, go, done, results = Ledger(database), threading.Event(), [], []
+
+    def do(command: Any) -> Done:
+        assert go.wait(10)
+        done.append(command)
+        return Done(text="ok")
+
+    def say() -> None:
+        results.append(ledger.carry_out(WHO, "p", "key-0001", messages.Shot(), do).result)
+
+    threads = [threading.Thread(target=say) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert (len(done), len(results)) == (1, 4)
+
+
+def test_what_was_interrupted_is_told_and_not_repeated(database: Database) -> None:
+    def dies(command: Any) -> Done:
+        raise KeyboardInterrupt
+
+    ledger = Ledger(database)
+    for key, command in (("shot-0001", messages.Shot()), ("stop-0001", messages.Stop())):
+        with pytest.raises(KeyboardInterrupt):
+            ledger.carry_out(WHO, "p", key, command, dies)
+    again = Ledger(database)
+    assert again.outcome(WHO.id, "shot-0001").interrupted  # type: ignore[union-attr]
+    shot = again.carry_out(WHO, "p", "shot-0001", messages.Shot(), lambda c: Done(text="twice"))
+    assert shot.interrupted
+    assert isinstance(shot.result, Refused)
+    stop = again.carry_out(WHO, "p", "stop-0001", messages.Stop(), lambda c: Done(text="stopped"))
+    assert stop.result == Done(text="stopped")
+    settled = again.carry_out(WHO, "p", "shot-0001", messages.Shot(), dies, lambda key, c: Done(text="it did"))
+    assert settled.result == Done(text="it did")
+    assert again.outcome(WHO.id, "shot-0001").result == Done(text="it did")  # type: ignore[union-attr]
+    assert again.outcome(WHO.id, "other-001") is None
+
+
+# --- events ------------------------------------------------------------------------------------------------------
+
+
+def test_events_go_on_after_a_start_and_are_bounded(tmp_path: Path) -> None:
+    database = Database(tmp_path / "events.sqlite")
+    log = EventLog(database, kept=300)
+    for number in range(200):
+        log.add("change", str(number))
+    found = log.after(150, 500)
+    assert [one.text for one in found.events] == [str(number) for number in range(150, 200)]
+    assert not found.missed
+    database.close()
+    database = Database(tmp_path / "events.sqlite")
+    again = EventLog(database, kept=300)
+    assert again.after(199, 10).events[0].text == "199"
+    assert again.add("change", "new").number > 200
+    for number in range(600):
+        again.add("change", str(number))
+    assert again.after(10, 1).missed
+    assert not again.after(again.last, 1).missed
+    database.close()
+
+
+def test_events_over_the_link_resume(node: Any, linked: Any) -> None:
+    stop = threading.Event()
+    proxy = linked.Proxy(node.node.port)
+    linked.put_frames(node.spool, 5)
+    seen: list[Event] = []
+    with node.client(port=proxy.port) as client:
+        for event in client.events(0, stop, wait_s=1.0):
+            seen.append(event)
+            if len(seen) == 3:
+                proxy.cut()
+                linked.put_frames(node.spool, 5, first=5)
+            if len(seen) == 10:
+                break
+        assert client.connections > 1
+    proxy.close()
+    numbers = [one.number for one in seen]
+    assert numbers == sorted(set(numbers))
+    assert [one.sequence for one in seen] == list(range(1, 11))
+
+
+def test_the_feed_tells_of_health_once_for_each_record(tmp_path: Path, linked: Any) -> None:
+    database, spool = Database(tmp_path / "e.sqlite"), linked.Spool(tmp_path / "spool", node="lead")
+    log = EventLog(database)
+    record = linked.health()
+    feed = EventFeed(log, spool, lambda: record, threading.Event())
+    feed.look()
+    feed.look()
+    assert [one.kind for one in log.after(0, 10).events] == ["health"]
+    assert log.after(0, 10).events[0].health == record
+    spool.close()
+    database.close()
+
+
+# --- files and pictures ------------------------------------------------------------------------------------------
+
+
+def test_parts_of_files(node: Any, linked: Any) -> None:
+    item = linked.put_frames(node.spool, 1, size=100_000)[0]
+    whole = node.spool.read(item)
+    with node.client() as client:
+        data, part = client.read(protocol.Read(sequence=item.sequence, offset=99_990, length=500))
+        assert part == whole[99_990:]
+        assert (data.total, data.media) == (100_000, "image/png")
+        sidecar = client.read(protocol.Read(sequence=item.sequence, part="sidecar"))[1]
+        assert json.loads(sidecar)["so2cam"]["sequence"] == item.sequence
+        assert client.call(protocol.Read(sequence=77)).answer.code == "unknown"
+        with pytest.raises(LinkRefusedError, match="100000 bytes"):
+            client.read(protocol.Read(sequence=item.sequence, offset=100_001))
+
+
+def test_a_preview_is_small_and_made_once(node: Any, linked: Any) -> None:
+    image = np.tile(np.linspace(0, 1023, 648, dtype=np.uint16), (486, 1))
+    png = cv2.imencode(".png", image)[1].tobytes()
+    item = StoreItem(
+        kind="frame", subject="plume", device="camera-on", time=linked.START, stem="a", suffix=".png", data=png
+    )
+    node.spool.put(item)
+    with node.client() as client:
+        data, jpeg = client.read(protocol.Preview(device="camera-on", width=324))
+        shown = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert shown.shape == (243, 324)
+        assert shown[0, 0] < 5
+        assert shown[0, -1] > 250
+        assert data.sequence == 1
+        assert client.call(protocol.Preview(device="camera-on", after=1)).answer.code == "unknown"
+        assert client.call(protocol.Preview(device="other")).answer.code == "refused"
+
+
+def test_a_preview_of_no_image_is_refused() -> None:
+    for data in (b"", b"junk"):
+        with pytest.raises(LinkError, match="cannot be read"):
+            to_jpeg(data, 100)
+
+
+def test_a_flat_image_has_a_preview() -> None:
+    flat = cv2.imencode(".png", np.full((48, 64), 512, np.uint16))[1].tobytes()
+    assert to_jpeg(flat, 648)[:2] == b"\xff\xd8"
+
+
+# --- messages ----------------------------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300))
+@settings(max_examples=200, deadline=None)
+def test_junk_is_no_call_and_no_answer(data: str | bytes) -> None:
+    with pytest.raises(MessageError):
+        protocol.parse_call(data)
+    with pytest.raises(MessageError):
+        protocol.parse_answer(data)
+
+
+@given(st.binary(max_size=1000))
+@settings(max_examples=50, deadline=None)
+def test_an_answer_with_bytes_comes_back(payload: bytes) -> None:
+    size = len(payload)
+    answer = protocol.Answer(id=5, result=Data(media="image/png", size=size, total=size))
+    message = protocol.encode_answer(protocol.Spoken(answer, payload))
+    assert protocol.parse_answer(message) == protocol.Spoken(answer, payload)
+    with pytest.raises(MessageError):
+        protocol.parse_answer(message + b"x")
+
+
+HOSTILE = st.text(min_size=1, max_size=60).filter(lambda one: not one.isascii() or not one.isalnum()) | st.sampled_from(
+    ["..", "../x", "/etc/passwd", "a/b", "a\\b", ".hidden", "-rf", "a\0b", "a\nb", "C:x", "x:y", " ", "~", "a" * 300]
+)
+
+
+@given(HOSTILE)
+@settings(max_examples=10_000 if os.environ.get("SO2CAM_FAULT") == "full" else 300, deadline=None)
+def test_hostile_names_are_no_items(name: str) -> None:
+    item = {
+        "node": "lead", "sequence": 1, "kind": "frame", "subject": "plume", "device": "c", "size": 1,
+        "time": "2026-03-01T12:00:00Z", "stored": "2026-03-01T12:00:00Z", "name": "a.png", "sha256": "0" * 64,
+        "sidecar_name": "a.json", "sidecar_size": 1, "sidecar_sha256": "0" * 64,
+    }  # fmt: skip
+    protocol.LinkItem.model_validate_json(json.dumps(item))
+    plain = all(sign.isascii() and (sign.isalnum() or sign in "._+-") for sign in name)
+    for key in ("name", "sidecar_name", "node", "kind", "device"):
+        wrong = item | {key: name}
+        try:
+            found = protocol.LinkItem.model_validate_json(json.dumps(wrong))
+        except ValueError:
+            continue
+        assert plain
+        assert name[0].isalnum()
+        assert Path("/archive", getattr(found, key)).resolve().parent == Path("/archive")
+
+
+# --- pairing -----------------------------------------------------------------------------------------------------
+
+
+def test_pairing_gives_a_token_once(node: Any) -> None:
+    desk = PairingDesk(node.database, node.tokens, site="test", node="lead")
+    code = desk.offer(Role.VIEWER, "backup").code
+    found = pair("127.0.0.1", node.node.port, code.lower().replace("-", " "), own="laptop")
+    assert (found.node, found.role, found.receiver) == ("lead", "viewer", "backup")
+    assert found.fingerprint == node.fingerprint
+    with LinkClient(lambda s: found.peer.dial("/v1/link", s)) as client:
+        assert client.hello().receiver == "backup"
+    with pytest.raises(LinkRefusedError, match="wrong, used"):
+        pair("127.0.0.1", node.node.port, code)
+    assert [one.name for one in node.tokens.list()] == ["laptop"]
+
+
+def test_a_code_is_tried_five_times(database: Database) -> None:
+    now = [1000.0]
+    tokens = TokenStore(database, lambda: now[0])
+    desk = PairingDesk(database, tokens, site="s", node="n", now_s=lambda: now[0])
+    code = desk.offer(Role.ADMIN).code
+
+    def exchange(message: str) -> str:
+        return desk.answer(message, "a" * 64).model_dump_json()
+
+    for _ in range(5):
+        with pytest.raises(LinkRefusedError):
+            join(exchange, "WRONG-CODE1", "a" * 64, "x")
+    with pytest.raises(LinkRefusedError):
+        join(exchange, code, "a" * 64, "x")
+    code = desk.offer(Role.ADMIN).code
+    now[0] += 601
+    with pytest.raises(LinkRefusedError):
+        join(exchange, code, "a" * 64, "x")
+    assert tokens.list() == []
+
+
+def test_somebody_in_between_gets_nothing(database: Database) -> None:
+    tokens = TokenStore(database)
+    desk = PairingDesk(database, tokens, site="s", node="n")
+    code = desk.offer(Role.ADMIN).code
+    with pytest.raises(LinkRefusedError):  # the one that joins was shown another certificate
+        join(lambda message: desk.answer(message, "a" * 64).model_dump_json(), code, "b" * 64, "x")
+
+    def liar(message: str) -> str:  # does not know the code, and says yes
+        asked = json.loads(message)
+        if asked["type"] == "begin":
+            return json.dumps({"salt": "0" * 32})
+        return json.dumps({"token": "so2_x", "proof": "0" * 64, "role": "admin"})
+
+    with pytest.raises(LinkRefusedError, match="does not know the code"):
+        join(liar, code, "a" * 64, "x")
+    assert tokens.list() == []
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_junk_pairs_nobody(data: str | bytes) -> None:
+    class Never:
+        def transaction(self) -> None:
+            raise AssertionError
+
+    desk = PairingDesk(Never(), Never(), site="s", node="n")  # type: ignore[arg-type]
+    assert desk.answer(data, "a" * 64).error
+
+
+def test_pairings_are_kept_privately(tmp_path: Path) -> None:
+    store = Pairings(tmp_path / "a" / "pairings.json")
+    assert store.all() == {}
+    with pytest.raises(LinkError, match="has not paired"):
+        store.find("lead")
+    one = Pairing(
+        name="lead",
+        site="s",
+        node="lead",
+        host="h",
+        port=1,
+        fingerprint="0" * 64,
+        role="viewer",
+        token="secret",  # noqa: S106
+    )
+    store.add(one)
+    assert store.find("lead") == one
+    assert store.path.stat().st_mode & 0o077 == 0
+    assert "secret" not in repr(one)
+    assert "secret" not in repr(one.peer)
+    store.forget("lead")
+    assert store.all() == {}
+    store.path.write_text("{")
+    with pytest.raises(LinkError, match="cannot be read"):
+        store.all()
+
+
+def test_tokens_are_hashed_at_rest(node: Any) -> None:
+    token = node.token()
+    secret = token.split("_", 2)[2].encode()
+    for path in node.place.state.iterdir():
+        assert secret not in path.read_bytes()
+        if path.suffix == ".sqlite" or path.name == "link-key.pem":
+            assert path.stat().st_mode & 0o077 == 0 or path.name == "events.sqlite"
+
+
+# --- the instrument dials ----------------------------------------------------------------------------------------
+
+
+def test_an_instrument_that_dials_answers_the_same(make_node: Any, linked: Any, tmp_path: Path) -> None:
+    with StationLinks(tmp_path / "station", "test") as station:
+        listener = station.listen("127.0.0.1", 0)
+        code = station.desk.offer(Role.VIEWER).code
+        found = pair("127.0.0.1", listener.port, code, name="station", own="lead")
+        settings_ = Link(dial="instrument", station=StationAddress(address="127.0.0.1", port=listener.port))
+        (tmp_path / "node0" / "state").mkdir(parents=True)
+        Pairings(tmp_path / "node0" / "state" / "station-pairing.json").add(found)
+        node = make_node(settings=settings_)
+        linked.put_frames(node.spool, 2)
+        with station.client("lead", calls_in=True) as client:
+            assert client.hello().node == "lead"
+            assert node.node.port is None
+            client.command(messages.Shot())
+            assert client.call(messages.Shutdown()).answer.code == "role"
+            assert len(client.ask(protocol.Items(waiting=True)).items) == 2
+            assert client.read(protocol.Read(sequence=1))[1] == node.spool.read(node.spool.get(1))
+            assert next(client.events(0, threading.Event())).kind == "command"
+            client._drop(None)  # a break: the instrument dials again
+            assert client.hello().role == "operator"
+        assert len(node.effects.lines()) == 1
+
+
+def test_a_stranger_is_not_taken_for_an_instrument(tmp_path: Path) -> None:
+    from so2cam.link.channel import Peer
+
+    with StationLinks(tmp_path / "station", "test") as station:
+        listener = station.listen("127.0.0.1", 0)
+        found = pair("127.0.0.1", listener.port, station.desk.offer(Role.VIEWER).code)
+        with pytest.raises(LinkRefusedError):
+            Peer(found.host, found.port, found.fingerprint, "so2_00000000_" + "a" * 43).dial("/v1/node", 30.0)
+        with station.client("other", calls_in=True, patience_s=0.3) as client, pytest.raises(LinkLostError):
+            client.hello()
+        assert listener.nodes() == []
+
+
+def test_a_dialler_without_pairing_waits(node: Any) -> None:
+    stop = threading.Event()
+
+    def peer() -> Any:
+        stop.set()
+        raise LinkError("not paired")
+
+    Dialler(peer, None, WHO, stop).run()  # type: ignore[arg-type]
+    assert stop.is_set()
+
+
+def test_a_port_in_use_is_said(make_node: Any, linked: Any) -> None:
+    node = make_node()
+    with pytest.raises(LinkError, match="cannot listen"):
+        make_node(port=node.node.port)
+
+
+def test_a_call_has_a_number() -> None:
+    assert protocol.parse_call(Call(id=3, say=messages.Status()).model_dump_json()).id == 3
+
+
+@pytest.mark.parametrize("command", ["remote status", "pair list", "token --help"])
+def test_without_the_extra_packages_there_is_a_clear_word(command: str, tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['websockets'] = None; from so2cam.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SO2CAM_PAIRINGS": str(tmp_path / "none.json")},
+    )
+    assert done.returncode == 2
+    assert "the link needs the package websockets" in done.stderr
+    assert "so2cam[station]" in done.stderr
+    assert "Traceback" not in done.stderr
