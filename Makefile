@@ -3,12 +3,14 @@ PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 pytho
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 1
+DEMO ?= --for 60
 PYTEST_ARGS ?=
 
-.PHONY: help demo test fault lint benchmark docs clean
+.PHONY: help demo batch test fault lint benchmark docs clean
 
 help:
-	@echo "make demo       simulate a volcano, process it, compare with the truth (SEED=1)"
+	@echo "make demo       a simulated instrument and its station, live for a minute, against the truth (DEMO= until Ctrl-C)"
+	@echo "make batch      simulate a volcano, process it, compare with the truth (SEED=1)"
 	@echo "make test       run all tests"
 	@echo "make fault      kills, power cuts, failing disks and devices in full number (about 40 minutes; as root on Linux)"
 	@echo "make lint       ruff, mypy, import-linter"
@@ -17,6 +19,9 @@ help:
 	@echo "make clean      remove everything that was made"
 
 demo: $(VENV)/.installed
+	$(BIN)/so2cam demo $(DEMO)
+
+batch: $(VENV)/.installed
 	$(BIN)/so2cam demo --batch --seed $(SEED)
 
 test: $(VENV)/.installed-dev
@@ -42,11 +47,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[station]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,station]'
 	@touch $@ $(VENV)/.installed
 
 clean:
