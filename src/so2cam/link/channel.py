@@ -123,11 +123,13 @@ def respond(channel: Connection, service: LinkService, who: Principal, peer: str
         try:
             while not stop.is_set():
                 slots.acquire()
+                submitted = False
                 try:
                     pool.submit(reply, _next(channel, stop))
-                except BaseException:
-                    slots.release()
-                    raise
+                    submitted = True
+                finally:
+                    if not submitted:
+                        slots.release()
         except (OSError, EOFError, WebSocketException):
             return
         finally:

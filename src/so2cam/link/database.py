@@ -54,12 +54,12 @@ class Database:
         """Give the connection within a transaction: all of it, or nothing."""
         with self._lock, self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
+            done = False
             try:
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+                done = True
+            finally:
+                self._connection.execute("COMMIT" if done else "ROLLBACK")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

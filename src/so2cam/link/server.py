@@ -41,6 +41,7 @@ class LinkServer:
         listener = listen(self.address, self.port)
         self.port = listener.getsockname()[1]
         try:
+            self._server = None
             config = uvicorn.Config(
                 self._app,
                 http=_bounded(self._limits),
@@ -62,9 +63,9 @@ class LinkServer:
                 ssl_keyfile=self._tls.key,
             )
             self._server = uvicorn.Server(config)
-        except BaseException:
-            listener.close()
-            raise
+        finally:
+            if self._server is None:
+                listener.close()
         self._thread = threading.Thread(target=self._run, args=(self._server, listener), name="link", daemon=True)
         self._thread.start()
         waiting = threading.Event()

@@ -1,4 +1,4 @@
-"""A watched folder: half-written files, locks, late sidecars, names of all kinds; nothing is taken before it is whole."""
+"""A watched folder: half-written files, locks, late sidecars, all names; nothing is taken before it is whole."""
 
 import os
 import time
