@@ -18,8 +18,9 @@ from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.series import assemble
 from so2cam.station.catalogue import TOTAL, PairRow, Rate
 
-_NAMES: Final = ("times", "lines", "speed_methods")
-_ARRAYS: Final = tuple(field.name for field in fields(EmissionSeries) if field.name not in _NAMES)
+_NO_ARRAYS: Final = ("times", "lines", "speed_methods", "dilution")
+"""Names, and how extinctions agree, which is said of whole runs."""
+_ARRAYS: Final = tuple(field.name for field in fields(EmissionSeries) if field.name not in _NO_ARRAYS)
 _INTEGERS: Final = frozenset({"status", "total_status", "quality_flags", "calibration_number"})
 
 
