@@ -75,7 +75,7 @@ DILUTED: Final = (
 
 def variants_of(scenario: str) -> tuple[Variant, ...]:
     """Return the ways in which a scenario is processed, the recommended one first."""
-    if scenario in ("diluted", "snow"):
+    if scenario == "diluted":
         return DILUTED
     if scenario == "missed":
         return (CELLS, SPECTROMETER)
