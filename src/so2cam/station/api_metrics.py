@@ -62,6 +62,6 @@ class _Figures(Collector):
 
 def metrics_text(context: StationContext, services: Sequence[ServiceState]) -> bytes:
     """Return all figures as they are now."""
-    registry = CollectorRegistry()
-    registry.register(_Figures(context, services))
-    return generate_latest(registry)
+    collectors = CollectorRegistry()
+    collectors.register(_Figures(context, services))
+    return generate_latest(collectors)
