@@ -54,12 +54,13 @@ class Database:
         """Give the connection within a transaction: all of it, or nothing."""
         with self._lock, self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
-            done = False
             try:
                 yield self._connection
-                done = True
+                self._connection.execute("COMMIT")
             finally:
-                self._connection.execute("COMMIT" if done else "ROLLBACK")
+                # Where the commit itself failed, too: an open transaction would refuse all later ones.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
