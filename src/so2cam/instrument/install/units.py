@@ -93,7 +93,8 @@ def watchdog_s(settings: InstallSettings) -> int:
 
 def _agent(settings: InstallSettings) -> list[str]:
     program = settings.program
-    home = "read-only" if program.startswith(("/home/", "/root/")) else "yes"
+    # ProtectHome hides the homes, and with them a program that stands in one.
+    home = "read-only" if PurePosixPath(program).parts[1:2] in (("home",), ("root",)) else "yes"
     outside = [] if PurePosixPath(settings.data).is_relative_to(STATE) else [settings.data]
     writable = " ".join(f"-{path}" for path in (*outside, MEDIA))
     return [
