@@ -6,17 +6,16 @@ nobody can know whether it went out; it is then ``unknown``, and is not sent aga
 """
 
 import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from so2cam.core.errors import InputError, OutputError
+from so2cam.core.errors import InputError
 from so2cam.core.times import format_utc, parse_utc, require_utc
 from so2cam.station.alarms_state import RuleState
+from so2cam.station.small_database import SmallDatabase
 
 MessageKind = Literal["began", "ended", "test"]
 MessageState = Literal["waiting", "sending", "sent", "unknown", "given up"]
@@ -74,59 +73,12 @@ class Message:
     error: str | None = None
 
 
-class AlarmStore:
+class AlarmStore(SmallDatabase):
     """Alarms in the file ``path``, which is made where it is missing. Safe for threads and for several processes."""
 
     def __init__(self, path: Path) -> None:
         """Raises OutputError where the file cannot be opened or is of a newer version."""
-        self.path = path
-        self._lock = threading.RLock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
-            self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > _FORMAT:
-                self._connection.close()
-                raise OutputError(
-                    f"was written by a newer so2cam (format {version})", file=path, remedy="update so2cam"
-                )
-            with self._transaction() as connection:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {_FORMAT}")
-        except (OSError, sqlite3.Error) as error:
-            raise OutputError(
-                f"the alarms cannot be kept here: {error}",
-                file=path,
-                remedy="check the folder, its rights and the disk",
-            ) from error
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
-
-    def __enter__(self) -> "AlarmStore":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, ExitStack() as undo:
-            self._connection.execute("BEGIN IMMEDIATE")
-            undo.callback(self._connection.execute, "ROLLBACK")
-            yield self._connection
-            self._connection.execute("COMMIT")
-            undo.pop_all()
-
-    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        with self._lock, closing(self._connection.execute(query, values)) as cursor:
-            return cursor.fetchall()
+        super().__init__(path, _SCHEMA, _FORMAT, "the alarms")
 
     # -- rules and events -----------------------------------------------------------------------------------
 

@@ -1,16 +1,12 @@
 """What has been published: a small SQLite file, by which only what is new or changed is sent."""
 
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from so2cam.core.errors import OutputError
 from so2cam.core.times import format_utc, parse_utc
+from so2cam.station.small_database import SmallDatabase
 
 _FORMAT: Final = 1
 _SCHEMA: Final = """
@@ -44,57 +40,15 @@ class RemoteState:
     failures: int = 0
 
 
-class PublishLedger:
+class PublishLedger(SmallDatabase):
     """The ledger in the file ``path``, which is made where it is missing. Safe for threads and several processes.
 
     A remote is known by its name and where it points to: a changed destination begins anew.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises OutputError where the file cannot be opened."""
-        self._lock = threading.RLock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-            if version > _FORMAT:
-                self._connection.close()
-                raise OutputError(
-                    f"was written by a newer so2cam (format {version})", file=path, remedy="update so2cam"
-                )
-            self._connection.executescript(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version = {_FORMAT}")
-        except (OSError, sqlite3.Error) as error:
-            raise OutputError(
-                f"the list of what is published cannot be kept here: {error}",
-                file=path,
-                remedy="check the folder, its rights and the disk",
-            ) from error
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._connection.close()
-
-    def __enter__(self) -> "PublishLedger":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, ExitStack() as undo:
-            self._connection.execute("BEGIN IMMEDIATE")
-            undo.callback(self._connection.execute, "ROLLBACK")
-            yield self._connection
-            self._connection.execute("COMMIT")
-            undo.pop_all()
-
-    def _rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._connection.execute(query, values).fetchall()
+        """Raises OutputError where the file cannot be opened or is of a newer version."""
+        super().__init__(path, _SCHEMA, _FORMAT, "the list of what is published")
 
     def copies(self, remote: str) -> dict[str, Copy]:
         """Return what is at a remote, by its path there."""
@@ -103,7 +57,7 @@ class PublishLedger:
 
     def begin(self, remote: str, path: str, part: str) -> None:
         """Note that something is uploaded as ``part``."""
-        with self._write() as connection:
+        with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (remote, path, part))
 
     def parts(self, remote: str, path: str) -> list[str]:
@@ -112,12 +66,12 @@ class PublishLedger:
 
     def forget_part(self, remote: str, part: str) -> None:
         """Note that ``part`` is no longer at the remote."""
-        with self._write() as connection:
+        with self._transaction() as connection:
             connection.execute("DELETE FROM parts WHERE remote = ? AND part = ?", (remote, part))
 
     def done(self, remote: str, path: str, copy: Copy, part: str | None = None) -> None:
         """Note that a file is at its place."""
-        with self._write() as connection:
+        with self._transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO published VALUES (?,?,?,?,?,?)",
                 (remote, path, copy.sha256, copy.size, copy.mtime_ns, format_utc(copy.time)),
@@ -135,7 +89,7 @@ class PublishLedger:
 
     def note(self, remote: str, now: datetime, error: str | None) -> None:
         """Note that publishing went well (``error`` None), or did not."""
-        with self._write() as connection:
+        with self._transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO remotes (remote) VALUES (?)", (remote,))
             if error is None:
                 connection.execute(
