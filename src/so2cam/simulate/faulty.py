@@ -54,6 +54,7 @@ _EXIT_CODE: Final = 70
 _OTHER: Final = "other-device"
 
 _DataT = TypeVar("_DataT", RawFrame, RawSpectrum)
+_DescriptionT = TypeVar("_DescriptionT", CameraDescription, SpectrometerDescription)
 
 
 class FaultKind(StrEnum):
@@ -184,6 +185,15 @@ class _Faulty:
             longest = _HANG_S if fault.kind is FaultKind.HANGS else _SLOW_S
             threading.Event().wait(longest if fault.seconds is None else fault.seconds)
 
+    def _found(self, open_inner: Callable[[], _DescriptionT]) -> _DescriptionT:
+        fault = self._current()
+        if fault is not None and fault.kind in (FaultKind.UNPLUGGED, FaultKind.HANGS):
+            self._before(fault)
+        found = open_inner()
+        if fault is not None and fault.kind is FaultKind.SERIAL:
+            return replace(found, serial=_OTHER)
+        return found
+
     def _take(self, capture: Callable[[], _DataT], last: _DataT | None) -> tuple[_DataT, Fault | None]:
         self._captures += 1
         fault = self._current()
@@ -205,13 +215,7 @@ class FaultyCamera(_Faulty):
 
     def open(self, timeout_s: float) -> CameraDescription:
         """See ``Camera.open``."""
-        fault = self._current()
-        if fault is not None and fault.kind in (FaultKind.UNPLUGGED, FaultKind.HANGS):
-            self._before(fault)
-        found = self._inner.open(timeout_s)
-        if fault is not None and fault.kind is FaultKind.SERIAL:
-            return replace(found, serial=_OTHER)
-        return found
+        return self._found(lambda: self._inner.open(timeout_s))
 
     def close(self) -> None:
         """See ``Camera.close``."""
@@ -256,13 +260,7 @@ class FaultySpectrometer(_Faulty):
 
     def open(self, timeout_s: float) -> SpectrometerDescription:
         """See ``Spectrometer.open``."""
-        fault = self._current()
-        if fault is not None and fault.kind in (FaultKind.UNPLUGGED, FaultKind.HANGS):
-            self._before(fault)
-        found = self._inner.open(timeout_s)
-        if fault is not None and fault.kind is FaultKind.SERIAL:
-            return replace(found, serial=_OTHER)
-        return found
+        return self._found(lambda: self._inner.open(timeout_s))
 
     def close(self) -> None:
         """See ``Spectrometer.close``."""
