@@ -13,6 +13,7 @@ from pathlib import Path
 
 from so2cam.cli.console import console
 from so2cam.cli.link_places import home_of
+from so2cam.cli.pages import page_mount, tell_pages
 from so2cam.core.errors import So2camError
 from so2cam.instrument.places import socket_to_ask
 from so2cam.link.errors import LinkError
@@ -100,9 +101,12 @@ class LiveReport:
         return sum(len(tally.true) for tally in self.tallies.values())
 
 
-def run_live(out: Path, scenario: str, seed: int, limits: Limits, period_s: float) -> LiveReport:
+def run_live(
+    out: Path, scenario: str, seed: int, limits: Limits, period_s: float, *, open_: bool | None = False
+) -> LiveReport:
     """Run until the limits are reached or Ctrl-C is pressed, and print emission rates as they come.
 
+    ``open_``: open the pages in a browser; None does so where people look on.
     Raises So2camError where the instrument does not start or ends by itself.
     """
     began = time.monotonic()
@@ -111,7 +115,7 @@ def run_live(out: Path, scenario: str, seed: int, limits: Limits, period_s: floa
     made = write_installation(out, scenario, seed=seed, start=start, period_s=period_s, port=_free_port())
     with _instrument(made.site, out / "instrument.log") as process:
         console.print("The instrument starts, and the station with it …")
-        with _station(made, process, began) as context:
+        with _station(made, process, began, open_) as context:
             follower = _Follower(made, context, began)
             with contextlib.suppress(KeyboardInterrupt):
                 follower.follow(process, limits)
@@ -203,17 +207,21 @@ class _Follower:
 
 
 @contextlib.contextmanager
-def _station(made: Installation, process: "subprocess.Popen[bytes]", began: float) -> Iterator[StationContext]:
+def _station(
+    made: Installation, process: "subprocess.Popen[bytes]", began: float, open_: bool | None
+) -> Iterator[StationContext]:
     """Pair a station with the instrument, and run it."""
     with contextlib.ExitStack() as undo:
         context = open_station([made.site])
         undo.callback(context.close)
         _pair(made, process, began)
-        assembly = assemble_station(context)
+        mount = page_mount(context, lambda: assembly.supervisor.states(), open_to_all=True)
+        assembly = assemble_station(context, mount=mount)
         undo.callback(assembly.stop)
         assembly.supervisor.start()
         if assembly.api is not None:
             console.print(f"The station answers other programs at {assembly.api.url}/docs", markup=False)
+            tell_pages(assembly.api.url, open_=open_)
         yield context
 
 

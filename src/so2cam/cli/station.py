@@ -16,12 +16,13 @@ import click
 
 from so2cam.cli.console import FolderPath, console, report_warning
 from so2cam.cli.link_places import spaced
+from so2cam.cli.pages import page_mount, tell_pages
 from so2cam.cli.station_status import ask_status
 from so2cam.core.errors import InputError, So2camError
 from so2cam.core.times import format_utc, parse_utc
 
 if TYPE_CHECKING:
-    from so2cam.station.api_server import ApiServer, Mount
+    from so2cam.station.api_server import ApiServer
     from so2cam.station.catalogue import Rate
     from so2cam.station.context import StationContext
 
@@ -56,11 +57,18 @@ it was, to the last bit. Exit codes: 0 stopped as asked; 2 it cannot start."""
 @click.argument("sites", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SITE...")
 @click.option("--for", "run_for_s", type=click.FloatRange(min=0.1), metavar="S", help="Stop after S seconds.")
 @click.option("--folder", type=FolderPath(), help="Keep everything here, not in station.folder.")
-@click.option("--no-api", is_flag=True, help="Answer no other programs.")
+@click.option("--no-api", is_flag=True, help="No pages, and no answers to other programs.")
+@click.option("--open", "open_", is_flag=True, help="Open the pages in a browser.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not print emission rates as they come.")
 @click.option("--verbose", "-v", is_flag=True, help="Log details too.")
 def run(
-    sites: tuple[Path, ...], run_for_s: float | None, folder: Path | None, no_api: bool, quiet: bool, verbose: bool
+    sites: tuple[Path, ...],
+    run_for_s: float | None,
+    folder: Path | None,
+    no_api: bool,
+    open_: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     """Run the station of one or several site files; the settings of the station are those of the first.
 
@@ -78,23 +86,20 @@ def run(
         undo.callback(context.close)
         outward = outward_services(context)
         undo.callback(outward.close)
+        mount = None if no_api else page_mount(context, lambda: assembly.supervisor.states())
         assembly = assemble_station(
-            context, api=not no_api, others=outward.services, alarms=outward.alarms, mount=_pages()
+            context, api=not no_api, others=outward.services, alarms=outward.alarms, mount=mount
         )
         undo.callback(assembly.stop)
         console.print(f"station of {', '.join(site.name for site in context.sites)} in {context.folder}", markup=False)
         if assembly.api is not None:
             tell_address(assembly.api)
+            tell_pages(assembly.api.url, open_=open_)
         with stopping(assembly.supervisor.stop_event):
             assembly.supervisor.start()
             print_rates(context, assembly.supervisor.stop_event, run_for_s, quiet=quiet)
             assembly.stop()
     console.print("stopped; everything that came is kept")
-
-
-def _pages() -> "Mount | None":
-    """Return what puts the pages into the interface's application."""
-    return None
 
 
 def tell_address(api: "ApiServer") -> None:
