@@ -13,7 +13,7 @@ from pathlib import Path
 
 from so2cam.cli.console import console
 from so2cam.cli.link_places import home_of
-from so2cam.cli.pages import page_mount, tell_pages
+from so2cam.cli.pages import page_mount, tell_pages, trial_lines
 from so2cam.core.errors import So2camError
 from so2cam.instrument.places import socket_to_ask
 from so2cam.link.errors import LinkError
@@ -215,8 +215,9 @@ def _station(
         context = open_station([made.site])
         undo.callback(context.close)
         _pair(made, process, began)
-        mount = page_mount(context, lambda: assembly.supervisor.states(), open_to_all=True)
-        assembly = assemble_station(context, mount=mount)
+        trials = trial_lines(context)
+        mount = page_mount(context, lambda: assembly.supervisor.states(), trials, open_to_all=True)
+        assembly = assemble_station(context, others=tuple(trials.values()), mount=mount)
         undo.callback(assembly.stop)
         assembly.supervisor.start()
         if assembly.api is not None:

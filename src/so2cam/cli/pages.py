@@ -3,7 +3,7 @@
 import os
 import sys
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from so2cam.cli.console import console
@@ -16,10 +16,22 @@ if TYPE_CHECKING:
     from so2cam.station.api_server import Mount
     from so2cam.station.context import StationContext
     from so2cam.station.services import ServiceState
+    from so2cam.station.trial import TrialLines
+
+
+def trial_lines(context: "StationContext") -> "dict[str, TrialLines]":
+    """Return the trial lines of the sites that are processed live: services, which the pages set."""
+    from so2cam.station.trial import TrialLines
+
+    return {site.name: TrialLines(context, site) for site in context.sites if site.settings.live}
 
 
 def page_mount(
-    context: "StationContext", states: "Callable[[], Sequence[ServiceState]]", *, open_to_all: bool = False
+    context: "StationContext",
+    states: "Callable[[], Sequence[ServiceState]]",
+    trials: "Mapping[str, TrialLines]",
+    *,
+    open_to_all: bool = False,
 ) -> "Mount":
     """Return what puts the pages onto a station's application. ``open_to_all``: whoever looks is an admin.
 
@@ -31,7 +43,7 @@ def page_mount(
         raise InputError(f"the package {error.name} is not installed", remedy="pip install 'so2cam[station]'") from None
 
     def mount(app: "FastAPI", access: "Access | None") -> None:
-        mount_pages(app, context, states, None if open_to_all else access)
+        mount_pages(app, context, states, None if open_to_all else access, trials=trials)
 
     return mount
 

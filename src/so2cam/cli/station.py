@@ -16,7 +16,7 @@ import click
 
 from so2cam.cli.console import FolderPath, console, report_warning
 from so2cam.cli.link_places import spaced
-from so2cam.cli.pages import page_mount, tell_pages
+from so2cam.cli.pages import page_mount, tell_pages, trial_lines
 from so2cam.cli.station_status import ask_status
 from so2cam.core.errors import InputError, So2camError
 from so2cam.core.times import format_utc, parse_utc
@@ -86,10 +86,10 @@ def run(
         undo.callback(context.close)
         outward = outward_services(context)
         undo.callback(outward.close)
-        mount = None if no_api else page_mount(context, lambda: assembly.supervisor.states())
-        assembly = assemble_station(
-            context, api=not no_api, others=outward.services, alarms=outward.alarms, mount=mount
-        )
+        trials = {} if no_api else trial_lines(context)
+        mount = None if no_api else page_mount(context, lambda: assembly.supervisor.states(), trials)
+        others = [*outward.services, *trials.values()]
+        assembly = assemble_station(context, api=not no_api, others=others, alarms=outward.alarms, mount=mount)
         undo.callback(assembly.stop)
         console.print(f"station of {', '.join(site.name for site in context.sites)} in {context.folder}", markup=False)
         if assembly.api is not None:

@@ -128,7 +128,7 @@ class LiveRun:
         )
         self._reader = FrameReader(self.site)
         self._read = keep_last(self._reader)
-        self._spectra = _fitter(loaded, self.site, spectra)
+        self._spectra = build_fitter(loaded, self.site, spectra)
         self._pairer = build_pairer(self.site.processing.pairing)
         self._pairs: list[tuple[datetime, tuple[datetime, str], FramePair]] = []
         self._columns: list[tuple[datetime, datetime, object, ColumnPoint]] = []
@@ -318,7 +318,7 @@ def _rolling(site: Site) -> tuple[Site, tuple[str, ...]]:
     return Site.model_validate(settings), (text,)
 
 
-def _fitter(
+def build_fitter(
     loaded: LoadedSite, site: Site, others: Sequence[SpectrumInfo]
 ) -> tuple[SpectrumReader, SpectrumProcessor] | None:
     """Return what fits the spectra of a site; None for one without a spectrometer. Raises SiteFileError as needed."""

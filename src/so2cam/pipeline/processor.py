@@ -179,7 +179,7 @@ class Processor:
                 emissions = self._motion_emissions(record, (image, next_image), line, flow, (interval, resolution))
             record.emissions |= {(name, method): emission for method, emission in emissions.items()}
         if self._observer is not None:
-            self._observer(PairImages(record.time, image, geometry, calibration, flow, interval))
+            self._observer(PairImages(record.time, image, geometry, calibration, flow, interval, resolution))
 
     def _motion_emissions(
         self,
@@ -194,7 +194,7 @@ class Processor:
         columns, ica = measurement.columns, measurement.ica
         if columns is None or ica is None:
             return dict.fromkeys(self._motion_methods, Emission(measurement.status))
-        if ica.value <= 3 * float(np.hypot(ica.random, _sky_part(measurement, line))):
+        if ica.value <= 3 * float(np.hypot(ica.random, sky_part(measurement, line))):
             if name in self._profiles:
                 self._profiles[name].forget()
             return dict.fromkeys(self._motion_methods, Emission(EmissionStatus.NO_PLUME))
@@ -271,7 +271,7 @@ def frame_interval_s(first: FrameInfo, second: FrameInfo) -> tuple[float, float]
     return by_stamps, resolution
 
 
-def _sky_part(measurement: LineMeasurement, line: LineSamples) -> float:
+def sky_part(measurement: LineMeasurement, line: LineSamples) -> float:
     """1 sigma of a column amount [kg m-1] from the unevenness of the sky under the baseline."""
     columns = measurement.columns
     if columns is None:

@@ -6,7 +6,7 @@ server was started anew, lets the new ones take the old ones' place.
 
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -18,9 +18,12 @@ from nicegui import ui
 
 from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.context import StationContext
+from so2cam.station.live_images import LiveImages
 from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.services import ServiceState
+from so2cam.station.trial import TrialLines
 from so2cam.web.doors import add_door_pages
+from so2cam.web.live_routes import add_live_routes
 from so2cam.web.registry import PageSpec, all_pages
 from so2cam.web.routes import add_routes
 from so2cam.web.session import Access, Door, Seal
@@ -39,16 +42,26 @@ def mount_pages(
     services: Callable[[], Sequence[ServiceState]] = tuple,
     access: Access | None = None,
     *,
+    trials: Mapping[str, TrialLines] | None = None,
     public: bool = False,
 ) -> Pages:
     """Put the pages onto ``app``, below its own routes. Without ``access`` everybody is an admin.
 
-    ``public``: who is not signed in may look. The server must run the application's lifespan. Raises So2camError
+    ``trials``: the trial lines of each site, which are services of the station. ``public``: who is not signed in may
+    look. The server must run the application's lifespan. Raises So2camError
     where the pages' key or the alarms cannot be opened.
     """
     door = Door(access, Seal.of_station(context.folder), public)
-    pages = Pages(context, services, door, AlarmStore(OutwardPaths(context.folder).alarms))
+    pages = Pages(
+        context,
+        services,
+        door,
+        AlarmStore(OutwardPaths(context.folder).alarms),
+        {site.name: LiveImages(context, site) for site in context.sites},
+        trials or {},
+    )
     add_routes(app, pages)
+    add_live_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)
     add_door_pages(door)

@@ -1,12 +1,14 @@
 """What the pages of one station work with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from so2cam.station.alarms_store import AlarmStore, Event
 from so2cam.station.context import StationContext, StationSite
+from so2cam.station.live_images import LiveImages
 from so2cam.station.services import ServiceState
+from so2cam.station.trial import TrialLines
 from so2cam.web.session import Door, Visitor
 from so2cam.web.shared import Notices, SharedValues
 
@@ -19,6 +21,8 @@ class Pages:
     services: Callable[[], Sequence[ServiceState]]
     door: Door
     alarms: AlarmStore
+    images: Mapping[str, LiveImages]
+    trials: Mapping[str, TrialLines]
     values: SharedValues = field(default_factory=SharedValues)
     notices: Notices = field(default_factory=Notices)
 
