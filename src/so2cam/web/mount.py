@@ -19,6 +19,7 @@ from nicegui import ui
 from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.context import StationContext
 from so2cam.station.live_images import LiveImages
+from so2cam.station.live_spectrum import LiveSpectrum
 from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
@@ -43,21 +44,22 @@ def mount_pages(
     access: Access | None = None,
     *,
     trials: Mapping[str, TrialLines] | None = None,
-    public: bool = False,
 ) -> Pages:
     """Put the pages onto ``app``, below its own routes. Without ``access`` everybody is an admin.
 
-    ``trials``: the trial lines of each site, which are services of the station. ``public``: who is not signed in may
-    look. The server must run the application's lifespan. Raises So2camError
+    ``trials``: the trial lines of each site, which are services of the station. Who is not signed in may look where the
+    site file says so: ``station.pages.public``, or ``station.api.loopback`` on this computer. The server must run the application's lifespan. Raises So2camError
     where the pages' key or the alarms cannot be opened.
     """
-    door = Door(access, Seal.of_station(context.folder), public)
+    settings = context.settings
+    door = Door(access, Seal.of_station(context.folder), settings.pages.public or settings.api.is_open)
     pages = Pages(
         context,
         services,
         door,
         AlarmStore(OutwardPaths(context.folder).alarms),
         {site.name: LiveImages(context, site) for site in context.sites},
+        {site.name: LiveSpectrum(context, site) for site in context.sites},
         trials or {},
     )
     add_routes(app, pages)
