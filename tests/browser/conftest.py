@@ -1,8 +1,12 @@
 """A browser for the tests: Debian's Chromium, driven by Playwright; nothing is downloaded."""
 
+import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -35,3 +39,18 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def page(context: BrowserContext) -> Page:
     """A page in that profile."""
     return context.new_page()
+
+
+@pytest.fixture(scope="session")
+def frames() -> ModuleType:
+    """The module ``tests/fakes/frames.py``: a page with the image viewer, and a server of frames."""
+    name = "so2cam_test_frames"
+    if name not in sys.modules:
+        place = Path(__file__).parents[1] / "fakes" / "frames.py"
+        spec = importlib.util.spec_from_file_location(name, place)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
