@@ -1,4 +1,4 @@
-"""What stands below on the live page: the newest spectrum with its fit, the calibration, and the state of everything."""
+"""What stands below on the live page: the newest spectrum with its fit, the calibration, the state of everything."""
 
 import math
 from typing import Final
