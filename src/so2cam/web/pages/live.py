@@ -20,7 +20,8 @@ from so2cam.web.view import View
 
 RANGES: Final = (("1h", "1 h"), ("6h", "6 h"), ("24h", "24 h"), ("dates", "Dates"))
 _SECONDS: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
-_DATA: Final = ("data-1", "data-3", "data-4", "data-5", "data-6")
+_DATA: Final = ("data-1", "data-4", "data-3", "data-6", "data-5")
+"""Colours of lines; data-2 is that of trials."""
 
 
 @page("/", title="Live", nav="Live", keys="g l", order=10, hint="What the volcano does now")
