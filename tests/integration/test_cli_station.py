@@ -109,7 +109,8 @@ def test_a_station_runs_answers_and_stops_on_ctrl_c(tmp_path: Path, capsys: pyte
             stderr=stream,
         )
     try:
-        url = _address(log, process)
+        url = _address(log, process, "http")
+        assert "the code to make the first one is" in log.read_text(encoding="utf-8")
         found = _status(url, process)
         assert {"daily-files", "api", "link"} <= {service["name"] for service in found["services"]}
         assert run(["station", "status", str(site), "--url", url]) == 0
@@ -124,11 +125,71 @@ def test_a_station_runs_answers_and_stops_on_ctrl_c(tmp_path: Path, capsys: pyte
     assert "Traceback" not in text
 
 
-def _address(log: Path, process: "subprocess.Popen[bytes]") -> str:
+def test_a_closed_station_asks_for_a_token_and_shows_its_certificate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site, log = tmp_path / "site.toml", tmp_path / "log"
+    table = '\n[station]\nlive = false\napi = { port = 0, loopback = "closed" }\n'
+    site.write_text(EXAMPLE.read_text(encoding="utf-8") + table, encoding="utf-8")
+    own = ["--station", "--name"]
+    assert run(["token", "create", str(site), *own, "chief", "--role", "admin"]) == 0
+    assert run(["token", "create", str(site), *own, "wall"]) == 0
+    token = next(word for word in reversed(capsys.readouterr().out.split()) if word.startswith("so2_"))
+    kept = tmp_path / "token"
+    kept.write_text(token, encoding="utf-8")
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "so2cam", "station", "run", str(site)],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        url = _address(log, process, "https")
+        said = log.read_text(encoding="utf-8")
+        assert "certificate, SHA-256" in said
+        assert "no admin yet" not in said
+        asking = ["station", "status", str(site), "--url", url]
+        limit = time.monotonic() + 60
+        while run([*asking, "--token-file", str(kept)]) != 0:
+            assert time.monotonic() < limit, capsys.readouterr().err
+            time.sleep(0.05)
+        capsys.readouterr()
+        assert run(asking) == 2
+        assert "--token-file" in capsys.readouterr().err
+        assert run(["token", "revoke", str(site), token[4:12], "--station"]) == 0
+        assert run([*asking, "--token-file", str(kept)]) == 2
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(30)
+    assert code == 0
+    capsys.readouterr()
+    assert run(["token", "list", str(site), "--station", "--json"]) == 0
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["name"], one["kind"], one["revoked_s"] is None) for one in listed] == [
+        ("chief", "station", True),
+        ("wall", "station", False),
+    ]
+    assert run(["token", "audit", str(site), "--station"]) == 0
+    assert "token.revoke" in capsys.readouterr().out
+    assert run(["token", "revoke", str(site), "00000000", "--station"]) == 2
+
+
+def test_a_token_file_must_hold_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "token"
+    asking = ["station", "status", str(EXAMPLE), "--url", "http://127.0.0.1:9", "--token-file", str(path)]
+    for content in (None, "", "two words", "é"):
+        if content is not None:
+            path.write_text(content, encoding="utf-8")
+        assert run(asking) == 2
+        assert str(path) in "".join(capsys.readouterr().err.split("\n"))
+
+
+def _address(log: Path, process: "subprocess.Popen[bytes]", scheme: str) -> str:
     limit = time.monotonic() + 60
     while time.monotonic() < limit:
         for word in log.read_text(encoding="utf-8").split():
-            if word.startswith("http://") and word.endswith("/docs"):
+            if word.startswith(f"{scheme}://") and word.endswith("/docs"):
                 return word.removesuffix("/docs")
         assert process.poll() is None, log.read_text(encoding="utf-8")
         time.sleep(0.05)

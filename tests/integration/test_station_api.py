@@ -1,26 +1,20 @@
-"""The interface for other programs: what it answers, to whom, and that nothing asked of it makes it stumble."""
+"""The interface for other programs: what it answers."""
 
 import csv
 import io
-import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx2 as httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from so2cam.core.errors import InputError
-from so2cam.core.site_station import Api, Station
 from so2cam.formats.products import CSV_COLUMNS, read_emission_csv
 from so2cam.station.api import build_api
 from so2cam.station.api_images import picture, values_of
-from so2cam.station.api_server import ApiError, ApiServer
 from so2cam.station.archive import Arrival
 from so2cam.station.catalogue import ColumnRow, PairRow, Rate
 from so2cam.station.context import LiveState, StationContext, open_station
@@ -28,7 +22,6 @@ from so2cam.station.services import ServiceState
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bench" / "site.toml"
 NOW = datetime.now(UTC).replace(microsecond=0)
-TOKEN = "".join("a-token-that-is-long-enough")
 
 
 def images(shape: tuple[int, int] = (48, 64), calibrated: bool = True) -> Any:
@@ -172,24 +165,6 @@ def test_metrics_are_those_of_the_station(client: TestClient, context: StationCo
 
 
 @pytest.mark.parametrize(
-    "path", ["status", "sites", "sites/x/rates", "sites/x/files/1/content", "sites/x/images/latest"]
-)
-def test_nothing_is_told_without_the_token(context: StationContext, path: str) -> None:
-    with TestClient(build_api(context, token=TOKEN)) as client:
-        wrong = [
-            {},
-            {"Authorization": "Bearer wrong"},
-            {"Authorization": f"Basic {TOKEN}"},
-            {"Authorization": "Bearer é".encode()},
-        ]
-        for headers in wrong:
-            assert client.get(f"/api/v1/{path}", headers=headers).status_code == 401
-            assert client.get("/metrics", headers=headers).status_code == 401
-        right = {"Authorization": f"Bearer {TOKEN}"}
-        assert client.get(f"/api/v1/{path}", headers=right).status_code in (200, 404)
-
-
-@pytest.mark.parametrize(
     ("path", "code"),
     [
         ("sites/nowhere/rates", 404),
@@ -220,59 +195,3 @@ def test_a_catalogue_that_cannot_be_reached_is_no_crash(client: TestClient, cont
     answer = client.get(at(context, "rates"))
     assert answer.status_code == 503
     assert "catalogue" in answer.json()["detail"]
-
-
-def test_no_question_of_the_description_makes_it_stumble(context: StationContext) -> None:
-    schemathesis = pytest.importorskip("schemathesis")
-    from hypothesis import HealthCheck, Phase, given, settings
-
-    app = build_api(context)
-    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
-    seen = 0
-    for result in schema.get_all_operations():
-        operation = result.ok()
-
-        @given(case=operation.as_strategy())
-        @settings(
-            max_examples=25,
-            deadline=None,
-            database=None,
-            phases=[Phase.explicit, Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        def ask(case: Any) -> None:
-            answer = case.call()
-            assert answer.status_code < 500, (case, answer.text)
-
-        ask()
-        seen += 1
-    assert seen >= 12
-
-
-def test_the_server_answers_on_its_address_and_lets_it_go(context: StationContext) -> None:
-    settings = Station(api=Api(port=0))
-    served = replace(context, settings=settings)
-    server = ApiServer(served, tuple)
-    stop = threading.Event()
-    thread = threading.Thread(target=server.run, args=(stop,))
-    thread.start()
-    try:
-        assert httpx.get(f"{server.url}/api/v1/status", timeout=20).status_code == 200
-        with pytest.raises(ApiError, match="cannot be had"):
-            ApiServer(replace(context, settings=Station(api=Api(port=server.port))), tuple)
-    finally:
-        stop.set()
-        thread.join(20)
-        server.close()
-    assert not thread.is_alive()
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{server.url}/api/v1/status", timeout=5)
-
-
-def test_a_token_file_must_hold_a_token(context: StationContext, tmp_path: Path) -> None:
-    for content in (None, "short"):
-        path = tmp_path / "token"
-        if content is not None:
-            path.write_text(content, encoding="utf-8")
-        with pytest.raises(InputError):
-            ApiServer(replace(context, settings=Station(api=Api(port=0, token_file=str(path)))), tuple)

@@ -80,3 +80,8 @@ def parse_host(text: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65535:
         raise InputError("this is no address", value=text, remedy="give HOST or HOST:PORT, as 192.168.5.5:8443")
     return host, int(port)
+
+
+def spaced(fingerprint: str) -> str:
+    """Return a fingerprint in groups of eight, to be compared by eye."""
+    return " ".join(fingerprint[index : index + 8] for index in range(0, len(fingerprint), 8))

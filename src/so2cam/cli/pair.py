@@ -6,7 +6,7 @@ import click
 from rich.table import Table
 
 from so2cam.cli.console import console
-from so2cam.cli.link_places import home_of, parse_host, user_pairings
+from so2cam.cli.link_places import home_of, parse_host, spaced, user_pairings
 from so2cam.link.pairing import VALID_S, PairingDesk
 from so2cam.link.protocol import role_of_word
 from so2cam.link.tokens import TokenStore
@@ -64,7 +64,7 @@ def offer(site: Path, node: str | None, station: bool, role: str, receiver: str 
     )
     if home.link is not None and home.place is not None:
         console.print(f"  on the other computer: so2cam pair join {home.place.address}:{home.place.port}", markup=False)
-    console.print(f"  certificate, SHA-256: {_spaced(home.fingerprint())}", markup=False)
+    console.print(f"  certificate, SHA-256: {spaced(home.fingerprint())}", markup=False)
 
 
 @command.command()
@@ -104,7 +104,7 @@ def join(
     store.add(found)
     as_receiver = f", receiver {found.receiver}" if found.receiver else ""
     console.print(f"paired with {found.name} ({found.site}): role {found.role}{as_receiver}", markup=False)
-    console.print(f"  certificate, SHA-256: {_spaced(found.fingerprint)}", markup=False)
+    console.print(f"  certificate, SHA-256: {spaced(found.fingerprint)}", markup=False)
     console.print(f"  kept in {store.path}", markup=False)
 
 
@@ -131,7 +131,3 @@ def forget(name: str, pairings: Path | None) -> None:
     """Forget a pairing here. The other side revokes its token with so2cam token revoke."""
     user_pairings(pairings).forget(name)
     console.print(f"{name} is forgotten", markup=False)
-
-
-def _spaced(fingerprint: str) -> str:
-    return " ".join(fingerprint[index : index + 8] for index in range(0, len(fingerprint), 8))

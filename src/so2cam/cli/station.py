@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 import click
 
 from so2cam.cli.console import FolderPath, console, report_warning
+from so2cam.cli.link_places import spaced
+from so2cam.cli.station_status import ask_status
 from so2cam.core.errors import InputError, So2camError
 from so2cam.core.times import format_utc, parse_utc
-from so2cam.formats.sitefile import load_site
 
 if TYPE_CHECKING:
+    from so2cam.station.api_server import ApiServer, Mount
     from so2cam.station.catalogue import Rate
     from so2cam.station.context import StationContext
 
 _NOT_WELL = 3
-_TIMEOUT_S = 10.0
 
 
 @click.group(
@@ -77,16 +78,33 @@ def run(
         undo.callback(context.close)
         outward = outward_services(context)
         undo.callback(outward.close)
-        assembly = assemble_station(context, api=not no_api, others=outward.services)
+        assembly = assemble_station(
+            context, api=not no_api, others=outward.services, alarms=outward.alarms, mount=_pages()
+        )
         undo.callback(assembly.stop)
         console.print(f"station of {', '.join(site.name for site in context.sites)} in {context.folder}", markup=False)
         if assembly.api is not None:
-            console.print(f"answers at {assembly.api.url}/docs", markup=False)
+            tell_address(assembly.api)
         with stopping(assembly.supervisor.stop_event):
             assembly.supervisor.start()
             print_rates(context, assembly.supervisor.stop_event, run_for_s, quiet=quiet)
             assembly.stop()
     console.print("stopped; everything that came is kept")
+
+
+def _pages() -> "Mount | None":
+    """Return what puts the pages into the interface's application."""
+    return None
+
+
+def tell_address(api: "ApiServer") -> None:
+    """Print where a station answers, its certificate, and how the first admin is made."""
+    console.print(f"answers at {api.url}/docs", markup=False)
+    if api.fingerprint is not None:
+        console.print(f"  certificate, SHA-256: {spaced(api.fingerprint)}", markup=False)
+    code = api.access.setup_code()
+    if code is not None:
+        console.print(f"  no admin yet: the code to make the first one is [bold]{code}[/bold]")
 
 
 def print_rates(context: "StationContext", stop: threading.Event, run_for_s: float | None, *, quiet: bool) -> None:
@@ -166,49 +184,27 @@ Exit codes: 0 all is well; 2 the station does not answer; 3 something is not wel
 )
 @click.argument("site", type=click.Path(path_type=Path))
 @click.option("--url", help="Where the station answers, instead of station.api of the site file.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    envvar="SO2CAM_TOKEN_FILE",
+    show_envvar=True,
+    help="Holds a token, where the station asks for one: so2cam token create SITE --station > FILE",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
-def status(site: Path, url: str | None, as_json: bool) -> int:
-    """Show how a running station is: services, sites, newest frame and emission rate."""
-    found = _ask(site, url)
+def status(site: Path, url: str | None, token_file: Path | None, as_json: bool) -> int:
+    """Show how a running station is: services, sites, newest frame and emission rate.
+
+    Its certificate is compared with the one in its folder, where that is on this computer; otherwise it must be one
+    that this computer trusts.
+    """
+    found = ask_status(site, url, token_file)
     if as_json:
         click.echo(json.dumps(found))
     else:
         _print_status(found)
     return 0 if found["ok"] else _NOT_WELL
-
-
-def _ask(site: Path, url: str | None) -> dict:  # type: ignore[type-arg]
-    import urllib.error
-    import urllib.request
-
-    loaded = load_site(site)
-    settings = loaded.site.station
-    if url is None:
-        if settings is None:
-            raise InputError("has no [station]", file=site, remedy="add the table, or name the station with --url")
-        host = settings.api.address.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-        url = f"http://[{host}]:{settings.api.port}" if ":" in host else f"http://{host}:{settings.api.port}"
-    if not url.startswith(("http://", "https://")):
-        raise InputError("is no address of a station", key="--url", value=url, remedy="as http://127.0.0.1:8470")
-    request = urllib.request.Request(f"{url.rstrip('/')}/api/v1/status")  # noqa: S310 - checked above
-    if settings is not None and settings.api.token_file is not None:
-        from so2cam.station.api_server import read_token
-
-        request.add_header("Authorization", f"Bearer {read_token(Path(site.parent, settings.api.token_file))}")
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - checked above
-            found = json.loads(answer.read())
-    except urllib.error.HTTPError as error:
-        raise InputError(f"the station refuses: {error.code} {error.reason}", value=url) from None
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the station does not answer: {getattr(error, 'reason', error)}",
-            value=url,
-            remedy="start it: so2cam station run SITE",
-        ) from None
-    if not isinstance(found, dict) or "services" not in found:
-        raise InputError("is no station of so2cam", value=url)
-    return found
 
 
 def _print_status(found: dict) -> None:  # type: ignore[type-arg]

@@ -1,4 +1,4 @@
-"""``so2cam token``: who may speak to a node, and who commanded what."""
+"""``so2cam token``: who may speak to a node or to a station, and who commanded what."""
 
 import json
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from so2cam.cli.console import console
@@ -18,6 +19,9 @@ from so2cam.link.database import Database
 from so2cam.link.ledger import Ledger
 from so2cam.link.protocol import role_of_word
 from so2cam.link.tokens import TokenRecord, TokenStore
+
+if TYPE_CHECKING:
+    from so2cam.station.access import Access, AuditEntry
 
 _DAY_S = 86_400.0
 
@@ -30,11 +34,21 @@ def _options(function: Any) -> Any:
 
 @contextmanager
 def _database(site: Path, node: str | None, station: bool) -> Iterator[Database]:
+    """Open the link's tokens: of a node, or of the nodes that call in at a station."""
     database = home_of(site, node, station=station).database()
     try:
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def _access(site: Path) -> "Iterator[Access]":
+    """Open the tokens of a station's interface and pages."""
+    from so2cam.station.access import Access
+
+    with Access.of_station(home_of(site, None, station=True).folder.parent) as access:
+        yield access
 
 
 @click.group(
@@ -44,14 +58,17 @@ Examples:
   so2cam token create site.toml --node lead --name dashboard --role viewer --days 365
   so2cam token revoke site.toml 3f2a91c0 --node lead
   so2cam token audit site.toml --node lead --limit 20
+  so2cam token create site.toml --station --name wall --role viewer
 
 \b
-Run it on the computer of the node. Tokens are kept as hashes: one is seen only when it
-is made. A revoked token is refused from the next message on.
+Run it on the computer of the node, or of the station. Tokens are kept as hashes: one is
+seen only when it is made. A revoked token is refused from the next message on. With
+--station they are those of its interface and pages; the tokens of nodes that call in are
+listed and revoked there too (those with a receiver, or made by pairing: kind "link").
 Exit codes: 0 done; 2 bad input."""
 )
 def command() -> None:
-    """List, make and revoke the tokens of a node, and see who commanded what."""
+    """List, make and revoke the tokens of a node or a station, and see who commanded what."""
 
 
 @command.command("list")
@@ -60,21 +77,25 @@ def command() -> None:
 def list_(site: Path, node: str | None, station: bool, as_json: bool) -> None:
     """List all tokens that were ever made."""
     with _database(site, node, station) as database:
-        records = TokenStore(database).list()
+        records = [("link", record) for record in TokenStore(database).list()]
+    if station:
+        with _access(site) as access:
+            records = [("station", record) for record in access.list()] + records
     if as_json:
-        for record in records:
-            click.echo(json.dumps(asdict(record) | {"role": record.role.word}))
+        for kind, record in records:
+            click.echo(json.dumps(asdict(record) | {"role": record.role.word, "kind": kind}))
         return
     if not records:
         console.print("no tokens yet: so2cam pair offer, or so2cam token create")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("id", "name", "role", "receiver", "made", "last used", "state"):
+    for heading in ("id", "name", "kind", "role", "receiver", "made", "last used", "state"):
         table.add_column(heading)
-    for record in records:
+    for kind, record in records:
         table.add_row(
             record.id,
             record.name,
+            kind,
             record.role.word,
             record.receiver or "",
             _time(record.created_s),
@@ -93,10 +114,14 @@ def list_(site: Path, node: str | None, station: bool, as_json: bool) -> None:
 def create(
     site: Path, node: str | None, station: bool, name: str, role: str, receiver: str | None, days: float | None
 ) -> None:
-    """Make a token, for curl, a script or a browser. Pairing makes one too, and is easier."""
-    with _database(site, node, station) as database:
-        valid_s = None if days is None else days * _DAY_S
-        token = TokenStore(database).create(name, role_of_word(role), receiver=receiver, valid_s=valid_s)
+    """Make a token, for curl, a script or a browser. Between instrument and station, pairing makes one."""
+    valid_s = None if days is None else days * _DAY_S
+    if station and receiver is None:
+        with _access(site) as access:
+            token = access.create(name, role_of_word(role), valid_s=valid_s)
+    else:
+        with _database(site, node, station) as database:
+            token = TokenStore(database).create(name, role_of_word(role), receiver=receiver, valid_s=valid_s)
     click.echo(token)
     console.print("keep it safe: it is not shown again", style="dim")
 
@@ -108,6 +133,12 @@ def create(
 @click.option("--station", is_flag=True, help="Of the station, instead of a node.")
 def revoke(site: Path, number: str, node: str | None, station: bool) -> None:
     """Make a token worthless."""
+    if station:
+        with _access(site) as access:
+            if number in {record.id for record in access.list()}:
+                record = access.revoke(number)
+                console.print(f"{record.id} ({record.name}) is revoked", markup=False)
+                return
     with _database(site, node, station) as database:
         record = TokenStore(database).revoke(number)
     console.print(f"{record.id} ({record.name}) is revoked", markup=False)
@@ -118,21 +149,32 @@ def revoke(site: Path, number: str, node: str | None, station: bool) -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The latest so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each command and line.")
 def audit(site: Path, node: str | None, station: bool, limit: int, as_json: bool) -> None:
-    """Show who commanded what over the network, the latest first, denied commands too."""
-    with _database(site, node, station) as database:
-        entries = Ledger(database).entries(limit)
+    """Show who commanded what over the network, the latest first, what was denied too."""
+    rows: list[tuple[dict[str, Any], tuple[str, ...]]]
+    if station:
+        with _access(site) as access:
+            rows = [(asdict(one), _audit_row(one)) for one in access.audit(limit)]
+    else:
+        with _database(site, node, station) as database:
+            rows = [
+                (asdict(one), (_time(one.begun_s), f"{one.name} ({one.who})", one.peer, one.state, _short(one.command)))
+                for one in Ledger(database).entries(limit)
+            ]
     if as_json:
-        for entry in entries:
-            click.echo(json.dumps(asdict(entry)))
+        for values, _ in rows:
+            click.echo(json.dumps(values))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("time", "who", "from", "outcome", "command"):
         table.add_column(heading)
-    for entry in entries:
-        table.add_row(
-            _time(entry.begun_s), f"{entry.name} ({entry.who})", entry.peer, entry.state, _short(entry.command)
-        )
+    for _, words in rows:
+        table.add_row(*(escape(word) for word in words))
     console.print(table)
+
+
+def _audit_row(entry: "AuditEntry") -> tuple[str, ...]:
+    detail = "".join(f" {key}={json.dumps(value)}" for key, value in json.loads(entry.detail).items())
+    return _time(entry.time_s), f"{entry.name} ({entry.who})", entry.peer, entry.outcome, entry.action + detail
 
 
 def _short(command: str) -> str:

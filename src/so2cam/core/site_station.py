@@ -1,7 +1,7 @@
 """The models of the base station in the site file: where it keeps what comes, how it processes, who may ask."""
 
 import ipaddress
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -32,13 +32,22 @@ class WatchedFolder(Table):
 
 
 class Api(Table):
-    """The read-only HTTP interface for other programs."""
+    """The HTTP interface for other programs, and the pages: who may ask, and how."""
 
-    address: str = "127.0.0.1"
-    port: int = Field(default=8470, ge=0, le=65535, description="0: any free one")
-    token_file: str | None = Field(
-        default=None, description="file with the token that requests must carry; needed beyond this machine"
+    address: str = Field(
+        default="127.0.0.1",
+        description="to listen on: 127.0.0.1 is this computer alone, 0.0.0.0 all networks (with TLS and tokens)",
     )
+    port: int = Field(default=8470, ge=0, le=65535, description="0: any free one")
+    loopback: Literal["open", "closed"] = Field(
+        default="open",
+        description="on 127.0.0.1 or ::1, `open`: plain HTTP, and whoever is on this computer may read without a "
+        "token; `closed`: TLS and tokens as on any other address",
+    )
+    certificate: str | None = Field(
+        default=None, description="PEM file of your own, relative to the site file; absent: one is made at first start"
+    )
+    key: str | None = Field(default=None, description="PEM file of its private key, without a password")
 
     @field_validator("address")
     @classmethod
@@ -46,10 +55,15 @@ class Api(Table):
         return checked_address(value)
 
     @model_validator(mode="after")
-    def _closed_beyond_this_machine(self) -> Self:
-        if not ipaddress.ip_address(self.address).is_loopback and self.token_file is None:
-            raise ValueError(f"address {self.address} is open to others: name a token_file, or use 127.0.0.1")
+    def _whole(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together")
         return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it speaks plain HTTP, and whoever is on this computer may read without a token."""
+        return self.loopback == "open" and ipaddress.ip_address(self.address).is_loopback
 
 
 class Listen(Table):

@@ -40,24 +40,24 @@ class Gate:
         websocket = scope["type"] == "websocket"
         if not (websocket and scope["path"] in OPEN_PATHS):
             try:
-                principal = await asyncio.to_thread(self._tokens.find, _bearer(scope))
+                principal = await asyncio.to_thread(self._tokens.find, bearer_of(scope))
             except So2camError as error:
                 _LOG.warning("tokens cannot be looked up: %s", " ".join(str(error).split()))
-                await _refuse(scope, send, 503, "the tokens cannot be looked up now")
+                await refuse(scope, send, 503, "the tokens cannot be looked up now")
                 return
             if principal is None:
-                await _refuse(scope, send, 401, "a valid token is needed: Authorization: Bearer TOKEN")
+                await refuse(scope, send, 401, "a valid token is needed: Authorization: Bearer TOKEN")
                 return
             scope.setdefault("state", {})["principal"] = principal
         if websocket:
             await self._app(scope, receive, send)
             return
-        body = await _bounded_body(scope, receive, send)
+        body = await bounded_body(scope, receive, send)
         if body is not None:
-            await self._app(scope, _Replay(body, receive), send)
+            await self._app(scope, Replay(body, receive), send)
 
 
-class _Replay:
+class Replay:
     """Gives a body that was read already, and then what the connection says."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
@@ -65,13 +65,15 @@ class _Replay:
         self._receive = receive
 
     async def __call__(self) -> Message:
+        """Return the next message of the request."""
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
         return await self._receive()
 
 
-def _bearer(scope: Scope) -> str:
+def bearer_of(scope: Scope) -> str:
+    """Return the token of a request's head; empty where there is none."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             word, _, token = value.decode("latin-1").partition(" ")
@@ -79,7 +81,7 @@ def _bearer(scope: Scope) -> str:
     return ""
 
 
-async def _bounded_body(scope: Scope, receive: Receive, send: Send) -> bytes | None:
+async def bounded_body(scope: Scope, receive: Receive, send: Send) -> bytes | None:
     """Return the body of a request; None where it was refused, or the connection ended."""
     parts: list[bytes] = []
     size = 0
@@ -92,16 +94,17 @@ async def _bounded_body(scope: Scope, receive: Receive, send: Send) -> bytes | N
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > MAXIMUM_REQUEST_BYTES:
-                    await _refuse(scope, send, 413, f"a message has at most {MAXIMUM_REQUEST_BYTES} bytes")
+                    await refuse(scope, send, 413, f"a message has at most {MAXIMUM_REQUEST_BYTES} bytes")
                     return None
                 if not message.get("more_body", False):
                     return b"".join(parts)
     except TimeoutError:
-        await _refuse(scope, send, 408, "the message did not come in time")
+        await refuse(scope, send, 408, "the message did not come in time")
         return None
 
 
-async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:
+async def refuse(scope: Scope, send: Send, status: int, text: str) -> None:
+    """Answer a request or WebSocket with ``status`` and ``text`` (no quotes in it)."""
     body = b'{"detail":"' + text.encode() + b'"}'
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:

@@ -79,7 +79,7 @@ class PairingDesk:
 
     def offer(self, role: Role, receiver: str | None = None) -> Offer:
         """Make a code; only the newest is valid. It is not kept, only the key that is made of it."""
-        code = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+        code = new_code()
         salt = secrets.token_bytes(_SALT_BYTES)
         expires_s = self._now_s() + VALID_S
         with self._database.transaction() as connection:
@@ -88,7 +88,7 @@ class PairingDesk:
                 "INSERT INTO offer (id, role, receiver, key, salt, expires, attempts) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (secrets.token_hex(4), role.word, receiver, key_of(code, salt), salt, expires_s, ATTEMPTS),
             )
-        return Offer(f"{code[:_HALF]}-{code[_HALF:]}", expires_s)
+        return Offer(code, expires_s)
 
     def answer(self, message: str | bytes, fingerprint: str) -> PairReply:
         """Answer one message of somebody who joins; ``fingerprint`` is of the own certificate."""
@@ -150,10 +150,20 @@ def join(exchange: Callable[[str], str | bytes], code: str, fingerprint: str, na
     return reply
 
 
+def new_code() -> str:
+    """Return a new code of 50 random bits, as it is shown."""
+    code = "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+    return f"{code[:_HALF]}-{code[_HALF:]}"
+
+
+def plain_code(code: str) -> str:
+    """Return a code as it is compared: whatever its case, blanks and dashes."""
+    return "".join(sign for sign in code.upper() if sign.isalnum())
+
+
 def key_of(code: str, salt: bytes) -> bytes:
-    """Return the key that is made of a code, whatever its case, blanks and dashes."""
-    plain = "".join(sign for sign in code.upper() if sign.isalnum())
-    return hashlib.scrypt(plain.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+    """Return the key that is made of a code."""
+    return hashlib.scrypt(plain_code(code).encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
 
 
 def proof_of(key: bytes, side: str, *parts: str) -> str:

@@ -17,7 +17,7 @@ from so2cam.link.messages import MAXIMUM_REQUEST_BYTES
 from so2cam.link.tls import TlsFiles
 
 _PING_S: Final = 20.0
-_HEAD_BYTES: Final = 16_384
+HEAD_BYTES: Final = 16_384
 _END_S: Final = 3.0
 _START_S: Final = 15.0
 _LOG = logging.getLogger(__name__)
@@ -44,13 +44,13 @@ class LinkServer:
             self._server = None
             config = uvicorn.Config(
                 self._app,
-                http=_bounded(self._limits),
+                http=bounded_http(self._limits),
                 ws="websockets-sansio",
                 ws_max_size=MAXIMUM_REQUEST_BYTES,
                 ws_ping_interval=_PING_S,
                 ws_ping_timeout=_PING_S,
                 ws_per_message_deflate=False,
-                h11_max_incomplete_event_size=_HEAD_BYTES,
+                h11_max_incomplete_event_size=HEAD_BYTES,
                 timeout_keep_alive=int(_PING_S),
                 timeout_graceful_shutdown=1,
                 lifespan="off",
@@ -117,7 +117,7 @@ def listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-def _bounded(limits: Limits) -> type[asyncio.Protocol]:
+def bounded_http(limits: Limits) -> type[asyncio.Protocol]:
     """Return uvicorn's protocol with a bound on the connections, and on how long one may say nothing."""
 
     class BoundedProtocol(H11Protocol):

@@ -53,9 +53,14 @@ class TlsFiles:
         return context
 
 
+def made_files(folder: Path) -> TlsFiles:
+    """Return where the self-signed certificate in ``folder`` is, or will be."""
+    return TlsFiles(folder / "link-certificate.pem", folder / "link-key.pem")
+
+
 def ensure_certificate(folder: Path, name: str, addresses: Sequence[str] = ()) -> TlsFiles:
     """Return the self-signed certificate in ``folder``, made where there is none yet. Raises LinkError."""
-    files = TlsFiles(folder / "link-certificate.pem", folder / "link-key.pem")
+    files = made_files(folder)
     if files.certificate.exists() and files.key.exists():
         return files
     certificate, key = _make(name, addresses)

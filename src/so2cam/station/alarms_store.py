@@ -15,7 +15,7 @@ from typing import Final, Literal
 from so2cam.core.errors import InputError
 from so2cam.core.times import format_utc, parse_utc, require_utc
 from so2cam.station.alarms_state import RuleState
-from so2cam.station.small_database import SmallDatabase
+from so2cam.store.small_database import SmallDatabase
 
 MessageKind = Literal["began", "ended", "test"]
 MessageState = Literal["waiting", "sending", "sent", "unknown", "given up"]
@@ -84,7 +84,7 @@ class AlarmStore(SmallDatabase):
 
     def states(self, site: str) -> dict[tuple[str, str], RuleState]:
         """Return the state of every rule and subject of a site."""
-        rows = self._rows("SELECT rule, subject, beyond_since, event FROM states WHERE site = ?", (site,))
+        rows = self.rows("SELECT rule, subject, beyond_since, event FROM states WHERE site = ?", (site,))
         return {
             (row["rule"], row["subject"]): RuleState(_time(row["beyond_since"]), row["event"] is not None)
             for row in rows
@@ -92,7 +92,7 @@ class AlarmStore(SmallDatabase):
 
     def keep_state(self, site: str, rule: str, subject: str, state: RuleState) -> None:
         """Write down a state that brings no event and ends none."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _keep(connection, site, rule, subject, state.beyond_since, None)
 
     def begin(
@@ -109,7 +109,7 @@ class AlarmStore(SmallDatabase):
         targets: Sequence[str],
     ) -> Event:
         """Begin an event, and queue its messages."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             cursor = connection.execute(
                 "INSERT INTO events (site, rule, subject, level, text, began, value, extreme) VALUES (?,?,?,?,?,?,?,?)",
                 (site, rule, subject, level, text, format_utc(now), value, value),
@@ -122,7 +122,7 @@ class AlarmStore(SmallDatabase):
     def worsen(self, site: str, rule: str, subject: str, value: float, *, higher: bool) -> None:
         """Keep the worst number of the event that goes on."""
         worse = "extreme < ?" if higher else "extreme > ?"
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 f"UPDATE events SET extreme = ? WHERE {worse} AND id = (SELECT event FROM states "  # noqa: S608 - own text
                 "WHERE site = ? AND rule = ? AND subject = ?)",
@@ -133,7 +133,7 @@ class AlarmStore(SmallDatabase):
         self, site: str, rule: str, subject: str, *, text: str, now: datetime, targets: Sequence[str]
     ) -> Event | None:
         """End the event of a rule, and queue its messages; None where there is no event."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             row = connection.execute(
                 "SELECT event FROM states WHERE site = ? AND rule = ? AND subject = ?", (site, rule, subject)
             ).fetchone()
@@ -150,7 +150,7 @@ class AlarmStore(SmallDatabase):
 
     def event(self, identity: int) -> Event:
         """Return an event. Raises InputError where there is none of this number."""
-        rows = self._rows("SELECT * FROM events WHERE id = ?", (identity,))
+        rows = self.rows("SELECT * FROM events WHERE id = ?", (identity,))
         if not rows:
             raise InputError(
                 "there is no such event", key="event", value=identity, remedy="see `so2cam alarms history SITE`"
@@ -166,12 +166,12 @@ class AlarmStore(SmallDatabase):
         if open_only:
             conditions.append("ended IS NULL")
         query = f"SELECT * FROM events WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?"  # noqa: S608 - own text
-        return [_event(row) for row in self._rows(query, (*values, limit))]
+        return [_event(row) for row in self.rows(query, (*values, limit))]
 
     def acknowledge(self, identity: int, by: str, now: datetime, note: str | None = None) -> Event:
         """Note that a person has seen an event; the first one stays. Raises InputError where there is none."""
         self.event(identity)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "UPDATE events SET acknowledged = ?, acknowledged_by = ?, note = ? WHERE id = ? "
                 "AND acknowledged IS NULL",
@@ -183,7 +183,7 @@ class AlarmStore(SmallDatabase):
 
     def recover(self, site: str) -> int:
         """Call once at the start, before anything is sent: messages whose sending was cut off become ``unknown``."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return connection.execute(
                 "UPDATE messages SET state = 'unknown', error = 'the program ended while it was sent' "
                 "WHERE state = 'sending' AND event IN (SELECT id FROM events WHERE site = ?)",
@@ -195,7 +195,7 @@ class AlarmStore(SmallDatabase):
 
         The end of an event waits until its beginning was told, or given up, at that target.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             row = connection.execute(
                 "SELECT id FROM messages AS m WHERE state = 'waiting' AND next_try <= ? AND NOT EXISTS ("
                 "SELECT 1 FROM messages WHERE event = m.event AND target = m.target AND id < m.id "
@@ -219,7 +219,7 @@ class AlarmStore(SmallDatabase):
         self._settle(identity, "given up" if next_try is None else "waiting", error, next_try)
 
     def _settle(self, identity: int, state: MessageState, error: str | None, next_try: datetime | None) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "UPDATE messages SET state = ?, error = ?, next_try = coalesce(?, next_try) WHERE id = ?",
                 (state, error, None if next_try is None else format_utc(next_try), identity),
@@ -229,10 +229,10 @@ class AlarmStore(SmallDatabase):
         """Return messages, newest first; of one event, or of all."""
         condition, values = ("event = ?", [event]) if event is not None else ("1", [])
         query = f"SELECT id FROM messages WHERE {condition} ORDER BY id DESC LIMIT ?"  # noqa: S608 - own text
-        return [self._message(int(row["id"])) for row in self._rows(query, (*values, limit))]
+        return [self._message(int(row["id"])) for row in self.rows(query, (*values, limit))]
 
     def _message(self, identity: int) -> Message:
-        (row,) = self._rows("SELECT * FROM messages WHERE id = ?", (identity,))
+        (row,) = self.rows("SELECT * FROM messages WHERE id = ?", (identity,))
         return Message(
             id=int(row["id"]),
             event=self.event(int(row["event"])),
@@ -247,7 +247,7 @@ class AlarmStore(SmallDatabase):
     def forget_before(self, time: datetime) -> int:
         """Delete events that ended before ``time``, with their messages; return how many."""
         ended = "SELECT id FROM events WHERE ended IS NOT NULL AND ended < ?"
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(f"DELETE FROM messages WHERE event IN ({ended})", (format_utc(time),))  # noqa: S608
             return connection.execute(f"DELETE FROM events WHERE id IN ({ended})", (format_utc(time),)).rowcount  # noqa: S608
 

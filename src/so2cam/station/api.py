@@ -1,13 +1,12 @@
-"""The read-only HTTP interface of a station, for other programs: JSON, CSV, images, files, Prometheus metrics.
+"""The HTTP interface of a station, for other programs: JSON, CSV, images, files, Prometheus metrics.
 
-Everything is below ``/api/v1``; ``/docs`` shows it in a browser, ``/openapi.json`` describes it for programs. Where a
-token is set, every request but that of the pages ``/docs`` and ``/openapi.json`` carries it: ``Authorization: Bearer``.
+Everything is below ``/api/v1``; ``/docs`` shows it in a browser, ``/openapi.json`` describes it for programs. Who may
+ask is decided before it, by ``station.api_gate``: ``Authorization: Bearer TOKEN``.
 """
 
 import csv
 import io
 import json
-import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -16,13 +15,20 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
 
 from so2cam import __version__
 from so2cam.core.errors import So2camError
 from so2cam.core.status import EmissionStatus
 from so2cam.core.times import format_utc
 from so2cam.formats.products import CSV_COLUMNS
+from so2cam.link.tokens import Principal
+from so2cam.station.access import Access
+from so2cam.station.alarms_store import AlarmStore
+from so2cam.station.api_access import access_router
+from so2cam.station.api_alarms import alarms_router
+from so2cam.station.api_gate import ApiGate, SignedIn
 from so2cam.station.api_images import npy_bytes, picture, values_of
 from so2cam.station.api_metrics import metrics_text
 from so2cam.station.api_models import (
@@ -53,6 +59,7 @@ _MEDIA: Final = {
 }
 _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     401: {"model": ErrorOut, "description": "the token is missing or wrong"},
+    429: {"model": ErrorOut, "description": "too many wrong tokens, or too many calls"},
     404: {"model": ErrorOut, "description": "there is no such thing"},
     503: {"model": ErrorOut, "description": "the catalogue cannot be reached now"},
 }
@@ -68,33 +75,46 @@ def build_api(
     context: StationContext,
     services: Callable[[], Sequence[ServiceState]] = tuple,
     *,
-    token: str | None = None,
+    access: Access | None = None,
+    open_reads: bool = False,
+    alarms: AlarmStore | None = None,
     routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
-    """Return the interface over a station. ``routers`` of other services are put below ``/api/v1`` too."""
-    bearer = HTTPBearer(auto_error=False, description="the station's token")
+    """Return the interface over a station. ``routers`` of other services are put below ``/api/v1`` too.
 
-    def require_token(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
-        if token is None:
-            return
-        if given is None or not secrets.compare_digest(given.credentials.encode(), token.encode()):
-            raise HTTPException(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
-
+    ``access`` says who may; ``open_reads``: whoever asks on this computer may read without a token. Without ``access``
+    everybody may read, and nothing can be changed. ``app.state`` holds ``access`` and ``signed_in``, which pages set
+    to say who is signed in there (``api_gate.SignedIn``).
+    """
     app = FastAPI(
         title="so2cam station",
         version=__version__,
-        description="Emission rates, images, files and health of a base station. Times are UTC.",
+        description="Emission rates, images, files, health and alarms of a base station. Times are UTC.",
     )
-    router = APIRouter(prefix="/api/v1", dependencies=[Depends(require_token)], responses=_ERRORS)
+    app.state.access = access
+    app.state.signed_in = None
+    if access is not None:
+
+        def signed_in(connection: HTTPConnection) -> Principal | None:
+            ask: SignedIn | None = app.state.signed_in
+            return None if ask is None else ask(connection)
+
+        app.add_middleware(ApiGate, access=access, open_reads=open_reads, signed_in=signed_in)
+    token = Depends(HTTPBearer(auto_error=False, description="a token of the station"))
+    router = APIRouter(prefix="/api/v1", dependencies=[token], responses=_ERRORS)
     _add_station(router, context, services)
     _add_results(router, context)
     _add_images(router, context)
     _add_files(router, context)
+    if access is not None:
+        router.include_router(access_router(access))
+        if alarms is not None:
+            router.include_router(alarms_router(alarms))
     for other in routers:
         router.include_router(other)
     app.include_router(router)
 
-    @app.get("/metrics", dependencies=[Depends(require_token)], responses={401: _ERRORS[401], 503: _ERRORS[503]})
+    @app.get("/metrics", dependencies=[token], responses={code: _ERRORS[code] for code in (401, 429, 503)})
     def metrics() -> Response:
         """All figures in the text format of Prometheus."""
         return Response(metrics_text(context, services()), media_type="text/plain; version=0.0.4; charset=utf-8")

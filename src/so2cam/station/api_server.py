@@ -1,21 +1,37 @@
-"""The service that answers other programs: the API on the address of the site file."""
+"""The service that answers other programs and people: the interface on the address of the site file.
 
+On a loopback address it may speak plain HTTP and be read without a token (``station.api.loopback``); on any other one
+there is TLS and a token, always. The certificate is the one that the station shows to instruments that call in.
+"""
+
+import ipaddress
 import logging
 import socket
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from so2cam.core.errors import InputError, So2camError
+from so2cam.core.errors import So2camError
+from so2cam.core.site_station import Api
+from so2cam.link.limits import Limits
+from so2cam.link.station import NODE
+from so2cam.link.tls import TlsFiles, ensure_certificate, made_files
+from so2cam.station.access import Access
+from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.context import StationContext
 from so2cam.station.services import ServiceState
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    Mount = Callable[[FastAPI, Access], None]
+    """Puts pages into the application before it is served."""
+
 _LOG = logging.getLogger(__name__)
-SHORTEST_TOKEN = 16
+_LINK: Final = "link"
+_IDLE_S: Final = 20
+_LARGEST_MESSAGE: Final = 1 << 20
 
 
 class ApiError(So2camError):
@@ -23,20 +39,27 @@ class ApiError(So2camError):
 
 
 class ApiServer:
-    """The service. ``port`` is the real one after it was bound."""
+    """The service. ``port`` is the real one after it was bound; ``fingerprint`` that of its certificate with TLS."""
 
     def __init__(
         self,
         context: StationContext,
         services: Callable[[], Sequence[ServiceState]],
-        build: "Callable[[StationContext, Callable[[], Sequence[ServiceState]], str | None], FastAPI] | None" = None,
+        access: Access,
+        *,
+        alarms: AlarmStore | None = None,
+        mount: "Mount | None" = None,
     ) -> None:
-        """Bind the address. Raises ApiError where that is taken, InputError for a token file that is none."""
+        """Bind the address. Raises ApiError where that is taken, LinkError for a certificate that is none."""
         settings = context.settings.api
-        self._context, self._services, self._build = context, services, build
-        self.token = None
-        if settings.token_file is not None:
-            self.token = read_token(Path(context.sites[0].loaded.path.parent, settings.token_file))
+        self._context, self._services, self._mount = context, services, mount
+        self.access, self._alarms = access, alarms
+        self._tls: TlsFiles | None = None
+        self.fingerprint: str | None = None
+        if not settings.is_open:
+            self._tls = tls_of(settings, context.sites[0].loaded.path.parent, context.folder)
+            self._tls.server_context()  # a clear word where it cannot be used
+            self.fingerprint = self._tls.fingerprint()
         family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
         self._socket = socket.socket(family)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,22 +84,42 @@ class ApiServer:
     def url(self) -> str:
         """Where it answers."""
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"http://{host}:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
 
     def run(self, stop: threading.Event) -> None:
         """Answer until told to stop."""
         import uvicorn
 
+        from so2cam.link.server import HEAD_BYTES, bounded_http
         from so2cam.station.api import build_api
 
-        if self._build is None:
-            app = build_api(self._context, self._services, token=self.token)
-        else:
-            app = self._build(self._context, self._services, self.token)
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off")
+        app = build_api(
+            self._context,
+            self._services,
+            access=self.access,
+            open_reads=self._context.settings.api.is_open,
+            alarms=self._alarms,
         )
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        if self._mount is not None:
+            self._mount(app, self.access)
+        config = uvicorn.Config(
+            app,
+            http=bounded_http(Limits()),
+            ws="websockets-sansio",
+            ws_max_size=_LARGEST_MESSAGE,
+            h11_max_incomplete_event_size=HEAD_BYTES,
+            timeout_keep_alive=_IDLE_S,
+            timeout_graceful_shutdown=2,
+            lifespan="on",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ssl_certfile=None if self._tls is None else self._tls.certificate,
+            ssl_keyfile=None if self._tls is None else self._tls.key,
+        )
+        server = uvicorn.Server(config)
         ended = threading.Event()
 
         def watch() -> None:
@@ -96,19 +139,20 @@ class ApiServer:
         self._socket.close()
 
 
-def read_token(path: Path) -> str:
-    """Return the token in a file. Raises InputError where there is none, or one that is too short."""
-    try:
-        token = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"the token cannot be read: {error}", file=path, key="station.api.token_file", remedy="write one into it"
-        ) from None
-    if len(token) < SHORTEST_TOKEN:
-        raise InputError(
-            f"the token is shorter than {SHORTEST_TOKEN} characters",
-            file=path,
-            key="station.api.token_file",
-            remedy='make one: python -c "import secrets; print(secrets.token_urlsafe(32))"',
-        )
-    return token
+def tls_of(settings: Api, base: Path, folder: Path) -> TlsFiles:
+    """Return the certificate of a station: its owner's (relative to ``base``), or one that is made in ``folder``.
+
+    Raises LinkError where it cannot be made.
+    """
+    if settings.certificate is not None and settings.key is not None:
+        return TlsFiles(base / settings.certificate, base / settings.key)
+    every = ipaddress.ip_address(settings.address).is_unspecified
+    return ensure_certificate(folder / _LINK, NODE, () if every else (settings.address,))
+
+
+def known_certificate(settings: Api, base: Path, folder: Path) -> TlsFiles | None:
+    """Return the certificate of a station where it is there already; nothing is made."""
+    if settings.certificate is not None and settings.key is not None:
+        return TlsFiles(base / settings.certificate, base / settings.key)
+    files = made_files(folder / _LINK)
+    return files if files.certificate.exists() else None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from so2cam.core.times import format_utc, parse_utc
-from so2cam.station.small_database import SmallDatabase
+from so2cam.store.small_database import SmallDatabase
 
 _FORMAT: Final = 1
 _SCHEMA: Final = """
@@ -52,26 +52,26 @@ class PublishLedger(SmallDatabase):
 
     def copies(self, remote: str) -> dict[str, Copy]:
         """Return what is at a remote, by its path there."""
-        rows = self._rows("SELECT path, sha256, size, mtime_ns, time FROM published WHERE remote = ?", (remote,))
+        rows = self.rows("SELECT path, sha256, size, mtime_ns, time FROM published WHERE remote = ?", (remote,))
         return {path: Copy(sha256, size, mtime, parse_utc(time)) for path, sha256, size, mtime, time in rows}
 
     def begin(self, remote: str, path: str, part: str) -> None:
         """Note that something is uploaded as ``part``."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (remote, path, part))
 
     def parts(self, remote: str, path: str) -> list[str]:
         """Return the names under which earlier attempts were uploaded."""
-        return [row[0] for row in self._rows("SELECT part FROM parts WHERE remote = ? AND path = ?", (remote, path))]
+        return [row[0] for row in self.rows("SELECT part FROM parts WHERE remote = ? AND path = ?", (remote, path))]
 
     def forget_part(self, remote: str, part: str) -> None:
         """Note that ``part`` is no longer at the remote."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM parts WHERE remote = ? AND part = ?", (remote, part))
 
     def done(self, remote: str, path: str, copy: Copy, part: str | None = None) -> None:
         """Note that a file is at its place."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO published VALUES (?,?,?,?,?,?)",
                 (remote, path, copy.sha256, copy.size, copy.mtime_ns, format_utc(copy.time)),
@@ -81,7 +81,7 @@ class PublishLedger(SmallDatabase):
 
     def state(self, remote: str) -> RemoteState:
         """Return how publishing to a remote goes."""
-        rows = self._rows("SELECT success, failure, error, failures FROM remotes WHERE remote = ?", (remote,))
+        rows = self.rows("SELECT success, failure, error, failures FROM remotes WHERE remote = ?", (remote,))
         if not rows:
             return RemoteState()
         success, failure, error, failures = rows[0]
@@ -89,7 +89,7 @@ class PublishLedger(SmallDatabase):
 
     def note(self, remote: str, now: datetime, error: str | None) -> None:
         """Note that publishing went well (``error`` None), or did not."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("INSERT OR IGNORE INTO remotes (remote) VALUES (?)", (remote,))
             if error is None:
                 connection.execute(

@@ -1,12 +1,11 @@
-"""The station's small database: a newer file is refused, and a commit that fails stands in nobody's way."""
+"""A small database: a newer file is refused, and a commit that fails stands in nobody's way."""
 
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from so2cam.core.errors import OutputError
-from so2cam.station.small_database import SmallDatabase
+from so2cam.store.small_database import SmallDatabase
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS parent (name TEXT PRIMARY KEY) STRICT;
@@ -22,18 +21,18 @@ class Names(SmallDatabase):
         self._connection.execute("PRAGMA foreign_keys = ON")
 
     def keep(self, name: str, child: str | None = None) -> None:
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("INSERT INTO parent VALUES (?)", (name,))
             if child is not None:
                 connection.execute("INSERT INTO child VALUES (?)", (child,))  # refused by the commit, not before
 
     def names(self) -> list[str]:
-        return [row["name"] for row in self._rows("SELECT name FROM parent ORDER BY name")]
+        return [row["name"] for row in self.rows("SELECT name FROM parent ORDER BY name")]
 
 
 def test_a_commit_that_fails_leaves_nothing_and_later_ones_go_on(tmp_path: Path) -> None:
     with Names(tmp_path / "names.sqlite") as names:
-        with pytest.raises(sqlite3.IntegrityError):
+        with pytest.raises(OutputError, match="the names cannot be kept"):
             names.keep("lost", child="nobody")
         names.keep("kept")
         assert names.names() == ["kept"]
