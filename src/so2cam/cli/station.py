@@ -80,7 +80,7 @@ def run(
         outward = outward_services(context)
         undo.callback(outward.close)
         assembly = assemble_station(
-            context, api=not no_api, others=outward.services, alarms=outward.alarms, mount=_pages()
+            context, api=not no_api, others=outward.services, alarms=outward.alarms, mount=pages()
         )
         undo.callback(assembly.stop)
         console.print(f"station of {', '.join(site.name for site in context.sites)} in {context.folder}", markup=False)
@@ -93,7 +93,7 @@ def run(
     console.print("stopped; everything that came is kept")
 
 
-def _pages() -> "Mount | None":
+def pages() -> "Mount | None":
     """Return what puts the pages into the interface's application."""
     return None
 
