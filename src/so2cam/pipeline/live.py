@@ -78,7 +78,8 @@ class LiveRun:
 
     ``frames`` are the calibration frames, ``spectra`` the darks (and clear-sky spectra) of the spectrometer.
     ``observer`` sees the images of every pair, ``on_column`` what every spectrum gives, ``note`` what became of every
-    file. Raises So2camError subclasses as a batch run does, where the references cannot be built.
+    file; ``early`` what is known of a record that waits for the end of its cross-correlation window, the rest pending.
+    Raises So2camError subclasses as a batch run does, where the references cannot be built.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class LiveRun:
         observer: Observer | None = None,
         on_column: Callable[[ColumnRecord], None] | None = None,
         note: Callable[[FileNote], None] | None = None,
+        early: Callable[[PairRecord], None] | None = None,
     ) -> None:
         if not hold_back_s >= 0:
             raise InputError("must be zero or more", key="hold_back_s", value=hold_back_s)
@@ -125,6 +127,7 @@ class LiveRun:
             observer=observer,
             calibrator=self.learner.source,
             dilution=build_dilution(self.site, folder),
+            early=early,
         )
         self._reader = FrameReader(self.site)
         self._read = keep_last(self._reader)
