@@ -31,7 +31,7 @@ from so2cam.core.site import Site
 from so2cam.core.spectra import SpectrumInfo, SpectrumKind
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.pipeline.cell_frames import find_cell_frames
-from so2cam.pipeline.columns import COLUMN_MARGIN, ColumnPoint, point_of
+from so2cam.pipeline.columns import COLUMN_MARGIN, ColumnPoint, point_of, pools_dilution
 from so2cam.pipeline.dilution import build_dilution
 from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
 from so2cam.pipeline.geometry import WindField, resolve_view
@@ -99,6 +99,7 @@ class LiveRun:
         self._hold_back = timedelta(seconds=hold_back_s)
         self._on_column, self._note = on_column, note
         self.counts = LiveCounts()
+        self._pooled = pools_dilution(loaded)
         site, view_notes = resolve_view(loaded.site)
         site, policy_notes = _rolling(site)
         folder = loaded.path.parent
@@ -229,7 +230,7 @@ class LiveRun:
         (record,) = processor.process([spectrum])
         if self._on_column is not None:
             self._on_column(record)
-        point = point_of(record)
+        point = point_of(record, pooled=self._pooled)
         if point is not None:
             self.counts.columns += 1
             heapq.heappush(self._columns, (point.end, point.time, spectrum_order(info), point))

@@ -21,7 +21,7 @@ from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration
 from so2cam.pipeline.columns import ColumnPoint
-from so2cam.pipeline.dilution import DilutionSource
+from so2cam.pipeline.dilution_source import DilutionSource
 from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions, main_motion
 from so2cam.pipeline.frames import DarkLibrary
 from so2cam.pipeline.geometry import LineGeometry, SiteGeometry, WindField
