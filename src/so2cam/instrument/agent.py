@@ -98,6 +98,7 @@ class NodeAgent:
         self._options = options or RunOptions()
         self.site = site
         self.site_path = site_path
+        self.socket = socket
         self.instrument, self.node = find_node(site, node)
         self._storage = self.instrument.storage_of(self.node)
         self.places = places_of(self.instrument, self.node, site_path)

@@ -10,6 +10,7 @@ from so2cam import __version__
 from so2cam.core.errors import So2camError
 from so2cam.core.site_link import Link, Transfer
 from so2cam.instrument.launch import now_utc
+from so2cam.instrument.sight import examine_node, sight_of
 from so2cam.link.ledger import Do
 from so2cam.link.node import LinkNode, LinkPlace
 from so2cam.link.service import NodeFace, Values
@@ -36,6 +37,8 @@ def build_link(agent: "NodeAgent", handle: Do, open_spool: Callable[[], Spool]) 
         handle=handle,
         settings=lambda: settings_of(agent),
         now=now_utc,
+        sight=lambda: sight_of(agent.site, agent.node),
+        examine=lambda: examine_node(agent.site_path, agent.node.name, agent.socket),
     )
     place = place_of(agent.places.state, agent.site_path, agent.instrument.link_address_of(agent.node), settings)
     return LinkNode(face, open_spool, place, settings, lambda: agent.observer.latest)

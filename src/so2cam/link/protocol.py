@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from so2cam.core.health import HealthRecord
 from so2cam.link import messages
+from so2cam.link.aiming import Examine, ExamineResult, Sight, SightResult
 from so2cam.link.messages import MAXIMUM_REPLY_BYTES, MAXIMUM_REQUEST_BYTES, MessageError
 from so2cam.store.items import StoredItem, item_digest
 
@@ -97,12 +98,17 @@ class Settings(_Message):
 
 
 class Preview(_Message):
-    """The latest picture of a camera as a small JPEG; none where its item is still ``after``."""
+    """The latest picture of a camera; none where its item is still ``after``.
+
+    A small JPEG to look at, or a ``frame``: the counts themselves for the image viewer, with exposure, saturated share,
+    histogram and sharpness of the whole picture.
+    """
 
     type: Literal["preview"] = "preview"
     device: messages.DeviceName
     width: Annotated[int, Field(ge=64, le=1296)] = 486
     after: Annotated[int, Field(ge=0, le=2**53)] = 0
+    form: Literal["jpeg", "frame"] = "jpeg"
 
 
 class Items(_Message):
@@ -140,7 +146,7 @@ class Confirm(_Message):
     confirmations: Annotated[tuple[Confirmation, ...], Field(min_length=1, max_length=200)]
 
 
-Question = Hello | Outcome | Events | Settings | Preview | Items | Read | Confirm
+Question = Hello | Outcome | Events | Settings | Preview | Sight | Examine | Items | Read | Confirm
 CommandType = (
     messages.Status
     | messages.Start
@@ -272,6 +278,8 @@ LinkResult = Annotated[
     | HelloResult
     | EventsResult
     | SettingsResult
+    | SightResult
+    | ExamineResult
     | ItemsResult
     | Confirmed
     | Data,
@@ -285,6 +293,8 @@ AnyResult = (
     | HelloResult
     | EventsResult
     | SettingsResult
+    | SightResult
+    | ExamineResult
     | ItemsResult
     | Confirmed
     | Data

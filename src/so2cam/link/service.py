@@ -11,12 +11,14 @@ from typing import Final
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
+from so2cam.link.aiming import Examine, ExamineResult, Sight, SightResult
+from so2cam.link.errors import LinkError
 from so2cam.link.eventlog import EventLog
 from so2cam.link.ledger import Do, Errand, Ledger
 from so2cam.link.limits import Buckets, Limits
 from so2cam.link.local import refused
 from so2cam.link.messages import Command, Refused
-from so2cam.link.preview import Previews
+from so2cam.link.preview import MEDIA, Previews
 from so2cam.link.protocol import (
     Answer,
     AnyResult,
@@ -48,9 +50,15 @@ from so2cam.store.spool import Spool
 _LOG = logging.getLogger(__name__)
 _AUDIT = logging.getLogger("so2cam.audit")
 _POLL_S: Final = 0.5
+_EXAMINED_S: Final = 5.0
+"""What an examination found is told again for so long."""
 _MEDIA: Final = {".png": "image/png", ".json": "application/json", ".csv": "text/csv", ".txt": "text/plain"}
 _NO_ERRAND: Final = Errand("question")
 Values = dict[str, bool | int | float | str | None]
+
+
+def _cannot_examine() -> ExamineResult:
+    raise LinkError("this node cannot examine itself", remedy="run so2cam instrument doctor on it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,8 @@ class NodeFace:
     """What the link asks of a node.
 
     ``handle`` carries a command out, as of ``ledger.Do``: of the same errand it takes effect once. ``settings`` are
-    those of each device.
+    those of each device. ``sight`` is what the cameras should see; ``examine`` looks whether all is well, and may take
+    some seconds.
     """
 
     site: str
@@ -67,6 +76,8 @@ class NodeFace:
     handle: Do
     settings: Callable[[], dict[str, Values]]
     now: Callable[[], datetime]
+    sight: Callable[[], SightResult] = lambda: SightResult(cameras=())
+    examine: Callable[[], ExamineResult] = _cannot_examine
 
 
 class _DeniedError(Exception):
@@ -95,6 +106,8 @@ class LinkService:
         self._ledger = ledger
         self._tokens = tokens
         self._previews = Previews(spool)
+        self._examining = threading.Lock()
+        self._examined: tuple[float, ExamineResult] | None = None
         self._commands = Buckets(self.limits.commands_per_s, self.limits.commands_at_once)
         self._calls = Buckets(self.limits.calls_per_s, self.limits.calls_at_once)
 
@@ -165,6 +178,10 @@ class LinkService:
             return SettingsResult(devices=self.face.settings()), None, "ok"
         if isinstance(said, Preview):
             return self._preview(said)
+        if isinstance(said, Sight):
+            return self.face.sight(), None, "ok"
+        if isinstance(said, Examine):
+            return self._examine(), None, "ok"
         if isinstance(said, Items):
             return self._items(who, said), None, "ok"
         if isinstance(said, Read):
@@ -253,12 +270,18 @@ class LinkService:
         return Confirmed(new=new, unknown=tuple(unknown))
 
     def _preview(self, said: Preview) -> tuple[AnyResult, bytes | None, Code]:
-        picture = self._previews.latest(said.device, said.width, said.after)
+        picture = self._previews.latest(said.device, said.width, said.after, said.form)
         if picture is None:
             return Refused(text="there is no newer picture yet", key="after"), None, "unknown"
-        size = len(picture.jpeg)
-        data = Data(media="image/jpeg", size=size, total=size, sequence=picture.sequence, time=picture.time)
-        return data, picture.jpeg, "ok"
+        size = len(picture.data)
+        data = Data(media=MEDIA[said.form], size=size, total=size, sequence=picture.sequence, time=picture.time)
+        return data, picture.data, "ok"
+
+    def _examine(self) -> ExamineResult:
+        with self._examining:
+            if self._examined is None or time.monotonic() - self._examined[0] > _EXAMINED_S:
+                self._examined = (time.monotonic(), self.face.examine())
+            return self._examined[1]
 
 
 class EventFeed:
