@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from so2cam.core.health import HealthRecord
+from so2cam.core.site_schedule import Schedule as SiteSchedule
 from so2cam.link import messages
 from so2cam.link.messages import MAXIMUM_REPLY_BYTES, MAXIMUM_REQUEST_BYTES, MessageError
 from so2cam.store.items import StoredItem, item_digest
@@ -96,6 +97,22 @@ class Settings(_Message):
     type: Literal["settings"] = "settings"
 
 
+class ScheduleSettings(_Message):
+    """Which schedule do you follow, and which one stands in the site file?"""
+
+    type: Literal["schedule-settings"] = "schedule-settings"
+
+
+class Logs(_Message):
+    """The latest lines of the agent's log, from ``level`` up, that contain ``text`` (whatever its case)."""
+
+    type: Literal["logs"] = "logs"
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    text: Annotated[str, Field(max_length=100)] = ""
+    device: messages.DeviceName | None = None
+
+
 class Preview(_Message):
     """The latest picture of a camera as a small JPEG; none where its item is still ``after``."""
 
@@ -140,7 +157,7 @@ class Confirm(_Message):
     confirmations: Annotated[tuple[Confirmation, ...], Field(min_length=1, max_length=200)]
 
 
-Question = Hello | Outcome | Events | Settings | Preview | Items | Read | Confirm
+Question = Hello | Outcome | Events | Settings | ScheduleSettings | Logs | Preview | Items | Read | Confirm
 CommandType = (
     messages.Status
     | messages.Start
@@ -150,6 +167,7 @@ CommandType = (
     | messages.Darks
     | messages.Cells
     | messages.Schedule
+    | messages.SetSchedule
     | messages.RestartDevice
     | messages.Shutdown
 )
@@ -198,6 +216,35 @@ class SettingsResult(_Message):
 
     type: Literal["settings"] = "settings"
     devices: dict[str, dict[str, bool | int | float | str | None]]
+
+
+class ScheduleSettingsResult(_Message):
+    """The schedule that is followed (null: none, it captures always), that of the site file, and the place."""
+
+    type: Literal["schedule-settings"] = "schedule-settings"
+    schedule: SiteSchedule | None = None
+    site_schedule: SiteSchedule | None = None
+    changed: AwareDatetime | None = None
+    """When it was set otherwise than in the site file."""
+    latitude: float
+    longitude: float
+
+
+class LogLine(_Message):
+    """One line of the log."""
+
+    time: AwareDatetime
+    level: str
+    logger: str
+    device: str | None = None
+    text: str
+
+
+class LogsResult(_Message):
+    """Lines of the log, the newest last."""
+
+    type: Literal["logs"] = "logs"
+    lines: tuple[LogLine, ...]
 
 
 class LinkItem(_Message):
@@ -272,6 +319,8 @@ LinkResult = Annotated[
     | HelloResult
     | EventsResult
     | SettingsResult
+    | ScheduleSettingsResult
+    | LogsResult
     | ItemsResult
     | Confirmed
     | Data,
@@ -285,6 +334,8 @@ AnyResult = (
     | HelloResult
     | EventsResult
     | SettingsResult
+    | ScheduleSettingsResult
+    | LogsResult
     | ItemsResult
     | Confirmed
     | Data
@@ -334,7 +385,7 @@ def repeatable(said: Question | CommandType) -> bool:
         return said.count is None
     if isinstance(said, messages.Schedule):
         return said.for_s is None
-    return isinstance(said, (*READ_ONLY, messages.Stop, messages.Set))
+    return isinstance(said, (*READ_ONLY, messages.Stop, messages.Set, messages.SetSchedule))
 
 
 def required_role(said: Question | CommandType) -> Role:

@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -30,9 +30,14 @@ from so2cam.link.protocol import (
     HelloResult,
     Items,
     ItemsResult,
+    LogLine,
+    Logs,
+    LogsResult,
     Outcome,
     Preview,
     Read,
+    ScheduleSettings,
+    ScheduleSettingsResult,
     Settings,
     SettingsResult,
     Spoken,
@@ -57,7 +62,8 @@ class NodeFace:
     """What the link asks of a node.
 
     ``handle`` carries a command out (a So2camError is a refusal); ``settings`` are those of each device; ``settle``
-    says what became of a command that was interrupted, None where it does not know.
+    says what became of a command that was interrupted, None where it does not know. ``schedule`` is the one that is
+    followed; ``logs`` gives lines of the log.
     """
 
     site: str
@@ -67,6 +73,8 @@ class NodeFace:
     settings: Callable[[], dict[str, Values]]
     now: Callable[[], datetime]
     settle: Callable[[str, Command], Result | None] = lambda key, command: None
+    schedule: Callable[[], ScheduleSettingsResult] | None = None
+    logs: Callable[[Logs], Sequence[LogLine]] = lambda said: ()
 
 
 class _DeniedError(Exception):
@@ -163,6 +171,10 @@ class LinkService:
             return self.events.after(said.after, said.limit), None, "ok"
         if isinstance(said, Settings):
             return SettingsResult(devices=self.face.settings()), None, "ok"
+        if isinstance(said, ScheduleSettings):
+            return self._schedule_settings(), None, "ok"
+        if isinstance(said, Logs):
+            return LogsResult(lines=tuple(self.face.logs(said))), None, "ok"
         if isinstance(said, Preview):
             return self._preview(said)
         if isinstance(said, Items):
@@ -174,6 +186,11 @@ class LinkService:
         if not changes(said):
             return self.face.handle(said), None, "ok"
         return self._command(who, peer, call.key or "", said)
+
+    def _schedule_settings(self) -> AnyResult:
+        if self.face.schedule is None:
+            return Refused(text="this node has no schedule")
+        return self.face.schedule()
 
     def _hello(self, who: Principal) -> HelloResult:
         face = self.face
