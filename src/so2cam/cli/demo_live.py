@@ -216,7 +216,9 @@ def _station(
         undo.callback(context.close)
         _pair(made, process, began)
         trials = trial_lines(context)
-        mount = page_mount(context, lambda: assembly.supervisor.states(), trials, open_to_all=True)
+        mount = page_mount(
+            context, lambda: assembly.supervisor.states(), trials, nodes=lambda: assembly.nodes, open_to_all=True
+        )
         assembly = assemble_station(context, others=tuple(trials.values()), mount=mount)
         undo.callback(assembly.stop)
         assembly.supervisor.start()

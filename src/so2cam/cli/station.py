@@ -87,7 +87,11 @@ def run(
         outward = outward_services(context)
         undo.callback(outward.close)
         trials = {} if no_api else trial_lines(context)
-        mount = None if no_api else page_mount(context, lambda: assembly.supervisor.states(), trials)
+        mount = (
+            None
+            if no_api
+            else page_mount(context, lambda: assembly.supervisor.states(), trials, nodes=lambda: assembly.nodes)
+        )
         others = [*outward.services, *trials.values()]
         assembly = assemble_station(context, api=not no_api, others=others, alarms=outward.alarms, mount=mount)
         undo.callback(assembly.stop)

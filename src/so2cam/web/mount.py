@@ -19,6 +19,7 @@ from nicegui import ui
 from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.context import StationContext
 from so2cam.station.live_images import LiveImages
+from so2cam.station.nodes import Nodes
 from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
@@ -43,13 +44,14 @@ def mount_pages(
     access: Access | None = None,
     *,
     trials: Mapping[str, TrialLines] | None = None,
+    nodes: Nodes | None = None,
     public: bool = False,
 ) -> Pages:
     """Put the pages onto ``app``, below its own routes. Without ``access`` everybody is an admin.
 
-    ``trials``: the trial lines of each site, which are services of the station. ``public``: who is not signed in may
-    look. The server must run the application's lifespan. Raises So2camError
-    where the pages' key or the alarms cannot be opened.
+    ``trials``: the trial lines of each site, which are services of the station. ``nodes``: the way to the
+    instruments; without it the pages dial them themselves. ``public``: who is not signed in may look. The server must
+    run the application's lifespan. Raises So2camError where the pages' key or the alarms cannot be opened.
     """
     door = Door(access, Seal.of_station(context.folder), public)
     pages = Pages(
@@ -59,6 +61,7 @@ def mount_pages(
         AlarmStore(OutwardPaths(context.folder).alarms),
         {site.name: LiveImages(context, site) for site in context.sites},
         trials or {},
+        nodes or Nodes(context),
     )
     add_routes(app, pages)
     add_live_routes(app, pages)
