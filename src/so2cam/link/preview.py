@@ -55,6 +55,16 @@ class Previews:
                 kept = self._kept[device, width] = (self._clock(), picture)
         return None if kept[1].sequence <= after else kept[1]
 
+    def of(self, device: str, width: int, sequence: int) -> Picture:
+        """Return the picture of the item ``sequence``, ``width`` pixels wide.
+
+        Raises UnknownItemError where there is none, LinkError where it is none of ``device``, or no picture.
+        """
+        item = self._spool.get(sequence)
+        if item.device != device or item.kind != "frame":
+            raise LinkError("this item is no picture of this device", key="sequence", value=sequence)
+        return Picture(to_jpeg(self._spool.read(item), width), item.sequence, item.time)
+
     def _latest_item(self, device: str) -> StoredItem:
         found = self._spool.find(kind="frame", device=device, limit=1, order="newest")
         if not found:

@@ -114,11 +114,15 @@ class Logs(_Message):
 
 
 class Preview(_Message):
-    """The latest picture of a camera as a small JPEG; none where its item is still ``after``."""
+    """The latest picture of a camera as a small JPEG; none where its item is still ``after``.
+
+    ``sequence``: the picture of this item instead.
+    """
 
     type: Literal["preview"] = "preview"
     device: messages.DeviceName
     width: Annotated[int, Field(ge=64, le=1296)] = 486
+    sequence: Sequence | None = None
     after: Annotated[int, Field(ge=0, le=2**53)] = 0
 
 

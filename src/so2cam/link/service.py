@@ -260,7 +260,10 @@ class LinkService:
         return Confirmed(new=new, unknown=tuple(unknown))
 
     def _preview(self, said: Preview) -> tuple[AnyResult, bytes | None, Code]:
-        picture = self._previews.latest(said.device, said.width, said.after)
+        if said.sequence is not None:
+            picture = self._previews.of(said.device, said.width, said.sequence)
+        else:
+            picture = self._previews.latest(said.device, said.width, said.after)
         if picture is None:
             return Refused(text="there is no newer picture yet", key="after"), None, "unknown"
         size = len(picture.jpeg)

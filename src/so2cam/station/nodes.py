@@ -8,7 +8,7 @@ here, by that person's role, and written down.
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,7 +18,7 @@ from so2cam.core.health import HealthRecord
 from so2cam.link.client import LinkClient, dial
 from so2cam.link.database import FILE, Database
 from so2cam.link.errors import LinkError, LinkRefusedError
-from so2cam.link.messages import Command, Refused, Status, StatusResult
+from so2cam.link.messages import Command, Done, Refused, Set, Status, StatusResult
 from so2cam.link.pairing import Offer, PairingDesk
 from so2cam.link.pairings import Pairing, Pairings, pair
 from so2cam.link.protocol import Data, Role, changes, required_role
@@ -70,6 +70,16 @@ class NodeInfo:
         return self.way != "none"
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A change of a device's settings: who asked for what, and what the device then had."""
+
+    time: datetime
+    who: str
+    asked: Mapping[str, bool | int | float]
+    applied: Mapping[str, bool | int | float | str | None]
+
+
 @dataclass(slots=True)
 class _Known:
     pairing: Pairing
@@ -87,6 +97,7 @@ class Nodes:
         self._pairings = Pairings(self._folder / "pairings.json")
         self._lock = threading.Lock()
         self._known: dict[str, _Known] = {}
+        self._applied: dict[tuple[str, str], Applied] = {}
         self._looks: dict[str, tuple[float, NodeLook]] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._checked: tuple[float, dict[str, Pairing]] = (float("-inf"), {})
@@ -179,7 +190,13 @@ class Nodes:
             text = f"{result.text} ({details})" if details else result.text
             raise LinkRefusedError(text, key=result.key, remedy=result.remedy)
         note(word, detail, "done")
+        if isinstance(command, Set) and isinstance(result, Done):
+            self._remember(name, command, result, who)
         return result
+
+    def applied(self, name: str, device: str) -> Applied | None:
+        """Return the last change of a device's settings since the station started; None where there was none."""
+        return self._applied.get((name, device))
 
     # --- pairing -------------------------------------------------------------------------------------------------
 
@@ -218,6 +235,14 @@ class Nodes:
             known, self._known = list(self._known.values()), {}
         for one in known:
             one.client.close()
+
+    def _remember(self, name: str, command: Set, result: Done, who: Principal) -> None:
+        for outcome in result.outcomes:
+            asked: dict[str, bool | int | float] = {}
+            for change in command.changes:
+                if not change.devices or outcome.device in change.devices:
+                    asked |= change.values.model_dump(exclude_none=True)
+            self._applied[name, outcome.device] = Applied(datetime.now(UTC), who.name, asked, dict(outcome.values))
 
     # --- helpers -------------------------------------------------------------------------------------------------
 
