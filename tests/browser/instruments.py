@@ -57,7 +57,7 @@ class Home:
         limit = time.monotonic() + 60
         while True:
             try:
-                with urllib.request.urlopen(f"{self.url}/sign-in", timeout=5):
+                with urllib.request.urlopen(f"{self.url}/sign-in", timeout=5):  # noqa: S310 - http, on this computer
                     return
             except (urllib.error.URLError, OSError):
                 assert self._station.poll() is None, self.log

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import click
 
 from so2cam.cli.console import FolderPath, console, report_warning
-from so2cam.cli.link_places import spaced
 from so2cam.cli.pages import page_mount, tell_pages, trial_lines
 from so2cam.cli.station_status import ask_status
 from so2cam.core.errors import InputError, So2camError
 from so2cam.core.times import format_utc, parse_utc
+from so2cam.link.addresses import spaced
 
 if TYPE_CHECKING:
     from so2cam.station.api_server import ApiServer

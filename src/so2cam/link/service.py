@@ -16,7 +16,7 @@ from so2cam.link.ledger import Ledger
 from so2cam.link.limits import Buckets, Limits
 from so2cam.link.local import refused
 from so2cam.link.messages import Command, Refused, Result
-from so2cam.link.preview import Previews
+from so2cam.link.preview import Picture, Previews
 from so2cam.link.protocol import (
     Answer,
     AnyResult,
@@ -260,6 +260,7 @@ class LinkService:
         return Confirmed(new=new, unknown=tuple(unknown))
 
     def _preview(self, said: Preview) -> tuple[AnyResult, bytes | None, Code]:
+        picture: Picture | None
         if said.sequence is not None:
             picture = self._previews.of(said.device, said.width, said.sequence)
         else:

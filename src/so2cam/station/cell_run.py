@@ -1,4 +1,4 @@
-"""A calibration with gas cells, step by step, as somebody does it over the link: what was taken, and whether it is good.
+"""A calibration with gas cells, step by step, as somebody does it over the link: what was taken, and what is doubtful.
 
 It is kept on the disk of the station after each step, so that any browser goes on with it. A cell that turns out to be
 the wrong one is left out: its frames stay in the archive, and no run uses them (``left_out``).
