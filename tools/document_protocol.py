@@ -26,6 +26,8 @@ EXAMPLES = {
     "shot": '{"type":"shot","devices":["camera-on"],"kind":"test"}',
     "set": '{"type":"set","changes":[{"devices":["camera-on"],"values":{"automatic":false,"exposure_s":0.02}}]}',
     "cells": '{"type":"cells","action":"take","ppm_m":1257.0}',
+    "set-schedule": '{"type":"set-schedule","schedule":{"windows":[{"do":"capture","sun_above_deg":5.0}]}}',
+    "logs": '{"type":"logs","limit":50,"level":"warning"}',
     "restart-device": '{"type":"restart-device","device":"spectrometer"}',
     "outcome": '{"type":"outcome","key":"k-00000001"}',
     "preview": '{"type":"preview","device":"camera-on","width":486}',

@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -18,7 +18,7 @@ from so2cam.link.ledger import Do, Errand, Ledger
 from so2cam.link.limits import Buckets, Limits
 from so2cam.link.local import refused
 from so2cam.link.messages import Command, Refused
-from so2cam.link.preview import MEDIA, Previews
+from so2cam.link.preview import MEDIA, Picture, Previews
 from so2cam.link.protocol import (
     Answer,
     AnyResult,
@@ -32,9 +32,14 @@ from so2cam.link.protocol import (
     HelloResult,
     Items,
     ItemsResult,
+    LogLine,
+    Logs,
+    LogsResult,
     Outcome,
     Preview,
     Read,
+    ScheduleSettings,
+    ScheduleSettingsResult,
     Settings,
     SettingsResult,
     Spoken,
@@ -67,7 +72,7 @@ class NodeFace:
 
     ``handle`` carries a command out, as of ``ledger.Do``: of the same errand it takes effect once. ``settings`` are
     those of each device. ``sight`` is what the cameras should see; ``examine`` looks whether all is well, and may take
-    some seconds.
+    some seconds. ``schedule`` is the one that is followed; ``logs`` gives lines of the log.
     """
 
     site: str
@@ -78,6 +83,8 @@ class NodeFace:
     now: Callable[[], datetime]
     sight: Callable[[], SightResult] = lambda: SightResult(cameras=())
     examine: Callable[[], ExamineResult] = _cannot_examine
+    schedule: Callable[[], ScheduleSettingsResult] | None = None
+    logs: Callable[[Logs], Sequence[LogLine]] = lambda said: ()
 
 
 class _DeniedError(Exception):
@@ -176,6 +183,10 @@ class LinkService:
             return self.events.after(said.after, said.limit), None, "ok"
         if isinstance(said, Settings):
             return SettingsResult(devices=self.face.settings()), None, "ok"
+        if isinstance(said, ScheduleSettings):
+            return self._schedule_settings(), None, "ok"
+        if isinstance(said, Logs):
+            return LogsResult(lines=tuple(self.face.logs(said))), None, "ok"
         if isinstance(said, Preview):
             return self._preview(said)
         if isinstance(said, Sight):
@@ -191,6 +202,11 @@ class LinkService:
         if not changes(said):
             return self.face.handle(said, _NO_ERRAND), None, "ok"
         return self._command(who, peer, call.key or "", said)
+
+    def _schedule_settings(self) -> AnyResult:
+        if self.face.schedule is None:
+            return Refused(text="this node has no schedule")
+        return self.face.schedule()
 
     def _hello(self, who: Principal) -> HelloResult:
         face = self.face
@@ -270,7 +286,11 @@ class LinkService:
         return Confirmed(new=new, unknown=tuple(unknown))
 
     def _preview(self, said: Preview) -> tuple[AnyResult, bytes | None, Code]:
-        picture = self._previews.latest(said.device, said.width, said.after, said.form)
+        picture: Picture | None
+        if said.sequence is not None:
+            picture = self._previews.of(said.device, said.width, said.sequence, said.form)
+        else:
+            picture = self._previews.latest(said.device, said.width, said.after, said.form)
         if picture is None:
             return Refused(text="there is no newer picture yet", key="after"), None, "unknown"
         size = len(picture.data)
