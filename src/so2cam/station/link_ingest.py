@@ -155,4 +155,5 @@ class LinkIngest:
 
         thread = threading.Thread(target=run, name=f"so2cam-{ingest.name}", daemon=True)
         self._nodes[name] = (ingest, thread)
+        self._context.board.add_link(site.name, name, lambda: ingest.status)
         thread.start()

@@ -15,7 +15,7 @@ from so2cam.web.state import Pages
 
 _MOST_FORM: Final = 4096
 _KEEP: Final = "public, max-age=31536000, immutable"
-_LEVELS: Final = ("info", "warning", "critical")
+_LEVELS: Final = ("warning", "alarm")
 
 
 def add_routes(app: FastAPI, pages: Pages) -> None:
