@@ -24,7 +24,7 @@ from so2cam.link.channel import Peer
 from so2cam.link.client import LinkClient, dial
 from so2cam.link.database import FILE, Database
 from so2cam.link.eventlog import EventLog
-from so2cam.link.ledger import Ledger
+from so2cam.link.ledger import Errand, Ledger
 from so2cam.link.limits import Limits
 from so2cam.link.messages import Command, Done, Result, Schedule, ScheduleResult, Status, StatusResult
 from so2cam.link.node import LinkNode, LinkPlace, tls_of
@@ -83,29 +83,31 @@ def health() -> HealthRecord:
 
 @dataclass
 class Effects:
-    """Carries commands out by writing them to a file, one line each, forced to the disk."""
+    """Carries commands out by writing them to a file, one line for each errand, forced to the disk."""
 
     path: Path
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def handle(self, command: Command) -> Result:
+    def handle(self, command: Command, errand: Errand) -> Result:
         if isinstance(command, Status):
             return StatusResult(health=health())
         if isinstance(command, Schedule) and command.action == "show":
             return ScheduleResult(activity="captures", paused=False)
-        with self.lock, self.path.open("a") as stream:
-            stream.write(command.model_dump_json() + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        with self.lock:
+            if errand.id not in self.errands():
+                with self.path.open("a") as stream:
+                    stream.write(f"{errand.id} {command.model_dump_json()}\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
         return Done(text="done")
 
-    def settle(self, key: str, command: Command) -> Result | None:
-        """Tell by the exposure, which the test makes unique, whether a shot took effect."""
-        if command.model_dump_json() in self.lines():
-            return Done(text="done")
-        return self.handle(command)
+    def errands(self) -> list[str]:
+        return [line.partition(" ")[0] for line in self._all()]
 
     def lines(self) -> list[str]:
+        return [line.partition(" ")[2] for line in self._all()]
+
+    def _all(self) -> list[str]:
         return self.path.read_text().splitlines() if self.path.exists() else []
 
 
@@ -123,7 +125,6 @@ class Linked:
             handle=self.effects.handle,
             settings=lambda: {"camera-on": {"exposure_s": 0.5}},
             now=lambda: datetime.now(UTC),
-            settle=self.effects.settle,
         )
         self.place = LinkPlace(folder / "state", folder, "127.0.0.1", port)
         self.settings = settings or Link()

@@ -10,7 +10,7 @@ from so2cam import __version__
 from so2cam.core.errors import So2camError
 from so2cam.core.site_link import Link, Transfer
 from so2cam.instrument.launch import now_utc
-from so2cam.link.messages import Command, Result
+from so2cam.link.ledger import Do
 from so2cam.link.node import LinkNode, LinkPlace
 from so2cam.link.service import NodeFace, Values
 from so2cam.store.spool import Spool
@@ -24,9 +24,7 @@ _LOOK_S: Final = 5.0
 _LOG = logging.getLogger(__name__)
 
 
-def build_link(
-    agent: "NodeAgent", handle: Callable[[Command], Result], open_spool: Callable[[], Spool]
-) -> LinkNode | None:
+def build_link(agent: "NodeAgent", handle: Do, open_spool: Callable[[], Spool]) -> LinkNode | None:
     """Return the link of an agent's node; None where the site file has none."""
     settings = agent.instrument.link_of(agent.node)
     if settings is None:

@@ -33,7 +33,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,219}$")]
 """A plain name: no folder, nothing hidden, nothing that a shell or a file system takes for something else."""
 
 
-Code = Literal["ok", "refused", "credential", "role", "rate", "message", "unknown", "interrupted"]
+Code = Literal["ok", "refused", "credential", "role", "rate", "message", "unknown"]
 """Why an answer is a refusal, in a word for programs."""
 
 
@@ -326,15 +326,6 @@ def changes(said: Question | CommandType) -> bool:
     if isinstance(said, messages.Schedule):
         return said.action != "show"
     return not isinstance(said, READ_ONLY)
-
-
-def repeatable(said: Question | CommandType) -> bool:
-    """Return whether carrying a command out twice ends in the same state as once."""
-    if isinstance(said, messages.Start):
-        return said.count is None
-    if isinstance(said, messages.Schedule):
-        return said.for_s is None
-    return isinstance(said, (*READ_ONLY, messages.Stop, messages.Set))
 
 
 def required_role(said: Question | CommandType) -> Role:

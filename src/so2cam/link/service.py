@@ -12,10 +12,10 @@ from typing import Final
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
 from so2cam.link.eventlog import EventLog
-from so2cam.link.ledger import Ledger
+from so2cam.link.ledger import Do, Errand, Ledger
 from so2cam.link.limits import Buckets, Limits
 from so2cam.link.local import refused
-from so2cam.link.messages import Command, Refused, Result
+from so2cam.link.messages import Command, Refused
 from so2cam.link.preview import Previews
 from so2cam.link.protocol import (
     Answer,
@@ -49,6 +49,7 @@ _LOG = logging.getLogger(__name__)
 _AUDIT = logging.getLogger("so2cam.audit")
 _POLL_S: Final = 0.5
 _MEDIA: Final = {".png": "image/png", ".json": "application/json", ".csv": "text/csv", ".txt": "text/plain"}
+_NO_ERRAND: Final = Errand("question")
 Values = dict[str, bool | int | float | str | None]
 
 
@@ -56,17 +57,16 @@ Values = dict[str, bool | int | float | str | None]
 class NodeFace:
     """What the link asks of a node.
 
-    ``handle`` carries a command out (a So2camError is a refusal); ``settings`` are those of each device; ``settle``
-    says what became of a command that was interrupted, None where it does not know.
+    ``handle`` carries a command out, as of ``ledger.Do``: of the same errand it takes effect once. ``settings`` are
+    those of each device.
     """
 
     site: str
     node: str
     version: str
-    handle: Callable[[Command], Result]
+    handle: Do
     settings: Callable[[], dict[str, Values]]
     now: Callable[[], datetime]
-    settle: Callable[[str, Command], Result | None] = lambda key, command: None
 
 
 class _DeniedError(Exception):
@@ -158,7 +158,7 @@ class LinkService:
             carried = self._ledger.outcome(who.id, said.key)
             if carried is None:
                 return Refused(text="no command of this key is known", key="key"), None, "unknown"
-            return carried.result, None, "interrupted" if carried.interrupted else _code(carried.result)
+            return carried.result, None, _code(carried.result)
         if isinstance(said, Events):
             return self.events.after(said.after, said.limit), None, "ok"
         if isinstance(said, Settings):
@@ -172,7 +172,7 @@ class LinkService:
         if isinstance(said, Confirm):
             return self._confirm(who, said), None, "ok"
         if not changes(said):
-            return self.face.handle(said), None, "ok"
+            return self.face.handle(said, _NO_ERRAND), None, "ok"
         return self._command(who, peer, call.key or "", said)
 
     def _hello(self, who: Principal) -> HelloResult:
@@ -189,12 +189,22 @@ class LinkService:
         )
 
     def _command(self, who: Principal, peer: str, key: str, said: Command) -> tuple[AnyResult, None, Code]:
-        carried = self._ledger.carry_out(who, peer, key, said, self.face.handle, self.face.settle)
+        carried = self._ledger.carry_out(who, peer, key, said, self.face.handle)
         if carried.new:
             how = "refused" if isinstance(carried.result, Refused) else "done"
             _AUDIT.info("%s (%s) from %s: %s %s: %s", who.name, who.id, peer, said.type, key, how)
             self.events.add("command", f"{who.name}: {said.type}: {how}")
-        return carried.result, None, "interrupted" if carried.interrupted else _code(carried.result)
+        return carried.result, None, _code(carried.result)
+
+    def resume(self, stop: threading.Event) -> None:
+        """Carry out what was begun before this start; for a thread of its own."""
+        try:
+            for entry, carried in self._ledger.resume(self.face.handle, stop):
+                how = "refused" if isinstance(carried.result, Refused) else "done"
+                _AUDIT.info("%s (%s), begun before the start: %s: %s", entry.name, entry.who, entry.key, how)
+                self.events.add("command", f"{entry.name}: begun before the start: {how}")
+        except So2camError as error:
+            _LOG.warning("commands of before are not gone on with: %s", " ".join(str(error).split()))
 
     def _items(self, who: Principal, said: Items) -> ItemsResult:
         spool = self._spool

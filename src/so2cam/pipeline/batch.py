@@ -20,7 +20,7 @@ from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.calibration_products import calibration_products
 from so2cam.pipeline.columns import columns_from_product, columns_from_spectra
 from so2cam.pipeline.dilution import build_dilution, terrain_files
-from so2cam.pipeline.dilution_agreement import agreement_text, agreement_warnings, dilution_agreement
+from so2cam.pipeline.dilution_agreement import agreement_text, agreement_warnings, dilution_agreement, dilution_troubles
 from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
 from so2cam.pipeline.geometry import WindField, lines_at_plume, resolve_view
 from so2cam.pipeline.image_chain import ImageChain
@@ -126,13 +126,15 @@ def process_folders(
         found = columns_from_spectra(loaded, spectra, start=period[0], end=period[1], jobs=jobs, progress=fitting)
     known = require_columns(site, found)
     notes = (*notes, *require_columns_near(site, plan.pairs, known.points))
-    learner = build_learner(site, loaded.path.parent, references)
-    dilution = build_dilution(site, loaded.path.parent)
+    learner = build_learner(site, loaded.path.parent, references, pooled=known.diluted)
     keeper = ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
     read = keep_last(reader)
     whole = learner.spectrometer is not None and site.processing.calibration.spectrometer.policy == "whole"
+    dilution, learnt_from = (
+        build_dilution(site, loaded.path.parent, known.points if whole else None) for _ in range(2)
+    )
     if learner.spectrometer is not None and whole:
-        chain = ImageChain(site, references, darks, build_dilution(site, loaded.path.parent))
+        chain = ImageChain(site, references, darks, learnt_from)
         learn_whole(site, chain, learner.spectrometer, plan.pairs, known.points, read, progress)
     with open_writer(images, out, lines_at_plume(site, require=False)) as writer:
         observer = observers(site, images, writer, keeper)
@@ -224,6 +226,7 @@ def process_folders(
             *view_notes,
             *learnt,
             *agreement_warnings(agreement),
+            *dilution_troubles(dilution),
             *known.notes,
             *notes,
             *negative_rates(series),

@@ -33,6 +33,8 @@ class ColumnPoint:
 
     ``sigma_molec_cm2`` is the random part. ``light_dilution`` is the share at 310 nm with its 1 sigma, NaN where it was
     not found; ``light`` the shape of the spectrum, by which similar illumination is told, where it is known.
+    ``diluted``: the column is that of a fit that knows no dilution, and the run is to find one from all spectra
+    together; ``misfit`` is what this one tells (``science.spectra.dilution_pool``), None where it tells nothing.
     """
 
     time: datetime
@@ -41,6 +43,8 @@ class ColumnPoint:
     sigma_molec_cm2: float
     light_dilution: tuple[float, float] = (float("nan"), float("nan"))
     light: FloatArray | None = None
+    diluted: bool = False
+    misfit: tuple[float, ...] | None = None
 
     @property
     def end(self) -> datetime:
@@ -56,13 +60,40 @@ class ColumnSet:
     hashes: dict[str, str]
     notes: tuple[str, ...] = ()
 
+    @property
+    def diluted(self) -> bool:
+        """Whether light dilution is to be found from all of them together."""
+        return any(point.diluted for point in self.points)
 
-def point_of(record: ColumnRecord) -> ColumnPoint | None:
-    """Return the point of one spectrum's column, or None where it has none."""
+
+def pools_dilution(loaded: LoadedSite) -> bool:
+    """Return whether a site finds light dilution from many spectra together."""
+    return loaded.site.processing.light_dilution.mode == "spectrum"
+
+
+def point_of(record: ColumnRecord, *, pooled: bool = False) -> ColumnPoint | None:
+    """Return the point of one spectrum's column, or None where it has none.
+
+    ``pooled``: the column without light dilution, whatever the spectrum tells of it by itself.
+    """
+    exposure = (record.info.integration_time_s or 0.0) * (record.info.coadds or 1)
+    if pooled:
+        found = record.evidence
+        if found is None or not (np.isfinite(found.column) and np.isfinite(found.sigma) and found.sigma > 0):
+            return None
+        return ColumnPoint(
+            record.info.time,
+            exposure,
+            found.column,
+            found.sigma,
+            record.light_dilution,
+            record.light,
+            diluted=True,
+            misfit=found.misfit,
+        )
     value, sigma = record.parameters.get("so2", (float("nan"), float("nan")))
     if record.status is not FitStatus.OK or not (np.isfinite(value) and np.isfinite(sigma) and sigma > 0):
         return None
-    exposure = (record.info.integration_time_s or 0.0) * (record.info.coadds or 1)
     return ColumnPoint(record.info.time, exposure, value, sigma, record.light_dilution, record.light)
 
 
@@ -96,7 +127,8 @@ def columns_from_spectra(
             )
     require_spectra(spectrometer, plan, folders)
     records, reader = fit_files(spectrometer, plan, jobs=jobs, progress=progress)
-    points = [point for record in records if (point := point_of(record)) is not None]
+    pooled = pools_dilution(loaded)
+    points = [point for record in records if (point := point_of(record, pooled=pooled)) is not None]
     if not points:
         reason, remedy = _why_none([record.status for record in records])
         raise InputError(
