@@ -29,9 +29,9 @@ _METHODS: Final = {
     "cross_correlation": "cross-correlation",
 }
 _SOURCES: Final = {
-    "frames": "image",
-    "spectra": "spectrum",
-    "results": "emission rate",
+    "frames": "a new image",
+    "spectra": "a new spectrum",
+    "results": "a new emission rate",
     "health": "news of the instrument",
 }
 _INSTRUMENT: Final = ("well", "warning", "alarm")
@@ -52,9 +52,15 @@ def level_state(level: str) -> State:
 def rule_words(rule: AlarmRule) -> str:
     """Return what a rule watches, in a sentence."""
     held = f", for {duration(rule.for_s)}" if rule.for_s else ""
-    return (
-        f"{_watched(rule)} {'above' if rule.above is not None else 'below'} {value_words(rule, rule.threshold)}{held}."
-    )
+    return f"{_watched(rule)} {limit_words(rule)}{held}."
+
+
+def limit_words(rule: AlarmRule) -> str:
+    """Return beyond what a rule's event begins."""
+    if isinstance(rule, InstrumentRule):
+        return f"is {value_words(rule, rule.threshold)}"
+    side = "above" if rule.above is not None else "below"
+    return f"{side} {value_words(rule, rule.threshold, exact=True)}"
 
 
 def _watched(rule: AlarmRule) -> str:
@@ -65,9 +71,9 @@ def _watched(rule: AlarmRule) -> str:
         return f"Change of the emission rate {_line(rule.line)} within {duration(rule.window_s)}"
     if isinstance(rule, NoDataRule):
         when = "at any time" if rule.always else "while the schedule wants some"
-        return f"Time without a new {_SOURCES[rule.of]}, {when},"
+        return f"Time without {_SOURCES[rule.of]}, {when},"
     if isinstance(rule, InstrumentRule):
-        return "What the instrument says of itself (well, warning, alarm)"
+        return "What the instrument says of itself"
     if isinstance(rule, DiskRule):
         return "Free share of any disk, of the instrument or the station,"
     if isinstance(rule, ClockRule):
@@ -82,29 +88,33 @@ def _line(name: str) -> str:
     return "in total" if name == "total" else f"through {name}"
 
 
-def value_words(rule: AlarmRule, value: float | None) -> str:
-    """Return a number that a rule watches, with its unit."""
+def value_words(rule: AlarmRule, value: float | None, *, exact: bool = False) -> str:
+    """Return a number that a rule watches, with its unit; ``exact``: as the site file has it, else to two figures."""
     if value is None or value != value:
         return "not known now"
     if isinstance(rule, InstrumentRule):
-        return _INSTRUMENT[min(2, max(0, math.ceil(value)))] if value != int(value) else _INSTRUMENT[int(value)]
+        return _INSTRUMENT[min(2, max(0, math.ceil(value)))]
     if isinstance(rule, NoDataRule):
         return duration(value)
-    if isinstance(rule, ClockRule):
-        return "never set" if math.isinf(value) else f"{number(value, 3)} s"
+    if isinstance(rule, ClockRule) and math.isinf(value):
+        return "never set"
     if isinstance(rule, DiskRule):
-        return f"{number(100 * value, 3)} %"
+        return f"{_plain(100 * value, exact=exact)} %"
     if isinstance(rule, BatteryRule):
-        return f"{value:.2f} V" if round(value, 1) != round(value, 2) else f"{value:.1f} V"
+        return f"{_plain(value, exact=True) if exact else f'{value:.2f}'} V"
     if isinstance(rule, RateOfChangeRule):
-        shown = f"{'+' if value > 0 else ''}{number(100 * value if rule.relative else value, 3)}"
-        return f"{shown} {'%' if rule.relative else 'kg/s'}"
-    return _short(value) if isinstance(rule, HealthRule) else f"{_short(value)} kg/s"
+        shown = f"{100 * value:.0f}" if rule.relative and not exact else _plain(value, exact=exact)
+        if rule.relative and exact:
+            shown = _plain(100 * value, exact=True)
+        return f"{'+' if value > 0 else ''}{shown.replace('-', '−')} {'%' if rule.relative else 'kg/s'}"
+    unit = "" if isinstance(rule, HealthRule) else " s" if isinstance(rule, ClockRule) else " kg/s"
+    return f"{_plain(value, exact=exact)}{unit}"
 
 
-def _short(value: float) -> str:
-    text = number(value, 3)
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _plain(value: float, *, exact: bool) -> str:
+    if exact:
+        return f"{value:.6g}".replace("-", "−")
+    return number(value, 3 if abs(value) >= 10 else 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +155,7 @@ def gauge_html(rule: AlarmRule, found: Sequence[Measurement]) -> str:
     scale = scale_of(rule, [one.value for one in known if one.value is not None])
     at, clear = scale.place(rule.threshold), scale.place(rule.clears_at)
     beyond = f"left:{at:.2f}%;right:0" if rule.above is not None else f"left:0;width:{at:.2f}%"
-    side = "above" if rule.above is not None else "below"
-    words = f"{rule.level} {side} {value_words(rule, rule.threshold)}"
-    if isinstance(rule, InstrumentRule):
-        words = f"{rule.level} at {value_words(rule, rule.threshold)}"
+    words = rule.level if isinstance(rule, InstrumentRule) else f"{rule.level} {limit_words(rule)}"
     dots = "".join(
         f'<i class="now" style="left:{scale.place(one.value or 0.0):.2f}%" '
         f'title="{escape(f"{one.subject}: {value_words(rule, one.value)}", quote=True)}"></i>'
@@ -159,7 +166,7 @@ def gauge_html(rule: AlarmRule, found: Sequence[Measurement]) -> str:
         f'<div class="so-gauge" role="img" aria-label="{escape(f"{words}; now {now_words(rule, found)}", quote=True)}">'
         f'<div class="bar"><i class="beyond {rule.level}" style="{beyond}"></i>'
         f'<i class="clear" style="left:{clear:.2f}%" '
-        f'title="{escape(f"ends at {value_words(rule, rule.clears_at)}", quote=True)}"></i>'
+        f'title="{escape(f"ends at {value_words(rule, rule.clears_at, exact=True)}", quote=True)}"></i>'
         f'<i class="limit {rule.level}" style="left:{at:.2f}%"></i>{dots}</div>'
         f'<span class="label {place}" style="left:{at:.2f}%">{escape(words)}</span></div>'
     )

@@ -27,6 +27,7 @@ _SERVICES: Final = {
     "page": ("Public page", "Draws the page for the public."),
     "keogram": ("Keogram", "Draws the day's keogram."),
     "timelapse": ("Time lapse", "Makes the day's video."),
+    "trial": ("Trial lines", "Follows lines that somebody tries out on the live page."),
     "publish": ("Publication", "Sends files to others."),
 }
 _STATES: Final[dict[str, tuple[str, State]]] = {
@@ -100,7 +101,7 @@ def audit_html(entries: Sequence[AuditEntry]) -> str:
         text, state = _OUTCOMES.get(entry.outcome, (entry.outcome, ""))
         rows.append(
             (
-                f"{escape(entry.name)} {escape(action_words(entry.action))}",
+                f"{escape(entry.name)} <small>{escape(action_words(entry.action))}</small>",
                 _details(entry.detail),
                 chip_html(text, state) if entry.outcome != "done" else "done",
                 stamp_html(datetime.fromtimestamp(entry.time_s, UTC)),
@@ -108,9 +109,9 @@ def audit_html(entries: Sequence[AuditEntry]) -> str:
             )
         )
     columns = (
-        Column("Who did what", "lead"),
+        Column("Who", "lead"),
         Column("Of what"),
-        Column("Outcome", "tight"),
+        Column("Outcome", "tight", "Not allowed: the role was too low."),
         Column("When", "tight"),
         Column("From", "tight", "The address from which it was done."),
     )

@@ -9,12 +9,14 @@ from typing import Literal
 from so2cam.core.times import format_utc
 from so2cam.web.parts import MISSING, State, number
 
-Kind = Literal["", "lead", "num", "tight"]
+Kind = Literal["", "lead", "num", "tight", "bare"]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading, how it is set (``lead`` heads the card of a row on a phone), and a hint."""
+    """A column: its heading, how it is set (``lead`` heads the card of a row on a phone, ``bare`` has no
+    heading there), and a hint.
+    """
 
     title: str
     kind: Kind = ""
@@ -32,7 +34,7 @@ def table_html(
     body = []
     for index, row in enumerate(rows):
         cells = "".join(
-            f'<td class="{column.kind}"{_label(column)}>{cell}</td>'
+            f'<td class="{column.kind}"{_label(column)}><span>{cell}</span></td>'
             for column, cell in zip(columns, row, strict=True)
             if cell or column.kind != "lead"
         )
@@ -45,7 +47,11 @@ def table_html(
 
 
 def _label(column: Column) -> str:
-    return "" if column.kind == "lead" or not column.title else f' data-label="{escape(column.title, quote=True)}"'
+    return (
+        ""
+        if column.kind in ("lead", "bare") or not column.title
+        else f' data-label="{escape(column.title, quote=True)}"'
+    )
 
 
 def chip_html(text: str, state: State = "", *, title: str = "") -> str:
@@ -89,7 +95,7 @@ def duration(seconds: float | None) -> str:
     for limit, unit, word in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h"), (6.3e7, 86_400, "days")):
         if seconds < limit:
             shown = seconds / unit
-            return f"{number(shown, 2) if shown < 10 else f'{shown:.0f}'} {word}"
+            return f"{f'{shown:.1f}'.removesuffix('.0') if shown < 10 else f'{shown:.0f}'} {word}"
     return f"{seconds / 3.156e7:.0f} years"
 
 

@@ -47,11 +47,11 @@ class Plot {
   // One chart: a heading with the newest values, and the picture below it.
   constructor(owner, chart) {
     this.owner = owner;
-    this.box = html("figure", "so-plot");
+    this.box = html("figure", "so-chart");
     this.box.dataset.testid = `trend-${chart.key}`;
     const head = html("figcaption", "", this.box);
-    this.title = html("span", "so-plot-title", head);
-    this.values = html("span", "so-plot-values", head);
+    this.title = html("span", "so-chart-title", head);
+    this.values = html("span", "so-chart-values", head);
     this.picture = make("svg", { role: "img" }, this.box);
     this.picture.addEventListener("pointermove", (event) => this.hover(event));
     this.picture.addEventListener("pointerdown", (event) => this.hover(event));
@@ -62,6 +62,7 @@ class Plot {
     this.chart = chart;
     this.answer = answer;
     this.title.textContent = chart.title;
+    html("small", "", this.title, chart.unit);
     this.title.title = chart.hint;
     this.draw();
   }
@@ -96,8 +97,8 @@ class Plot {
     const height = Math.round(7.6 * unit);
     const small = 0.78 * unit;
     const [low, high] = this.range();
-    const count = 3;
-    const gap = step(high - low, count);
+    let gap = step(high - low, 3);
+    if (Math.floor(high / gap) - Math.ceil(low / gap) < 1) gap = step(high - low, 6);
     const digits = Math.max(0, -Math.floor(Math.log10(gap) + 1e-9));
     const ticks = [];
     for (let at = Math.ceil(low / gap) * gap; at <= high + gap * 1e-6; at += gap) ticks.push(at);
@@ -130,6 +131,8 @@ class Plot {
     }
     this.chart.series.forEach((one, index) => this.drawSeries(svg, one, index, unit));
     this.cross = make("line", { y1: top, y2: inner, class: "cross", visibility: "hidden" }, svg);
+    this.when = make("text", { y: height - 0.3 * small, class: "when", "text-anchor": "middle" }, svg);
+    this.edges = [left + 1.6 * small, width - right - 2.4 * small];
     this.show(null);
   }
 
@@ -165,7 +168,7 @@ class Plot {
     }
     if (alone) dots.push(alone);
     const name = `series s${(index % 6) + 1}`;
-    make("path", { d: path, class: name, "stroke-width": (0.1 * unit).toFixed(1), "stroke-dasharray": index > 2 ? "5 3" : "none" }, svg);
+    make("path", { d: path, class: name, "stroke-width": (0.1 * unit).toFixed(1) }, svg);
     for (const [x, y] of dots) make("circle", { cx: x, cy: y, r: (0.12 * unit).toFixed(1), class: `${name} dot` }, svg);
   }
 
@@ -199,11 +202,16 @@ class Plot {
       }
       html("b", "", item, text(value, this.chart.digits));
     });
-    html("span", "unit", this.values, this.chart.unit);
     this.values.classList.toggle("is-then", t !== null);
     if (t === null) {
       this.cross.setAttribute("visibility", "hidden");
+      this.when.textContent = "";
     } else {
+      const at = new Date(t * 1000);
+      const long = this.answer.end - this.answer.start > 86400;
+      const date = long ? `${pad(at.getUTCMonth() + 1)}-${pad(at.getUTCDate())} ` : "";
+      this.when.textContent = `${date}${pad(at.getUTCHours())}:${pad(at.getUTCMinutes())}${long ? "" : `:${pad(at.getUTCSeconds())}`}`;
+      this.when.setAttribute("x", Math.min(Math.max(this.x(t), this.edges[0]), this.edges[1]));
       this.cross.setAttribute("x1", this.x(t));
       this.cross.setAttribute("x2", this.x(t));
       this.cross.setAttribute("visibility", "visible");
@@ -222,9 +230,9 @@ class Trends extends HTMLElement {
 
   connectedCallback() {
     if (!this.note) {
-      this.note = html("div", "so-plots-note", this);
-      this.grid = html("div", "so-plots", this);
-      this.foot = html("div", "so-plots-foot", this);
+      this.note = html("div", "so-charts-note", this);
+      this.grid = html("div", "so-charts", this);
+      this.foot = html("div", "so-charts-foot", this);
       this.plots = new Map();
     }
     this.alive = true;

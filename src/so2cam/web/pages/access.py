@@ -20,7 +20,7 @@ from so2cam.web.view import View
 
 TOPIC: Final = "tokens"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
-_DAYS: Final = (("", "never"), ("1", "in a day"), ("30", "in 30 days"), ("365", "in a year"))
+_DAYS: Final = (("", "always"), ("1", "1 day"), ("30", "30 days"), ("365", "1 year"))
 _DAY_S: Final = 86_400.0
 _ROLES: Final = (
     ("viewer", "Sees everything but this page and the account of changes. Changes nothing."),
@@ -62,7 +62,7 @@ def _roles(view: View) -> None:
     box, _ = panel("Roles", test="roles")
     with box:
         rows = [(f"<b>{role}</b>", escape(text)) for role, text in _ROLES]
-        ui.html(table_html((Column("Role", "lead"), Column("")), rows, test="roles-table"), sanitize=False)
+        ui.html(table_html((Column("Role", "lead"), Column("May", "bare")), rows, test="roles-table"), sanitize=False)
         settings = view.context.settings
         with ui.element("div").classes("so-row"):
             ui.label("Without a token")
@@ -132,8 +132,8 @@ def _new_token(view: View, access: Access) -> None:
                 options = [(role, role) for role, _ in _ROLES]
                 Choice(options, "viewer", lambda role: form.update(role=role), label="Role", test="token-role")
             with ui.element("div").classes("so-field"):
-                ui.label("Ends")
-                Choice(_DAYS, "", lambda days: form.update(days=days), label="Ends", test="token-days")
+                ui.label("Valid")
+                Choice(_DAYS, "", lambda days: form.update(days=days), label="Valid", test="token-days")
         report = Report(test="token-report")
         with ui.element("div").classes("so-row"):
             action(view, "Make token", make, test="token-make", report=report, role=Role.ADMIN, after=show)
@@ -190,7 +190,7 @@ def _tokens(view: View, access: Access) -> None:
 def _table(view: View, access: Access, records: list[TokenRecord], report: Report) -> None:
     now = datetime.now(UTC)
     titles = ("Name", "Role", "State", "Made", "Ends", "Last used", "")
-    with ui.element("table").classes("so-table is-cards"):
+    with ui.element("table").classes("so-table is-cards is-middle"):
         heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
         ui.html(f"<tr>{heads}</tr>", tag="thead", sanitize=False)
         with ui.element("tbody"):
@@ -219,7 +219,7 @@ def _row(view: View, access: Access, record: TokenRecord, report: Report, now: d
         row.classes("is-over")
     with row:
         for label, html in cells:
-            cell = ui.html(html, tag="td", sanitize=False)
+            cell = ui.html(f"<span>{html}</span>", tag="td", sanitize=False)
             if label:
                 cell.props(f'data-label="{label}"').classes("tight" if label != "Role" else "")
             else:
@@ -236,7 +236,7 @@ def _row(view: View, access: Access, record: TokenRecord, report: Report, now: d
                     confirm=_question(record, mine=mine),
                     after=lambda: view.changed(TOPIC),
                     danger=True,
-                ).props("outline dense padding='0 0.7rem'")
+                ).props("outline dense ")
 
 
 def _question(record: TokenRecord, *, mine: bool) -> str:

@@ -46,9 +46,10 @@ async def health(view: View) -> None:
     node = view.query.get("node", "")
     _State(view, nodes, node if node in nodes else nodes[0] if nodes else "").draw()
     with ui.element("div").classes("so-columns"):
-        _links(view, nodes)
-        _storage(view)
-    _services(view)
+        with ui.element("div").classes("so-stack"):
+            _links(view, nodes)
+            _storage(view)
+        _services(view)
     access = view.pages.door.access
     if isinstance(access, Access) and view.may(Role.ADMIN):
         _audit(view, access)
@@ -179,7 +180,7 @@ class _LinkRow:
             self._ago = Ago()
         self._why = error("", test=f"link-{node}-why")
         self._why.set_visibility(False)
-        with ui.element("dl").classes("so-facts"):
+        with ui.element("dl").classes("so-figures"):
             self._facts = {
                 key: _fact(label, hint, test=f"link-{node}-{key}")
                 for key, label, hint in (
@@ -265,7 +266,7 @@ def _storage(view: View) -> None:
         chip.set("looking …")
     with box:
         bar = ui.html("", sanitize=False)
-        with ui.element("dl").classes("so-facts"):
+        with ui.element("dl").classes("so-figures"):
             facts = {
                 key: _fact(label, hint, test=f"storage-{key}")
                 for key, label, hint in (
