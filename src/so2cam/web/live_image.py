@@ -12,7 +12,7 @@ from so2cam.station.trial import Trial, TrialLines
 from so2cam.web.live_lines import line_of_shape, place_of, shapes_of
 from so2cam.web.live_routes import live_src
 from so2cam.web.parts import Ago, Choice, Report, panel, with_uncertainty
-from so2cam.web.theme import LIGHT
+from so2cam.web.theme import DARK
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
 
@@ -27,7 +27,7 @@ class ImagePanel:
     def __init__(self, view: View, colours: dict[str, str]) -> None:
         self._view = view
         self._trials: TrialLines | None = view.pages.trials.get(view.site.name)
-        self._drawn = {name: LIGHT.get(colour, LIGHT["ink"]) for name, colour in colours.items()}
+        self._drawn = {name: DARK.get(colour, DARK["ink"]) for name, colour in colours.items()}
         self._movable = self._trials is not None and view.visitor.may(Role.OPERATOR)
         quantity = view.query.get("image", "column")
         quantity = quantity if quantity in dict(QUANTITIES) else "column"

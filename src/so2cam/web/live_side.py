@@ -1,4 +1,4 @@
-"""What stands below on the live page: the newest spectrum with its fit, the calibration, and the state of everything."""
+"""What stands below on the live page: the newest spectrum with its fit, the calibration, the state of everything."""
 
 import math
 from typing import Final
@@ -157,7 +157,7 @@ class StatePanel:
         with ui.element("div").classes("so-state-row"):
             ui.label(name).classes("so-state-name")
             with ui.element("div").classes("so-row so-grow"):
-                return Chip("–", test=test), ui.label("").classes("so-small so-quiet so-grow")
+                return Chip("–", test=test), ui.label("").classes("so-small so-quiet")
 
     def _row_ago(self, name: str, test: str, stale_s: float) -> Ago:
         with ui.element("div").classes("so-state-row").props(f"data-ages data-testid={test}"):
@@ -212,7 +212,8 @@ class StatePanel:
             ):
                 ui.label(f"Node {record.node}").classes("so-state-name")
                 with ui.element("div").classes("so-row so-grow"):
-                    row = Chip(), ui.label("").classes("so-small so-quiet so-grow"), Ago(stale_s=_NODE_STALE_S)
+                    chip, ago = Chip(), Ago(stale_s=_NODE_STALE_S)
+                    row = chip, ui.label("").classes("so-small so-quiet so-state-more"), ago
             self._node_rows[record.node] = row
         chip, more, ago = row
         chip.set(record.activity if record.level is Level.OK else record.level.value, _LEVELS[record.level])

@@ -79,7 +79,7 @@ class RateTiles:
             return
         sigma = ((rate.random or 0.0) ** 2 + (rate.systematic or 0.0) ** 2) ** 0.5
         value, error = with_uncertainty(rate.rate, sigma)
-        more = f"± {error}   {number(rate.rate * _DAY_S / 1000, 3)} t/d" if error else ""
+        more = f"± {error} · {number(rate.rate * _DAY_S / 1000, 3)} t/d" if error else ""
         self._rate.set(value, more=more, why="; ".join(look.flags), time=rate.time)
 
     def _show_column(self, look: LiveLook) -> None:

@@ -49,8 +49,8 @@ def mount_pages(
     """Put the pages onto ``app``, below its own routes. Without ``access`` everybody is an admin.
 
     ``trials``: the trial lines of each site, which are services of the station. Who is not signed in may look where the
-    site file says so: ``station.pages.public``, or ``station.api.loopback`` on this computer. The server must run the application's lifespan. Raises So2camError
-    where the pages' key or the alarms cannot be opened.
+    site file says so: ``station.pages.public``, or ``station.api.loopback`` on this computer. The server must run the
+    application's lifespan. Raises So2camError where the pages' key or the alarms cannot be opened.
     """
     settings = context.settings
     door = Door(access, Seal.of_station(context.folder), settings.pages.public or settings.api.is_open)

@@ -57,7 +57,7 @@ export default {
       const names = series.filter((one) => one.kind !== "band" && one.legend !== false).map((one) => one.name);
       this.chart.setOption(
         {
-          animation: false, useUTC: true, textStyle: { fontFamily: "inherit" },
+          animation: false, useUTC: true, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
           grid: { left: 0.4 * rem, right: 1.1 * rem, top: 2.1 * rem, bottom: 1.9 * rem, containLabel: true },
           legend: { show: names.length > 1, data: names, top: 0, right: 0, itemWidth: 1.1 * rem, itemHeight: 0.5 * rem, textStyle: { color: css("quiet"), fontSize: 0.82 * rem } },
           tooltip: { trigger: series.every((one) => one.kind === "points") ? "item" : "axis", confine: true, transitionDuration: 0, borderColor: css("line"), backgroundColor: css("surface"), textStyle: { color: css("ink"), fontSize: 0.85 * rem }, valueFormatter: (v) => (typeof v === "number" ? String(Number(v.toPrecision(4))) : "–") },

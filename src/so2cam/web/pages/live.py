@@ -8,7 +8,7 @@ from nicegui import ui
 from so2cam.core.errors import So2camError
 from so2cam.core.times import parse_utc
 from so2cam.station.catalogue import TOTAL
-from so2cam.station.live_look import LiveLook, look_at
+from so2cam.station.live_look import look_at
 from so2cam.web.live_image import ImagePanel
 from so2cam.web.live_routes import live_src
 from so2cam.web.live_side import CalibrationPanel, SpectrumPanel, StatePanel
@@ -20,7 +20,8 @@ from so2cam.web.view import View
 
 RANGES: Final = (("1h", "1 h"), ("6h", "6 h"), ("24h", "24 h"), ("dates", "Dates"))
 _SECONDS: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
-_DATA: Final = ("data-1", "data-3", "data-4", "data-5", "data-6")
+_DATA: Final = ("data-1", "data-4", "data-3", "data-6", "data-5")
+"""Colours of lines; data-2 is that of trials."""
 
 
 @page("/", title="Live", nav="Live", keys="g l", order=10, hint="What the volcano does now")
@@ -31,7 +32,7 @@ async def live(view: View) -> None:
     chosen = view.query.get("line", TOTAL if len(names) > 1 else names[0])
     if chosen not in (*names, TOTAL):
         chosen = names[0]
-    methods = list(site.processing.speed.methods)
+    methods: list[str] = list(site.processing.speed.methods)
     method = view.query.get("method", methods[0])
     method = method if method in methods else methods[0]
     colours = {name: _DATA[index % len(_DATA)] for index, name in enumerate(names)} | {TOTAL: "ink"}
@@ -39,7 +40,7 @@ async def live(view: View) -> None:
     tiles = RateTiles(names, chosen, method)
     with ui.element("div").classes("so-live"):
         image = ImagePanel(view, colours)
-        trend = _trend_panel(view, tiles, names, methods, colours)
+        _trend_panel(view, tiles, names, methods, colours)
     with ui.element("div").classes("so-columns"):
         spectrum = SpectrumPanel(view)
         calibration = CalibrationPanel(view)
@@ -49,9 +50,7 @@ async def live(view: View) -> None:
 
     async def look() -> None:
         try:
-            now: LiveLook = await view.shared(
-                "look", 0.7, lambda: look_at(view.context, view.site, view.pages.services())
-            )
+            now = await view.shared("look", 0.7, lambda: look_at(view.context, view.site, view.pages.services()))
         except So2camError as failed:
             trouble.set_text(f"The catalogue cannot be read now: {failed.message}")
             trouble.set_visibility(True)
@@ -70,7 +69,7 @@ async def live(view: View) -> None:
     view.on_change("trials", image.redraw)
 
 
-def _trend_panel(view: View, tiles: RateTiles, names: list[str], methods: list[str], colours: dict[str, str]) -> Trend:
+def _trend_panel(view: View, tiles: RateTiles, names: list[str], methods: list[str], colours: dict[str, str]) -> None:
     box, head = panel("Emission rate", test="trend-panel")
     with box:
         dates = ui.element("div").classes("so-row so-dates")
@@ -134,7 +133,6 @@ def _trend_panel(view: View, tiles: RateTiles, names: list[str], methods: list[s
             show_dates()
         else:
             trend.show_last(_SECONDS[wanted])
-    return trend
 
 
 def _date_inputs(view: View) -> tuple[ui.input, ui.input]:
