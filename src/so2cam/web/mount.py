@@ -25,6 +25,7 @@ from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
 from so2cam.web.doors import add_door_pages
+from so2cam.web.health_routes import add_health_routes
 from so2cam.web.instrument_routes import add_instrument_routes
 from so2cam.web.live_routes import add_live_routes
 from so2cam.web.registry import PageSpec, all_pages
@@ -70,6 +71,7 @@ def mount_pages(
     add_routes(app, pages)
     add_live_routes(app, pages)
     add_instrument_routes(app, pages)
+    add_health_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)
     add_door_pages(door)
