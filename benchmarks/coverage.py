@@ -143,7 +143,7 @@ def drawn_settings(site: Site, draw: Draws) -> dict[str, Any]:
         ratio = dilution.airlight_ratio + draw(dilution.airlight_ratio_uncertainty)
         changes["processing"] = {"light_dilution": {"regions": regions, "airlight_ratio": ratio}}
     elif dilution.mode == "spectrum":
-        exponent = dilution.wavelength_exponent + draw(dilution.wavelength_exponent_uncertainty)
+        exponent = min(dilution.wavelength_exponent + draw(dilution.wavelength_exponent_uncertainty), 5.0)
         changes["processing"] = {"light_dilution": {"wavelength_exponent": exponent}}
     return changes
 
