@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from so2cam.link import messages, protocol
+from so2cam.link import aiming, messages, protocol
 from so2cam.link.errors import CertificateError, LinkRefusedError
 from so2cam.link.messages import Refused
 from so2cam.link.protocol import Call, CommandType, Question, Role, changes, needs_receiver, required_role
@@ -29,13 +29,27 @@ EXAMPLES: dict[str, list[BaseModel]] = {
     "outcome": [protocol.Outcome(key="12345678")],
     "events": [protocol.Events()],
     "settings": [protocol.Settings()],
-    "preview": [protocol.Preview(device="camera-on")],
+    "preview": [protocol.Preview(device="camera-on"), protocol.Preview(device="camera-on", form="frame")],
+    "sight": [aiming.Sight()],
+    "examine": [aiming.Examine()],
     "items": [protocol.Items(), protocol.Items(waiting=True)],
     "read": [protocol.Read(sequence=1)],
     "confirm": [protocol.Confirm(confirmations=(protocol.Confirmation(sequence=1, digest="0" * 64),))],
 }
 ALL = [one for some in EXAMPLES.values() for one in some]
-VIEWERS = {"status", "hello", "outcome", "events", "settings", "preview", "items", "read", "confirm"}
+VIEWERS = {
+    "status",
+    "hello",
+    "outcome",
+    "events",
+    "settings",
+    "preview",
+    "sight",
+    "examine",
+    "items",
+    "read",
+    "confirm",
+}
 
 
 def test_every_message_is_in_the_matrix() -> None:
