@@ -116,8 +116,16 @@ Exit codes: 0 done; 2 bad input; 3 done, but no valid emission rate; 130 interru
     metavar="NAME",
     help=f"One of {', '.join(list_scenarios())}.",
 )
+@click.option("--open/--no-open", "open_", default=None, help="Live: open the pages in a browser, or do not.")
 def command(
-    batch: bool, run_for_s: float | None, period: float, out: Path, seed: int, pairs: int | None, scenario: str
+    batch: bool,
+    run_for_s: float | None,
+    period: float,
+    out: Path,
+    seed: int,
+    pairs: int | None,
+    scenario: str,
+    open_: bool | None,
 ) -> int | None:
     """Simulate a volcano, process what its camera sees, and compare the emission rates with the truth."""
     given = click.get_current_context().get_parameter_source
@@ -125,13 +133,19 @@ def command(
         if batch and given(name) is click.core.ParameterSource.COMMANDLINE:
             raise click.UsageError(f"{option} is of the live demo, and does not go with --batch")
     if not batch:
-        return _live(out, scenario, seed, run_for_s, pairs, period)
+        return _live(out, scenario, seed, run_for_s, pairs, period, open_)
     _batch(out, scenario, seed, pairs or _BATCH_PAIRS)
     return None
 
 
 def _live(
-    out: Path, scenario: str, seed: int, run_for_s: float | None, pairs: int | None, period_s: float
+    out: Path,
+    scenario: str,
+    seed: int,
+    run_for_s: float | None,
+    pairs: int | None,
+    period_s: float,
+    open_: bool | None,
 ) -> int | None:
     """Run live and print a summary; 3 where no emission rate was found."""
     try:
@@ -145,7 +159,7 @@ def _live(
     _clear(out)
     limits = Limits(run_for_s, pairs)
     with when_interrupted(f"{out} holds a part of a demo; the next one replaces it"):
-        report = run_live(out, scenario, seed, limits, period_s)
+        report = run_live(out, scenario, seed, limits, period_s, open_=open_)
     console.print()
     if report.valid:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -154,13 +168,12 @@ def _live(
         for heading in ("rates", "mean kg/s", "true kg/s", "error"):
             table.add_column(heading, justify="right")
         for (line, method), tally in sorted(report.tallies.items()):
-            count = len(tally.true)
             table.add_row(
                 line,
                 method,
-                str(count),
-                f"{sum(tally.retrieved) / count:.3f}",
-                f"{sum(tally.true) / count:.3f}",
+                str(tally.count),
+                f"{tally.retrieved / tally.count:.3f}",
+                f"{tally.true / tally.count:.3f}",
                 f"{tally.error_percent:+.1f} %",
             )
         console.print(table)

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING
 import click
 
 from so2cam.cli.console import FolderPath, console, report_warning
-from so2cam.cli.link_places import spaced
+from so2cam.cli.pages import page_mount, tell_pages, trial_lines
 from so2cam.cli.station_status import ask_status
 from so2cam.core.errors import InputError, So2camError
-from so2cam.core.times import format_utc, parse_utc
+from so2cam.core.times import format_utc
+from so2cam.link.addresses import spaced
 
 if TYPE_CHECKING:
-    from so2cam.station.api_server import ApiServer, Mount
+    from so2cam.station.api_server import ApiServer
     from so2cam.station.catalogue import Rate
     from so2cam.station.context import StationContext
 
@@ -56,11 +58,18 @@ it was, to the last bit. Exit codes: 0 stopped as asked; 2 it cannot start."""
 @click.argument("sites", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SITE...")
 @click.option("--for", "run_for_s", type=click.FloatRange(min=0.1), metavar="S", help="Stop after S seconds.")
 @click.option("--folder", type=FolderPath(), help="Keep everything here, not in station.folder.")
-@click.option("--no-api", is_flag=True, help="Answer no other programs.")
+@click.option("--no-api", is_flag=True, help="No pages, and no answers to other programs.")
+@click.option("--open", "open_", is_flag=True, help="Open the pages in a browser.")
 @click.option("--quiet", "-q", is_flag=True, help="Do not print emission rates as they come.")
 @click.option("--verbose", "-v", is_flag=True, help="Log details too.")
 def run(
-    sites: tuple[Path, ...], run_for_s: float | None, folder: Path | None, no_api: bool, quiet: bool, verbose: bool
+    sites: tuple[Path, ...],
+    run_for_s: float | None,
+    folder: Path | None,
+    no_api: bool,
+    open_: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> None:
     """Run the station of one or several site files; the settings of the station are those of the first.
 
@@ -78,23 +87,24 @@ def run(
         undo.callback(context.close)
         outward = outward_services(context)
         undo.callback(outward.close)
-        assembly = assemble_station(
-            context, api=not no_api, others=outward.services, alarms=outward.alarms, mount=_pages()
+        trials = {} if no_api else trial_lines(context)
+        mount = (
+            None
+            if no_api
+            else page_mount(context, lambda: assembly.supervisor.states(), trials, nodes=lambda: assembly.nodes)
         )
+        others = [*outward.services, *trials.values()]
+        assembly = assemble_station(context, api=not no_api, others=others, alarms=outward.alarms, mount=mount)
         undo.callback(assembly.stop)
         console.print(f"station of {', '.join(site.name for site in context.sites)} in {context.folder}", markup=False)
         if assembly.api is not None:
             tell_address(assembly.api)
+            tell_pages(assembly.api.url, open_=open_)
         with stopping(assembly.supervisor.stop_event):
             assembly.supervisor.start()
             print_rates(context, assembly.supervisor.stop_event, run_for_s, quiet=quiet)
             assembly.stop()
     console.print("stopped; everything that came is kept")
-
-
-def _pages() -> "Mount | None":
-    """Return what puts the pages into the interface's application."""
-    return None
 
 
 def tell_address(api: "ApiServer") -> None:
@@ -108,23 +118,28 @@ def tell_address(api: "ApiServer") -> None:
 
 
 def print_rates(context: "StationContext", stop: threading.Event, run_for_s: float | None, *, quiet: bool) -> None:
-    """Print the totals as they come until ``stop`` is set or time is over."""
-    newest: dict[str, str] = {}
+    """Print the totals as they come until ``stop`` is set or time is over; by each method when it is known."""
+    from so2cam.core.status import EmissionStatus
+
+    newest: dict[tuple[str, str], datetime] = {}
     left = float("inf") if run_for_s is None else run_for_s
     while left > 0 and not stop.wait(min(0.5, left)):
         left -= 0.5
         for site in () if quiet else context.sites:
-            try:
-                start = parse_utc(newest[site.name]) if site.name in newest else None
-                rates = context.catalogue.rates(site.name, start=start, line="total", limit=50, newest=True)
-            except So2camError:
-                continue  # its service says so in the log
-            for rate in rates:
-                stamp = rate.time.isoformat()
-                if stamp > newest.get(site.name, ""):
+            for method in site.loaded.site.processing.speed.methods:
+                last = newest.get((site.name, method))
+                after = None if last is None else last + timedelta(microseconds=1)
+                try:
+                    rates = context.catalogue.rates(
+                        site.name, start=after, line="total", method=method, limit=50, newest=True
+                    )
+                except So2camError:
+                    continue  # its service says so in the log
+                known = [rate for rate in rates if rate.status != EmissionStatus.PENDING]
+                for rate in known:
                     console.print(rate_line(site.name, rate), markup=False, highlight=False)
-            if rates:
-                newest[site.name] = max(newest.get(site.name, ""), rates[-1].time.isoformat())
+                if known:
+                    newest[site.name, method] = known[-1].time
 
 
 def rate_line(site: str, rate: "Rate") -> str:

@@ -44,7 +44,6 @@ _STATUS: Final = {
     "rate": 429,
     "message": 422,
     "unknown": 404,
-    "interrupted": 409,
 }
 _WORDS: Final = {
     422: "the message cannot be understood",

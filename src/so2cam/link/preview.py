@@ -60,6 +60,16 @@ class Previews:
                 kept = self._kept[name] = (self._clock(), picture)
         return None if kept[1].sequence <= after else kept[1]
 
+    def of(self, device: str, width: int, sequence: int, form: Form = "jpeg") -> Picture:
+        """Return the picture of the item ``sequence``, ``width`` pixels wide.
+
+        Raises UnknownItemError where there is none, LinkError where it is none of ``device``, or no picture.
+        """
+        item = self._spool.get(sequence)
+        if item.device != device or item.kind != "frame":
+            raise LinkError("this item is no picture of this device", key="sequence", value=sequence)
+        return Picture(self._make(item, width, form), item.sequence, item.time)
+
     def _make(self, item: StoredItem, width: int, form: Form) -> bytes:
         data = self._spool.read(item)
         if form == "jpeg":

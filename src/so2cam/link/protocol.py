@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from so2cam.core.health import HealthRecord
+from so2cam.core.site_schedule import Schedule as SiteSchedule
 from so2cam.link import messages
 from so2cam.link.aiming import Examine, ExamineResult, Sight, SightResult
 from so2cam.link.messages import MAXIMUM_REPLY_BYTES, MAXIMUM_REQUEST_BYTES, MessageError
@@ -34,7 +35,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,219}$")]
 """A plain name: no folder, nothing hidden, nothing that a shell or a file system takes for something else."""
 
 
-Code = Literal["ok", "refused", "credential", "role", "rate", "message", "unknown", "interrupted"]
+Code = Literal["ok", "refused", "credential", "role", "rate", "message", "unknown"]
 """Why an answer is a refusal, in a word for programs."""
 
 
@@ -97,8 +98,24 @@ class Settings(_Message):
     type: Literal["settings"] = "settings"
 
 
+class ScheduleSettings(_Message):
+    """Which schedule do you follow, and which one stands in the site file?"""
+
+    type: Literal["schedule-settings"] = "schedule-settings"
+
+
+class Logs(_Message):
+    """The latest lines of the agent's log, from ``level`` up, that contain ``text`` (whatever its case)."""
+
+    type: Literal["logs"] = "logs"
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    text: Annotated[str, Field(max_length=100)] = ""
+    device: messages.DeviceName | None = None
+
+
 class Preview(_Message):
-    """The latest picture of a camera; none where its item is still ``after``.
+    """The latest picture of a camera; none where its item is still ``after``. ``sequence``: that of this item instead.
 
     A small JPEG to look at, or a ``frame``: the counts themselves for the image viewer, with exposure, saturated share,
     histogram and sharpness of the whole picture.
@@ -107,6 +124,7 @@ class Preview(_Message):
     type: Literal["preview"] = "preview"
     device: messages.DeviceName
     width: Annotated[int, Field(ge=64, le=1296)] = 486
+    sequence: Sequence | None = None
     after: Annotated[int, Field(ge=0, le=2**53)] = 0
     form: Literal["jpeg", "frame"] = "jpeg"
 
@@ -146,7 +164,9 @@ class Confirm(_Message):
     confirmations: Annotated[tuple[Confirmation, ...], Field(min_length=1, max_length=200)]
 
 
-Question = Hello | Outcome | Events | Settings | Preview | Sight | Examine | Items | Read | Confirm
+Question = (
+    Hello | Outcome | Events | Settings | ScheduleSettings | Logs | Preview | Sight | Examine | Items | Read | Confirm
+)
 CommandType = (
     messages.Status
     | messages.Start
@@ -156,6 +176,7 @@ CommandType = (
     | messages.Darks
     | messages.Cells
     | messages.Schedule
+    | messages.SetSchedule
     | messages.RestartDevice
     | messages.Shutdown
 )
@@ -204,6 +225,35 @@ class SettingsResult(_Message):
 
     type: Literal["settings"] = "settings"
     devices: dict[str, dict[str, bool | int | float | str | None]]
+
+
+class ScheduleSettingsResult(_Message):
+    """The schedule that is followed (null: none, it captures always), that of the site file, and the place."""
+
+    type: Literal["schedule-settings"] = "schedule-settings"
+    schedule: SiteSchedule | None = None
+    site_schedule: SiteSchedule | None = None
+    changed: AwareDatetime | None = None
+    """When it was set otherwise than in the site file."""
+    latitude: float
+    longitude: float
+
+
+class LogLine(_Message):
+    """One line of the log."""
+
+    time: AwareDatetime
+    level: str
+    logger: str
+    device: str | None = None
+    text: str
+
+
+class LogsResult(_Message):
+    """Lines of the log, the newest last."""
+
+    type: Literal["logs"] = "logs"
+    lines: tuple[LogLine, ...]
 
 
 class LinkItem(_Message):
@@ -280,6 +330,8 @@ LinkResult = Annotated[
     | SettingsResult
     | SightResult
     | ExamineResult
+    | ScheduleSettingsResult
+    | LogsResult
     | ItemsResult
     | Confirmed
     | Data,
@@ -295,6 +347,8 @@ AnyResult = (
     | SettingsResult
     | SightResult
     | ExamineResult
+    | ScheduleSettingsResult
+    | LogsResult
     | ItemsResult
     | Confirmed
     | Data
@@ -336,15 +390,6 @@ def changes(said: Question | CommandType) -> bool:
     if isinstance(said, messages.Schedule):
         return said.action != "show"
     return not isinstance(said, READ_ONLY)
-
-
-def repeatable(said: Question | CommandType) -> bool:
-    """Return whether carrying a command out twice ends in the same state as once."""
-    if isinstance(said, messages.Start):
-        return said.count is None
-    if isinstance(said, messages.Schedule):
-        return said.for_s is None
-    return isinstance(said, (*READ_ONLY, messages.Stop, messages.Set))
 
 
 def required_role(said: Question | CommandType) -> Role:

@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,11 +14,11 @@ from so2cam.core.health import HealthRecord
 from so2cam.link.aiming import Examine, ExamineResult, Sight, SightResult
 from so2cam.link.errors import LinkError
 from so2cam.link.eventlog import EventLog
-from so2cam.link.ledger import Ledger
+from so2cam.link.ledger import Do, Errand, Ledger
 from so2cam.link.limits import Buckets, Limits
 from so2cam.link.local import refused
-from so2cam.link.messages import Command, Refused, Result
-from so2cam.link.preview import MEDIA, Previews
+from so2cam.link.messages import Command, Refused
+from so2cam.link.preview import MEDIA, Picture, Previews
 from so2cam.link.protocol import (
     Answer,
     AnyResult,
@@ -32,9 +32,14 @@ from so2cam.link.protocol import (
     HelloResult,
     Items,
     ItemsResult,
+    LogLine,
+    Logs,
+    LogsResult,
     Outcome,
     Preview,
     Read,
+    ScheduleSettings,
+    ScheduleSettingsResult,
     Settings,
     SettingsResult,
     Spoken,
@@ -53,6 +58,7 @@ _POLL_S: Final = 0.5
 _EXAMINED_S: Final = 5.0
 """What an examination found is told again for so long."""
 _MEDIA: Final = {".png": "image/png", ".json": "application/json", ".csv": "text/csv", ".txt": "text/plain"}
+_NO_ERRAND: Final = Errand("question")
 Values = dict[str, bool | int | float | str | None]
 
 
@@ -64,20 +70,21 @@ def _cannot_examine() -> ExamineResult:
 class NodeFace:
     """What the link asks of a node.
 
-    ``handle`` carries a command out (a So2camError is a refusal); ``settings`` are those of each device; ``settle``
-    says what became of a command that was interrupted, None where it does not know. ``sight`` is what the cameras
-    should see; ``examine`` looks whether all is well, and may take some seconds.
+    ``handle`` carries a command out, as of ``ledger.Do``: of the same errand it takes effect once. ``settings`` are
+    those of each device. ``sight`` is what the cameras should see; ``examine`` looks whether all is well, and may take
+    some seconds. ``schedule`` is the one that is followed; ``logs`` gives lines of the log.
     """
 
     site: str
     node: str
     version: str
-    handle: Callable[[Command], Result]
+    handle: Do
     settings: Callable[[], dict[str, Values]]
     now: Callable[[], datetime]
-    settle: Callable[[str, Command], Result | None] = lambda key, command: None
     sight: Callable[[], SightResult] = lambda: SightResult(cameras=())
     examine: Callable[[], ExamineResult] = _cannot_examine
+    schedule: Callable[[], ScheduleSettingsResult] | None = None
+    logs: Callable[[Logs], Sequence[LogLine]] = lambda said: ()
 
 
 class _DeniedError(Exception):
@@ -171,11 +178,15 @@ class LinkService:
             carried = self._ledger.outcome(who.id, said.key)
             if carried is None:
                 return Refused(text="no command of this key is known", key="key"), None, "unknown"
-            return carried.result, None, "interrupted" if carried.interrupted else _code(carried.result)
+            return carried.result, None, _code(carried.result)
         if isinstance(said, Events):
             return self.events.after(said.after, said.limit), None, "ok"
         if isinstance(said, Settings):
             return SettingsResult(devices=self.face.settings()), None, "ok"
+        if isinstance(said, ScheduleSettings):
+            return self._schedule_settings(), None, "ok"
+        if isinstance(said, Logs):
+            return LogsResult(lines=tuple(self.face.logs(said))), None, "ok"
         if isinstance(said, Preview):
             return self._preview(said)
         if isinstance(said, Sight):
@@ -189,8 +200,13 @@ class LinkService:
         if isinstance(said, Confirm):
             return self._confirm(who, said), None, "ok"
         if not changes(said):
-            return self.face.handle(said), None, "ok"
+            return self.face.handle(said, _NO_ERRAND), None, "ok"
         return self._command(who, peer, call.key or "", said)
+
+    def _schedule_settings(self) -> AnyResult:
+        if self.face.schedule is None:
+            return Refused(text="this node has no schedule")
+        return self.face.schedule()
 
     def _hello(self, who: Principal) -> HelloResult:
         face = self.face
@@ -206,12 +222,22 @@ class LinkService:
         )
 
     def _command(self, who: Principal, peer: str, key: str, said: Command) -> tuple[AnyResult, None, Code]:
-        carried = self._ledger.carry_out(who, peer, key, said, self.face.handle, self.face.settle)
+        carried = self._ledger.carry_out(who, peer, key, said, self.face.handle)
         if carried.new:
             how = "refused" if isinstance(carried.result, Refused) else "done"
             _AUDIT.info("%s (%s) from %s: %s %s: %s", who.name, who.id, peer, said.type, key, how)
             self.events.add("command", f"{who.name}: {said.type}: {how}")
-        return carried.result, None, "interrupted" if carried.interrupted else _code(carried.result)
+        return carried.result, None, _code(carried.result)
+
+    def resume(self, stop: threading.Event) -> None:
+        """Carry out what was begun before this start; for a thread of its own."""
+        try:
+            for entry, carried in self._ledger.resume(self.face.handle, stop):
+                how = "refused" if isinstance(carried.result, Refused) else "done"
+                _AUDIT.info("%s (%s), begun before the start: %s: %s", entry.name, entry.who, entry.key, how)
+                self.events.add("command", f"{entry.name}: begun before the start: {how}")
+        except So2camError as error:
+            _LOG.warning("commands of before are not gone on with: %s", " ".join(str(error).split()))
 
     def _items(self, who: Principal, said: Items) -> ItemsResult:
         spool = self._spool
@@ -260,7 +286,11 @@ class LinkService:
         return Confirmed(new=new, unknown=tuple(unknown))
 
     def _preview(self, said: Preview) -> tuple[AnyResult, bytes | None, Code]:
-        picture = self._previews.latest(said.device, said.width, said.after, said.form)
+        picture: Picture | None
+        if said.sequence is not None:
+            picture = self._previews.of(said.device, said.width, said.sequence, said.form)
+        else:
+            picture = self._previews.latest(said.device, said.width, said.after, said.form)
         if picture is None:
             return Refused(text="there is no newer picture yet", key="after"), None, "unknown"
         size = len(picture.data)

@@ -77,6 +77,7 @@ class PairImages:
     calibration: Calibration | None
     flow: Flow | None
     interval_s: float
+    interval_uncertainty_s: float = NAN
 
 
 Observer = Callable[[PairImages], None]

@@ -28,6 +28,7 @@ from so2cam.station.catalogue_records import (
 from so2cam.station.catalogue_results import ResultTable
 from so2cam.station.catalogue_runs import RunTable
 from so2cam.station.catalogue_schema import HEALTH
+from so2cam.station.catalogue_trends import TrendTable
 from so2cam.station.database import CatalogueError, Database
 from so2cam.store.items import from_microseconds, to_microseconds
 
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 
-class Catalogue(FileTable, RunTable, ResultTable):
+class Catalogue(FileTable, RunTable, ResultTable, TrendTable):
     """An open catalogue; a context manager, safe for threads. CatalogueError where the database refuses."""
 
     def __init__(self, database: Database) -> None:

@@ -126,12 +126,19 @@ class ResultTable:
                 for first in range(0, len(rows), _CHUNK):
                     connection.execute(self.database.upsert(COLUMNS, rows[first : first + _CHUNK]))
 
-    def columns(self, site: str, *, start: datetime, end: datetime, limit: int | None = None) -> list[ColumnRow]:
-        """Return what spectra of ``start`` <= time < ``end`` gave, in order of time."""
+    def columns(
+        self, site: str, *, start: datetime, end: datetime, limit: int | None = None, newest: bool = False
+    ) -> list[ColumnRow]:
+        """Return what spectra of ``start`` <= time < ``end`` gave, in order; the last ``limit`` with ``newest``."""
         time = COLUMNS.c.time
         where = and_(COLUMNS.c.site == site, time >= to_microseconds(start), time < to_microseconds(end))
         with self.database.read() as connection:
-            rows = connection.execute(select(COLUMNS).where(where).order_by(time, COLUMNS.c.file).limit(limit)).all()
+            order: list[Any] = [time, COLUMNS.c.file]
+            if newest:
+                order = [column.desc() for column in order]
+            rows = connection.execute(select(COLUMNS).where(where).order_by(*order).limit(limit)).all()
+        if newest:
+            rows = rows[::-1]
         return [
             ColumnRow(
                 from_microseconds(row.time), row.file, row.so2, row.so2_uncertainty, row.light_dilution, row.status

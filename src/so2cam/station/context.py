@@ -1,7 +1,7 @@
 """What the services of a station share: its sites, the catalogue, and the newest of what passes."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +9,10 @@ from pathlib import Path
 from so2cam.core.errors import InputError
 from so2cam.core.site_station import Station, WatchedFolder
 from so2cam.formats.sitefile import LoadedSite, load_site
+from so2cam.link.transfer import TransferStatus
 from so2cam.pipeline.records import PairImages
 from so2cam.station.archive import Archive
+from so2cam.station.calibration_view import CalibrationView
 from so2cam.station.catalogue import Catalogue
 
 
@@ -37,17 +39,50 @@ class Board:
         self._images: dict[str, PairImages] = {}
         self._live: dict[str, LiveState] = {}
         self._new_files = threading.Condition(self._lock)
+        self._new_images = threading.Condition(self._lock)
         self._arrivals = 0
+        self._shown: dict[str, int] = {}
+        self._calibrations: dict[str, CalibrationView] = {}
+        self._links: dict[str, dict[str, Callable[[], TransferStatus]]] = {}
 
     def show_images(self, site: str, images: PairImages) -> None:
         """Put up the images of the newest pair of a site."""
-        with self._lock:
+        with self._new_images:
             self._images[site] = images
+            self._shown[site] = self._shown.get(site, 0) + 1
+            self._new_images.notify_all()
 
     def images(self, site: str) -> PairImages | None:
         """Return the images of the newest pair of a site, if there was one since the start."""
         with self._lock:
             return self._images.get(site)
+
+    def images_number(self, site: str) -> int:
+        """Return how many images were put up for a site: another number, other images."""
+        with self._lock:
+            return self._shown.get(site, 0)
+
+    def wait_images(self, site: str, seen: int, timeout_s: float) -> int:
+        """Wait until the number of a site's images is not ``seen``, at most ``timeout_s``; return it."""
+        with self._new_images:
+            self._new_images.wait_for(lambda: self._shown.get(site, 0) != seen, timeout_s)
+            return self._shown.get(site, 0)
+
+    def show_calibration(self, site: str, view: CalibrationView) -> None:
+        """Put up the calibration of a site's live run."""
+        with self._lock:
+            self._calibrations[site] = view
+
+    def calibration(self, site: str) -> CalibrationView | None:
+        """Return the calibration of a site's live run, if there is one."""
+        with self._lock:
+            return self._calibrations.get(site)
+
+    @property
+    def arrivals(self) -> int:
+        """How many files came into the archives since the start."""
+        with self._lock:
+            return self._arrivals
 
     def show_live(self, site: str, state: LiveState) -> None:
         """Put up how far the live processing of a site is."""
@@ -70,6 +105,17 @@ class Board:
         with self._new_files:
             self._new_files.wait_for(lambda: self._arrivals != seen, timeout_s)
             return self._arrivals
+
+    def add_link(self, site: str, node: str, status: Callable[[], TransferStatus]) -> None:
+        """Put up who can say how the fetching from a node of a site goes."""
+        with self._lock:
+            self._links.setdefault(site, {})[node] = status
+
+    def links(self, site: str) -> dict[str, TransferStatus]:
+        """Return how the fetching from each node of a site goes."""
+        with self._lock:
+            asked = dict(self._links.get(site, {}))
+        return {node: status() for node, status in asked.items()}
 
 
 @dataclass(frozen=True, slots=True)

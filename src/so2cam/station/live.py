@@ -16,6 +16,7 @@ from so2cam import __version__
 from so2cam.core.errors import So2camError
 from so2cam.pipeline.records import PairImages
 from so2cam.station.arrivals import FRAME, SPECTRUM
+from so2cam.station.calibration_view import calibration_key, view_of
 from so2cam.station.catalogue import ArchivedFile, Run
 from so2cam.station.context import LiveState, StationContext, StationSite
 from so2cam.station.live_day import LiveDay, processing_hash
@@ -44,6 +45,7 @@ class LiveProcessing:
         self._retry_at = 0.0
         self._late_told = 0
         self._tried = -1
+        self._calibration_shown: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -176,6 +178,7 @@ class LiveProcessing:
     def _build(self, run: Run, references: ReferenceInfos) -> LiveDay:
         def observe(images: PairImages) -> None:
             self._context.board.show_images(self._site.name, images)
+            self._show_calibration(images)
 
         return LiveDay(
             self._site,
@@ -184,6 +187,18 @@ class LiveProcessing:
             hold_back_s=self._site.settings.hold_back_s,
             observer=observe,
         )
+
+    def _show_calibration(self, images: PairImages) -> None:
+        """Put up the calibration that the newest pair was measured with, where it is another one."""
+        if self._day is None:
+            return
+        run = self._day.live
+        number = -1 if images.calibration is None else images.calibration.number
+        flags = 0 if images.calibration is None else int(images.calibration.flags)
+        key = (self._day.run.id, *calibration_key(run), number, flags)
+        if key != self._calibration_shown:
+            self._calibration_shown = key
+            self._context.board.show_calibration(self._site.name, view_of(run, images.calibration, images.time))
 
     # --- waiting and ending --------------------------------------------------------------------------------------
 

@@ -1,0 +1,81 @@
+"""The HTTP side of the live page: images as raw numbers, held until there is a new one, and points of the trend."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from so2cam.station.context import StationSite
+from so2cam.station.live_images import Quantity
+from so2cam.station.trend import Span, step_for, trend_of
+from so2cam.web.state import Pages
+
+_HOLD_S: Final = 10.0
+_LOOK_S: Final = 0.1
+_LONGEST: Final = timedelta(days=400)
+_MS: Final = Query(ge=0, le=7_258_118_400_000)
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+def live_src(site: StationSite, what: str) -> str:
+    """Return the address of ``image/<quantity>`` or ``trend`` of a site."""
+    return f"/pages/sites/{quote(site.name, safe='')}/{what}"
+
+
+def add_live_routes(app: FastAPI, pages: Pages) -> None:
+    """Add the routes to the station's application."""
+
+    def admitted(request: Request, site: str) -> StationSite:
+        if pages.door.visitor(request) is None:
+            raise HTTPException(401, "sign in first")
+        try:
+            return pages.context.site(site)
+        except KeyError:
+            raise HTTPException(404, "there is no such site") from None
+
+    @app.get("/pages/sites/{site}/image/{quantity}", include_in_schema=False)
+    async def image(
+        request: Request, found: Annotated[StationSite, Depends(admitted)], quantity: Quantity, after: str = ""
+    ) -> Response:
+        images = pages.images[found.name]
+        until = time.monotonic() + _HOLD_S
+        while True:
+            number = images.number(quantity)
+            newest = await pages.values.get(
+                (found.name, "image", quantity, number), 60.0, lambda: images.newest(quantity)
+            )
+            if newest.message is None and not after:
+                raise HTTPException(404, newest.why)
+            if newest.message is not None and newest.tag != after:
+                headers = {"ETag": f'"{newest.tag}"', **_NO_STORE, "Content-Encoding": "identity"}
+                return Response(newest.message, media_type="application/octet-stream", headers=headers)
+            while images.number(quantity) == number:
+                if time.monotonic() > until or await request.is_disconnected():
+                    return Response(status_code=204, headers=_NO_STORE)
+                await asyncio.sleep(_LOOK_S)
+
+    @app.get("/pages/sites/{site}/trend", include_in_schema=False)
+    async def trend(
+        found: Annotated[StationSite, Depends(admitted)],
+        start: Annotated[int, _MS],
+        end: Annotated[int, _MS],
+        span: Annotated[int, Query(ge=1, le=int(_LONGEST.total_seconds()))],
+        method: Annotated[str, Query(max_length=32, pattern=r"^[a-z_]+$")],
+    ) -> Response:
+        if end <= start or end - start > _LONGEST.total_seconds() * 1000:
+            raise HTTPException(422, "the end must come after the start, at most 400 days")
+        step_ms = round(step_for(span) * 1000)
+        first = _time(start // step_ms * step_ms)
+        wanted = Span(first, _time(end), step_ms / 1000, method)
+        key = (found.name, "trend", method, step_ms, first, end // 5000)
+        trials = pages.trials.get(found.name)
+        content = await pages.values.get(key, 0.7, lambda: trend_of(pages.context, found, trials, wanted))
+        return JSONResponse(content, headers=_NO_STORE)
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

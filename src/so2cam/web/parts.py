@@ -1,0 +1,264 @@
+"""The small parts that pages are made of: tiles, chips, ages, choices, actions, and what stands where nothing is."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from html import escape
+from typing import Final, Literal
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from so2cam.core.errors import So2camError
+from so2cam.core.times import format_utc
+from so2cam.link.protocol import Role
+from so2cam.web.view import View
+
+State = Literal["", "ok", "warn", "bad"]
+MISSING: Final = "–"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Return a value with ``digits`` significant figures, at most, as people write it: no exponent, a true minus."""
+    if value is None or value != value:
+        return MISSING
+    if value == 0:
+        return "0"
+    magnitude = f"{abs(value):.{digits - 1}e}"
+    places = max(0, digits - 1 - int(magnitude.partition("e")[2]))
+    return f"{value:.{places}f}".replace("-", "−")
+
+
+def with_uncertainty(value: float | None, sigma: float | None) -> tuple[str, str]:
+    """Return value and 1 sigma, both to the place of the second figure of sigma; the value alone to three figures."""
+    if value is None or value != value:
+        return MISSING, ""
+    if sigma is None or sigma != sigma or sigma <= 0:
+        return number(value, 3), ""
+    places = max(0, 1 - int(f"{sigma:.1e}".partition("e")[2]))
+    return f"{value:.{places}f}".replace("-", "−"), f"{sigma:.{places}f}"
+
+
+def time_text(time: datetime | None, *, date: bool = True) -> str:
+    """Return a time as pages write it: ``2026-03-01 12:00:00 UTC``."""
+    if time is None:
+        return MISSING
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S UTC}" if date else f"{time.astimezone(UTC):%H:%M:%S UTC}"
+
+
+class Ago:
+    """How long ago something was; the browser keeps it, with UTC and local time on hover."""
+
+    def __init__(self, time: datetime | None = None, *, stale_s: float | None = None) -> None:
+        """After ``stale_s`` the nearest tile around it looks stale."""
+        self._element = ui.element("time").classes("so-ago")
+        if stale_s is not None:
+            self._element.props(f"data-stale={stale_s:g}")
+        self._shown: datetime | None = None
+        self.set(time)
+
+    def set(self, time: datetime | None) -> None:
+        """Show how long ago ``time`` was; nothing for None."""
+        if time is None:
+            self._element.props(remove="data-time")
+        elif time != self._shown:
+            self._element.props(f"data-time={format_utc(time)}")
+        self._shown = time
+
+
+class Tile:
+    """A value with its unit, its uncertainty, how old it is, and why it is missing or doubtful."""
+
+    def __init__(self, label: str, unit: str, *, test: str, hint: str = "", stale_s: float | None = 60.0) -> None:
+        """``test``: its test id. ``hint``: what the label means, on hover. After ``stale_s`` it looks stale."""
+        self.box = ui.element("div").classes("so-tile is-missing").props(f"data-testid={test} data-ages")
+        with self.box:
+            self._label = ui.label(label).classes("so-tile-label")
+            if hint:
+                self._label.props(f'title="{escape(hint, quote=True)}"')
+            with ui.element("div").classes("so-tile-value"):
+                self._value = ui.label(MISSING).style("display: inline").props(f"data-testid={test}-value")
+                ui.html(f"<small>{escape(unit)}</small>", sanitize=False, tag="span")
+            with ui.element("div").classes("so-tile-foot"):
+                self._more = ui.label("").classes("so-tile-more").props(f"data-testid={test}-more")
+                self._ago = Ago(stale_s=stale_s)
+            self._why = ui.label("").classes("so-tile-why").props(f"data-testid={test}-why")
+            self._why.set_visibility(False)
+
+    def set(self, value: str, *, more: str = "", why: str = "", time: datetime | None = None) -> None:
+        """Show a value; ``more`` is its uncertainty in words, ``why`` says why it is missing or to be doubted."""
+        self._value.set_text(value)
+        self._more.set_text(more)
+        self._why.set_text(why)
+        self._why.set_visibility(bool(why))
+        self._ago.set(time)
+        if value == MISSING:
+            self.box.classes(add="is-missing")
+        else:
+            self.box.classes(remove="is-missing")
+
+    def set_label(self, text: str) -> None:
+        """Change what the value is called."""
+        self._label.set_text(text)
+
+
+class Chip:
+    """A state in a word or two: a dot, a square or a diamond, never colour alone."""
+
+    def __init__(self, text: str = "", state: State = "", *, test: str = "") -> None:
+        self._element = ui.label(text).classes("so-chip")
+        if test:
+            self._element.props(f"data-testid={test}")
+        self.set(text, state)
+
+    def set(self, text: str, state: State = "", *, title: str = "") -> None:
+        """Change it. ``title`` is said on hover."""
+        self._element.set_text(text)
+        self._element.props(f'data-state={state or "none"} title="{escape(title, quote=True)}"')
+
+
+class Choice:
+    """One of a few: buttons side by side."""
+
+    def __init__(
+        self,
+        options: Sequence[tuple[str, str]],
+        value: str,
+        on_change: Callable[[str], object],
+        *,
+        label: str,
+        test: str,
+    ) -> None:
+        """``options``: (key, words); ``label`` says to screen readers what is chosen."""
+        self.value = value
+        self._buttons: dict[str, ui.element] = {}
+        box = ui.element("div").classes("so-choice")
+        with box.props(f'role=group aria-label="{escape(label, quote=True)}" data-testid={test}'):
+            for key, words in options:
+                button = ui.element("button").props(f"type=button data-testid={test}-{key}")
+                with button:
+                    ui.html(escape(words), sanitize=False, tag="span")
+                button.on("click", lambda _, key=key: self._chosen(key, on_change))
+                self._buttons[key] = button
+        self.set(value)
+
+    def set(self, value: str) -> None:
+        """Show which one is chosen."""
+        self.value = value
+        for key, button in self._buttons.items():
+            button.props(f"aria-pressed={'true' if key == value else 'false'}")
+
+    def _chosen(self, key: str, on_change: Callable[[str], object]) -> object:
+        if key == self.value:
+            return None
+        self.set(key)
+        return on_change(key)
+
+
+class Report:
+    """A line that says what an action came to, and when."""
+
+    def __init__(self, *, test: str) -> None:
+        self._element = ui.label("").classes("so-report").props(f"data-testid={test} role=status")
+
+    def say(self, text: str, state: State = "") -> None:
+        """Say it, with the time where it is an outcome."""
+        stamp = f"{datetime.now(UTC):%H:%M:%S UTC} · " if state else ""
+        self._element.set_text(f"{stamp}{text}" if text else "")
+        self._element.props(f"data-state={state or 'none'}")
+
+
+def action(
+    view: View,
+    label: str,
+    work: Callable[[], str | None],
+    *,
+    test: str,
+    report: Report,
+    role: Role = Role.OPERATOR,
+    confirm: str | None = None,
+    audit: str | None = None,
+    after: Callable[[], object] | None = None,
+    danger: bool = False,
+) -> ui.button:
+    """Return a button that does ``work`` in a thread, once at a time, and says in ``report`` what it came to.
+
+    ``work`` returns what to say (None: done) and raises So2camError where it is refused. ``confirm``: a question that
+    is asked first. ``audit``: the word under which it is noted. ``after`` is called on the page when it is done.
+    Who may not do it sees the button, disabled, with the reason.
+    """
+    button = ui.button(label).props(f"no-caps unelevated data-testid={test}" + (" color=negative" if danger else ""))
+    if not view.visitor.may(role):
+        button.disable()
+        button.props(f'title="This needs the role {role.word}."')
+        return button
+
+    async def do() -> None:
+        if not view.may(role):
+            report.say(f"{label}: refused; this needs the role {role.word}", "bad")
+            return
+        if confirm is not None and not await ask(confirm, label, danger=danger):
+            return
+        button.disable()
+        button.props("loading")
+        report.say(f"{label} …")
+        outcome = "done"
+        try:
+            said = await view.in_thread(work)
+            report.say(said or f"{label}: done", "ok")
+        except So2camError as error:
+            outcome = "refused"
+            report.say(f"{label}: {error.message}" + (f". {error.remedy}" if error.remedy else ""), "bad")
+        except Exception as error:  # noqa: BLE001 - a supervision point: whoever pressed a button is told how it ended
+            outcome = "refused"
+            report.say(f"{label} failed: {type(error).__name__}: {error}", "bad")
+        finally:
+            button.enable()
+            button.props(remove="loading")
+        if audit is not None:
+            await view.in_thread(lambda: view.pages.note(view.visitor, audit, {"action": label}, outcome))
+        if after is not None:
+            after()
+
+    button.on_click(do)
+    return button
+
+
+async def ask(question: str, yes: str, *, danger: bool = False) -> bool:
+    """Ask before something is done; return whether the answer was yes."""
+    with ui.dialog() as dialog, ui.card().classes("so-panel").props("data-testid=confirm"):
+        ui.label(question)
+        with ui.row():
+            ui.button("Cancel", on_click=lambda: dialog.submit(False)).props("flat no-caps data-testid=confirm-no")
+            ui.button(yes, on_click=lambda: dialog.submit(True)).props(
+                "unelevated no-caps data-testid=confirm-yes" + (" color=negative" if danger else "")
+            )
+    answer = await dialog
+    dialog.delete()
+    return bool(answer)
+
+
+def panel(title: str, *, test: str, hint: str = "") -> tuple[ui.element, ui.element]:
+    """Return a panel with a heading, and the row of the heading, for what stands to the right of it."""
+    box = ui.element("section").classes("so-panel").props(f"data-testid={test}")
+    with box:
+        head = ui.element("div").classes("so-panel-head")
+        with head:
+            ui.html(escape(title), sanitize=False, tag="h2").props(f'title="{escape(hint, quote=True)}"')
+    return box, head
+
+
+def empty(text: str, *, title: str = "", test: str = "empty") -> ui.html:
+    """Say why there is nothing here, and what brings something."""
+    heading = f"<h2>{escape(title)}</h2>" if title else ""
+    return ui.html(f"{heading}<p>{escape(text)}</p>", sanitize=False).classes("so-empty").props(f"data-testid={test}")
+
+
+def error(message: str, *, test: str = "error") -> ui.label:
+    """Say what went wrong."""
+    return ui.label(message).classes("so-error").props(f"data-testid={test} role=alert")
+
+
+def detail(event: GenericEventArguments) -> dict[str, object]:
+    """Return the detail of a browser's event as a dictionary."""
+    found = event.args.get("detail") if isinstance(event.args, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,52 @@
+"""What the pages of one station work with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from so2cam.station.alarms_store import AlarmStore, Event
+from so2cam.station.context import StationContext, StationSite
+from so2cam.station.live_images import LiveImages
+from so2cam.station.live_spectrum import LiveSpectrum
+from so2cam.station.nodes import Nodes
+from so2cam.station.services import ServiceState
+from so2cam.station.trial import TrialLines
+from so2cam.web.session import Door, Visitor
+from so2cam.web.shared import Notices, SharedValues
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """The station behind the pages, who may come in, and what all who look share."""
+
+    context: StationContext
+    services: Callable[[], Sequence[ServiceState]]
+    door: Door
+    alarms: AlarmStore
+    images: Mapping[str, LiveImages]
+    spectra: Mapping[str, LiveSpectrum]
+    trials: Mapping[str, TrialLines]
+    nodes: Nodes
+    values: SharedValues = field(default_factory=SharedValues)
+    notices: Notices = field(default_factory=Notices)
+
+    def site(self, name: str | None) -> StationSite:
+        """Return the site of this name; the first where there is none of it."""
+        for site in self.context.sites:
+            if site.name == name:
+                return site
+        return self.context.sites[0]
+
+    def open_events(self, site: str) -> list[Event]:
+        """Return the alarms of a site that go on. Raises So2camError where the file cannot be read."""
+        return self.alarms.events(site, open_only=True)
+
+    def note(self, visitor: Visitor, action: str, detail: dict[str, Any] | None = None, outcome: str = "done") -> None:
+        """Write down what somebody did, where the station keeps such an account."""
+        if self.door.access is not None:
+            self.door.access.note(visitor.principal, visitor.peer, action, detail, outcome)
+
+    def close(self) -> None:
+        """Let go of the alarms' file, and of the links to nodes."""
+        self.nodes.close()
+        self.alarms.close()
