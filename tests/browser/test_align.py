@@ -119,6 +119,8 @@ def wait_header(page: Page, device: str, condition: str, value: object = None) -
 
 def test_a_code_signs_in_once_and_both_bands_are_live(phone: Page, instrument: Instrument) -> None:
     phone.goto(instrument.url)
+    phone.get_by_test_id("align-enter").click()
+    expect(phone.get_by_test_id("align-sign-in-said")).to_have_text("Type the code")
     phone.get_by_test_id("align-code").fill("WRONG-CODES")
     phone.get_by_test_id("align-enter").click()
     expect(phone.get_by_test_id("align-sign-in-said")).to_contain_text("wrong, used, or too old")
@@ -210,6 +212,10 @@ def test_nothing_is_told_without_a_token(phone: Page, instrument: Instrument) ->
     phone.evaluate("sessionStorage.setItem('so2cam-token', 'so2_00000000_' + 'x'.repeat(43))")
     phone.reload()
     expect(phone.get_by_test_id("align-sign-in-said")).to_contain_text("not valid any more")
+    phone.get_by_text("I have a token").click()
+    phone.get_by_test_id("align-token").fill("so2_junk")
+    phone.get_by_test_id("align-enter").click()
+    expect(phone.get_by_test_id("align-sign-in-said")).to_contain_text("wrong, too old or revoked")
 
 
 def test_the_camera_is_aimed_by_a_compass_and_by_typed_values(phone: Page, instrument: Instrument) -> None:
