@@ -1,5 +1,6 @@
 """The wizard for a calibration with gas cells: hold, take cell after cell, look at each, and keep or leave it out."""
 
+from functools import partial
 from html import escape
 
 from nicegui import ui
@@ -76,8 +77,8 @@ class _Wizard:
             return
         held = all(camera.state.value == "cells" for camera in cameras)
         words = "; ".join(
-            f"{camera.name}: {state_of(camera)[0]}, {exposure(camera.exposure_s)}, light {percent(camera.signal_fraction)}, "
-            f"saturated {percent(camera.saturated_fraction)}"
+            f"{camera.name}: {state_of(camera)[0]}, {exposure(camera.exposure_s)}, "
+            f"light {percent(camera.signal_fraction)}, saturated {percent(camera.saturated_fraction)}"
             for camera in cameras
         )
         self._words.set_text(words)
@@ -134,8 +135,8 @@ class _Wizard:
             Chip("calibration going on", "warn", test="cells-going")
         with box:
             ui.html(
-                f'<p class="so-quiet so-small">Begun by {escape(run.by)} at {time_html(run.began)} UTC. It goes on when '
-                "this page is closed or loaded anew.</p>",
+                f'<p class="so-quiet so-small">Begun by {escape(run.by)} at {time_html(run.began)} UTC. It goes on '
+                "when this page is closed or loaded anew.</p>",
                 sanitize=False,
             )
             self._state_words()
@@ -292,7 +293,7 @@ class _Wizard:
                 if run.state != "cancelled":
                     self._desk.button(
                         "Use it" if not take.used else "Leave it out",
-                        lambda number=take.number, used=take.used: self._use(number, not used),
+                        partial(self._use, take.number, not take.used),
                         test=f"take-{take.number}-use",
                         report=report,
                         quiet=True,
