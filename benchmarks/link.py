@@ -16,6 +16,7 @@ from so2cam.core.site_link import Link, Transfer
 from so2cam.link.channel import Peer
 from so2cam.link.client import LinkClient, dial
 from so2cam.link.database import FILE, Database
+from so2cam.link.ledger import Errand
 from so2cam.link.limits import Limits
 from so2cam.link.messages import Command, Done, Result, Shot
 from so2cam.link.node import LinkNode, LinkPlace, tls_of
@@ -32,7 +33,7 @@ BANDWIDTH = 250_000.0
 SIZE = 100_000
 
 
-def handle(command: Command) -> Result:
+def handle(command: Command, errand: Errand) -> Result:
     """Do nothing, as quick as can be."""
     return Done(text=command.type)
 

@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from so2cam.link import messages, pairing, protocol
 from so2cam.link.app import LinkApp
 from so2cam.link.limits import Limits
-from so2cam.link.protocol import CommandType, Question, changes, needs_receiver, repeatable, required_role
+from so2cam.link.protocol import CommandType, Question, changes, needs_receiver, required_role
 
 SAID = (*get_args(CommandType), *get_args(Question))
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -49,8 +49,9 @@ One port, TLS only. There are three WebSockets, and plain addresses that say the
 | --- | --- | --- | --- |
 | `/v1/link` | the node | whoever asks | calls to the node, answers back |
 | `/v1/node` | the station | the node, where it cannot be called | the same: calls to the node, answers back |
-| `/v1/pair` | either | the one that joins | two messages of pairing; the only address without a token |
+| `/v1/pair` | either | the one that joins | two messages of pairing; needs no token |
 
+A browser signs in by `POST /v1/pair` with the code itself. That, and the page `/align` with its files, need no token.
 Every other request needs `Authorization: Bearer TOKEN`. Without a valid token it is refused (401) before
 anything but its head is read. A request has at most {request} bytes, its head 16384; a message of pairing
 {pair}. A connection that says nothing for {silent:g} s is closed, and so is one beyond {connections}. One
@@ -77,8 +78,9 @@ knows whether it took effect).
 **Keys.** A command that changes something needs a key, 8 to 64 signs, made by the one that says it. The
 ledger forces to the disk that a command begins, and then its result. The same key again gives the same result
 and takes no effect again, after a break or a restart too; `outcome` asks for it. One that was interrupted by
-the agent's end is carried out again where that comes to the same (last column below), and is otherwise
-answered with `interrupted`.
+the agent's end is gone on with after its start, by itself: the items that it asks for bear its id in the spool's
+journal, and each of them is kept once; the other commands end in the same state when they are carried out again.
+One that was begun more than an hour before the start is refused instead.
 
 **Files.** Items are told with the SHA-256 of both files and fetched by parts. `confirm` gives back, for each
 item, the SHA-256 of the two SHA-256 in hexadecimal (main file first), as read back from the disk where they
@@ -89,8 +91,8 @@ are kept. Only then is an item delivered, and may be deleted when room is needed
 
 ## What may be said
 
-| type | lowest role | needs | again after an interruption |
-| --- | --- | --- | --- |
+| type | lowest role | needs |
+| --- | --- | --- |
 {table}
 """
 
@@ -133,7 +135,8 @@ def page() -> str:
     results = get_args(protocol.AnyResult)
     parts += ["## Results\n", *(section(one, "###") for one in results)]
     parts += ["## Parts of messages\n", *(section(one, "###") for one in _parts((*SAID, *results)))]
-    parts += ["## Pairing\n", *(section(one, "###") for one in (pairing.PairRequest, pairing.PairReply))]
+    paired = (pairing.PairRequest, pairing.PairReply, pairing.BrowserPairing)
+    parts += ["## Pairing\n", *(section(one, "###") for one in paired)]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -156,15 +159,12 @@ def _row(model: Any) -> str:
         needs.append("the token of a receiver")
     word = required_role(example).word
     kind = model.model_fields["type"].default
-    again = ("yes" if repeatable(example) else "no") if changes(example) else ""
     if model is messages.Schedule:
-        word, again = "operator; viewer to show", "yes, without for_s"
+        word = "operator; viewer to show"
         needs = ["a key, but to show"]
-    if model is messages.Start:
-        again = "yes, without count"
     if model is protocol.Items:
         needs = ["the token of a receiver, with waiting"]
-    return f"| [`{kind}`](#{kind}) | {word} | {', '.join(needs)} | {again} |"
+    return f"| [`{kind}`](#{kind}) | {word} | {', '.join(needs)} |"
 
 
 def section(model: type[BaseModel], level: str) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import queue
 import random
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from so2cam.link.channel import Peer
 from so2cam.link.client import LinkClient, dial
 from so2cam.link.database import FILE, Database
 from so2cam.link.eventlog import EventLog
-from so2cam.link.ledger import Ledger
+from so2cam.link.ledger import Errand, Ledger
 from so2cam.link.limits import Limits
 from so2cam.link.messages import Command, Done, Result, Schedule, ScheduleResult, Status, StatusResult
 from so2cam.link.node import LinkNode, LinkPlace, tls_of
@@ -83,29 +84,31 @@ def health() -> HealthRecord:
 
 @dataclass
 class Effects:
-    """Carries commands out by writing them to a file, one line each, forced to the disk."""
+    """Carries commands out by writing them to a file, one line for each errand, forced to the disk."""
 
     path: Path
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def handle(self, command: Command) -> Result:
+    def handle(self, command: Command, errand: Errand) -> Result:
         if isinstance(command, Status):
             return StatusResult(health=health())
         if isinstance(command, Schedule) and command.action == "show":
             return ScheduleResult(activity="captures", paused=False)
-        with self.lock, self.path.open("a") as stream:
-            stream.write(command.model_dump_json() + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        with self.lock:
+            if errand.id not in self.errands():
+                with self.path.open("a") as stream:
+                    stream.write(f"{errand.id} {command.model_dump_json()}\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
         return Done(text="done")
 
-    def settle(self, key: str, command: Command) -> Result | None:
-        """Tell by the exposure, which the test makes unique, whether a shot took effect."""
-        if command.model_dump_json() in self.lines():
-            return Done(text="done")
-        return self.handle(command)
+    def errands(self) -> list[str]:
+        return [line.partition(" ")[0] for line in self._all()]
 
     def lines(self) -> list[str]:
+        return [line.partition(" ")[2] for line in self._all()]
+
+    def _all(self) -> list[str]:
         return self.path.read_text().splitlines() if self.path.exists() else []
 
 
@@ -123,7 +126,6 @@ class Linked:
             handle=self.effects.handle,
             settings=lambda: {"camera-on": {"exposure_s": 0.5}},
             now=lambda: datetime.now(UTC),
-            settle=self.effects.settle,
         )
         self.place = LinkPlace(folder / "state", folder, "127.0.0.1", port)
         self.settings = settings or Link()
@@ -227,32 +229,47 @@ class Proxy:
                 threading.Thread(target=self._pass, args=(one, other, budget), daemon=True).start()
 
     def _pass(self, one: socket.socket, other: socket.socket, budget: list[int] | None) -> None:
-        try:
+        """Pass bytes on at the rate, each ``delay_s`` later than that: a line as long as it is slow."""
+        line: queue.Queue[tuple[float, bytes]] = queue.Queue(16)
+        threading.Thread(target=self._deliver, args=(line, one, other, budget), daemon=True).start()
+        with contextlib.suppress(OSError):
             while data := one.recv(4096):
+                if self.rate:
+                    self._stop.wait(len(data) / self.rate)
+                line.put((time.monotonic() + self.delay_s, data))
+        line.put((0.0, b""))
+
+    def _deliver(
+        self,
+        line: "queue.Queue[tuple[float, bytes]]",
+        one: socket.socket,
+        other: socket.socket,
+        budget: list[int] | None,
+    ) -> None:
+        over = ended = False
+        with contextlib.suppress(OSError):
+            while not over:
+                due_s, data = line.get()
+                ended = not data
+                if ended:
+                    break
+                if (left_s := due_s - time.monotonic()) > 0:
+                    self._stop.wait(left_s)
                 if self.silent:
                     self._stop.wait(60)
                     break
-                if self.delay_s:
-                    self._stop.wait(self.delay_s)
-                if self.rate:
-                    self._stop.wait(len(data) / self.rate)
                 if budget is not None:
                     with self._lock:
                         data, budget[0] = data[: max(0, budget[0])], budget[0] - len(data)
                         over = budget[0] <= 0
-                    if data:
-                        other.sendall(data)
-                    if over:
-                        self.cuts += 1
-                        break
-                else:
-                    other.sendall(data)
+                other.sendall(data)
                 self.passed += len(data)
-        except OSError:
-            pass
-        finally:
-            self._reset(one)
-            self._reset(other)
+                if over:
+                    self.cuts += 1
+        self._reset(one)
+        self._reset(other)
+        while not ended:  # whoever reads still must not wait for room here
+            ended = not line.get()[1]
 
     def _reset(self, one: socket.socket) -> None:
         with self._lock:

@@ -12,17 +12,25 @@ from so2cam.simulate.installation import write_installation
 
 
 def test_rates_come_and_are_near_the_truth(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["demo", "--pairs", "6", "--for", "100", "--scenario", "ideal", "--out", str(tmp_path / "demo")]) == 0
+    out = tmp_path / "demo"
+    assert run(["demo", "--pairs", "24", "--for", "100", "--scenario", "ideal", "--out", str(out)]) == 0
     said = capfd.readouterr().out
     shown = re.findall(r"^  \d\d:\d\d:\d\d  upstream .*true", said, re.MULTILINE)
     assert len(shown) >= 5
     errors = [float(text) for text in re.findall(r"flow_raw .* ([+-][0-9.]+) %", said)]
     assert len(errors) == 2
     assert max(abs(error) for error in errors) < 5
-    account = re.search(r"(\d+) frames kept .* (\d+) acknowledged, (\d+) in the archive, (\d+) of them verified", said)
-    assert account is not None
-    assert len(set(account.groups())) == 1
-    assert int(account.group(1)) >= 12
+    for kind, least in (("frames", 12), ("spectra", 3)):
+        words = rf"(\d+) {kind} kept .* (\d+) acknowledged, (\d+) in the archive, (\d+) of them verified"
+        account = re.search(words, said)
+        assert account is not None, said
+        assert len(set(account.groups())) == 1
+        assert int(account.group(1)) >= least
+    columns = re.search(r"(\d+) SO2 columns of the spectrometer: .*\(([+-][0-9.]+) %\)", said)
+    assert columns is not None, said
+    assert abs(float(columns.group(2))) < 10
+    assert re.search(r"\b([1-9]\d*) pairs calibrated by gas cells and spectrometer", said), said
+    assert "answers at http://127.0.0.1:" in said
 
 
 def test_an_instrument_that_does_not_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,5 +54,7 @@ def test_an_installation_runs_from_its_start(tmp_path: Path) -> None:
     (node,) = site.instrument.nodes
     assert site.instrument.acquisition.period_s == 2.0
     assert {device.options["seed"] for device in node.devices} == {3}
-    assert site.processing.speed.methods == ("flow_raw",)
+    assert [device.type for device in node.devices] == ["camera", "camera", "spectrometer"]
+    assert site.processing.speed.methods == ("flow_raw", "cross_correlation"), "the default"
+    assert (site.processing.calibration.source, site.instrument.acquisition.spectrum_period_s) == ("joint", 2.0)
     assert made.open_scene().start == start.replace(microsecond=0)

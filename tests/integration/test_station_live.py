@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from so2cam.core.results import EmissionSeries
+from so2cam.core.status import EmissionStatus
 from so2cam.formats.products import read_emission_csv, read_emission_netcdf
 from so2cam.formats.sitefile import load_site
 from so2cam.pipeline.batch import process_folders
@@ -238,6 +239,96 @@ def test_a_station_that_is_killed_goes_on_to_the_last_bit(
         station.arrive(path)
     station.live.finish()
     assert_same(station.series(), volcano.batch)
+
+
+@pytest.fixture(scope="module")
+def windowed(volcano: Volcano, tmp_path_factory: pytest.TempPathFactory) -> Volcano:
+    """The same run with windows of cross-correlation that end on the way."""
+    import tomlkit
+
+    document = tomlkit.parse(volcano.site.read_text(encoding="utf-8"))
+    speed = document["processing"].setdefault("speed", tomlkit.table())  # type: ignore[union-attr]
+    correlation = speed.setdefault("cross_correlation", tomlkit.table())
+    correlation.update(window_s=32.0, minimum_samples=6, maximum_lag_s=8.0)
+    folder = tmp_path_factory.mktemp("windowed")
+    for name in ("frames", "spectra"):
+        (folder / name).symlink_to(volcano.folder / name)
+    for path in volcano.folder.glob("*.*"):
+        if path.is_file():
+            shutil.copy(path, folder)
+    site = folder / volcano.site.name
+    site.write_text(tomlkit.dumps(document), encoding="utf-8")
+    report = process_folders(
+        load_site(site), [folder / "frames"], folder / "batch", spectra=[folder / "spectra"], command="test"
+    )
+    return Volcano(folder, site, report.series)
+
+
+def by_status(station: Station, method: str) -> dict[int, int]:
+    counts: dict[int, int] = {}
+    for rate in station.context.catalogue.rates(station.name, line="total", method=method):
+        counts[rate.status] = counts.get(rate.status, 0) + 1
+    return counts
+
+
+def test_each_method_comes_when_it_is_known(windowed: Volcano, tmp_path: Path) -> None:
+    station = Station(windowed, tmp_path / "there")
+    try:
+        station.arrive(*windowed.others())
+        pending, known = [], []
+        for path in windowed.plume():
+            station.arrive(path)
+            flow = by_status(station, "flow_raw")
+            lag = by_status(station, "cross_correlation")
+            assert EmissionStatus.PENDING not in flow
+            assert sum(flow.values()) == sum(lag.values()) >= station_pairs(station) - 1
+            pending.append(lag.get(EmissionStatus.PENDING, 0))
+            known.append(sum(lag.values()) - pending[-1])
+        assert max(pending) >= 3, "flow rates do not wait for the window"
+        assert known[-1] > 0, "a window has ended on the way"
+        assert sorted(known) == known, "what is known stays known"
+        early = station.series()
+        station.live.finish()
+        assert EmissionStatus.PENDING not in by_status(station, "cross_correlation")
+        assert_same(station.series(), windowed.batch)
+        flow = windowed.batch.speed_methods.index("flow_raw")
+        count = len(early.times)
+        np.testing.assert_array_equal(
+            early.emission_rate_kg_s[:, :, flow], windowed.batch.emission_rate_kg_s[:count, :, flow]
+        )
+        assert np.isfinite(early.emission_rate_kg_s[:, :, flow]).any()
+    finally:
+        station.kill()
+
+
+def station_pairs(station: Station) -> int:
+    state = station.context.board.live(station.name)
+    return 0 if state is None else state.pairs
+
+
+def test_kills_do_not_bring_back_what_was_pending(
+    windowed: Volcano, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    station = Station(windowed, tmp_path / "there")
+    try:
+        station.arrive(*windowed.others())
+        known = 0
+        for number, path in enumerate(windowed.plume()):
+            if number % 7 == 3:
+                before = station.context.catalogue.rates(station.name)
+                station.kill()
+                station.open()
+                assert station.context.catalogue.rates(station.name) == before, "a replay changes nothing"
+            station.arrive(path)
+            lag = by_status(station, "cross_correlation")
+            assert sum(lag.values()) - lag.get(EmissionStatus.PENDING, 0) >= known
+            known = sum(lag.values()) - lag.get(EmissionStatus.PENDING, 0)
+        assert known > 0
+        station.live.finish()
+        assert_same(station.series(), windowed.batch)
+        assert "other numbers" not in caplog.text
+    finally:
+        station.kill()
 
 
 def test_late_files_are_told_and_the_day_is_calculated_again(station: Station, volcano: Volcano) -> None:

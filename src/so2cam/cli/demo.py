@@ -168,13 +168,12 @@ def _live(
         for heading in ("rates", "mean kg/s", "true kg/s", "error"):
             table.add_column(heading, justify="right")
         for (line, method), tally in sorted(report.tallies.items()):
-            count = len(tally.true)
             table.add_row(
                 line,
                 method,
-                str(count),
-                f"{sum(tally.retrieved) / count:.3f}",
-                f"{sum(tally.true) / count:.3f}",
+                str(tally.count),
+                f"{tally.retrieved / tally.count:.3f}",
+                f"{tally.true / tally.count:.3f}",
                 f"{tally.error_percent:+.1f} %",
             )
         console.print(table)

@@ -1,20 +1,25 @@
 """The live demo: a simulated instrument, and its emission rates against the truth as they come."""
 
 import contextlib
+import json
 import math
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from so2cam.cli.console import console
+from so2cam.cli.demo_report import Files, LiveReport, Tally
 from so2cam.cli.link_places import home_of
 from so2cam.cli.pages import page_mount, tell_pages, trial_lines
+from so2cam.cli.station import tell_address
 from so2cam.core.errors import So2camError
+from so2cam.core.status import EmissionStatus
 from so2cam.instrument.places import socket_to_ask
 from so2cam.link.errors import LinkError
 from so2cam.link.local import LocalClient
@@ -29,6 +34,7 @@ from so2cam.station.archive_check import verify_archive
 from so2cam.station.assembly import assemble_station
 from so2cam.station.catalogue import Rate
 from so2cam.station.context import StationContext, open_station
+from so2cam.station.publish_services import outward_services
 from so2cam.store.layout import STATION
 from so2cam.store.spool import Spool
 
@@ -38,6 +44,9 @@ _STOP_S = 15.0
 _DRAIN_S = 30.0
 _AHEAD = timedelta(seconds=10)
 _HALF = timedelta(seconds=0.5)
+_DAY = timedelta(days=1)
+_MOST_COLUMNS = 5000
+"""So many spectra at the end are compared with the truth: of a long demo not all"""
 
 
 class DemoError(So2camError):
@@ -56,49 +65,6 @@ class Limits:
         return (self.run_for_s is not None and seconds >= self.run_for_s) or (
             self.pairs is not None and pairs >= self.pairs
         )
-
-
-@dataclass(slots=True)
-class Tally:
-    """Retrieved and true emission rates [kg s-1] of one line and speed method, where both are known."""
-
-    retrieved: list[float] = field(default_factory=list)
-    true: list[float] = field(default_factory=list)
-
-    @property
-    def error_percent(self) -> float:
-        """Error of the mean, per cent of the truth; NaN without values."""
-        if not self.true:
-            return math.nan
-        return 100 * (math.fsum(self.retrieved) / math.fsum(self.true) - 1)
-
-
-@dataclass(slots=True)
-class LiveReport:
-    """What a live demo came to."""
-
-    pairs: int = 0
-    first_rate_s: float | None = None
-    tallies: dict[tuple[str, str], Tally] = field(default_factory=dict)
-    frames: int = 0
-    acknowledged: int = 0
-    archived: int = 0
-    verified: int = 0
-
-    @property
-    def summary(self) -> tuple[str, ...]:
-        """The account of files and times, in words."""
-        first = "none came" if self.first_rate_s is None else f"the first after {self.first_rate_s:.1f} s"
-        archive = f"{self.archived} in the archive, {self.verified} of them verified by their SHA-256"
-        return (
-            f"{self.frames} frames kept by the instrument: {self.acknowledged} acknowledged, {archive}",
-            f"{self.pairs} pairs processed, {self.valid} emission rates; {first}",
-        )
-
-    @property
-    def valid(self) -> int:
-        """How many emission rates were found."""
-        return sum(len(tally.true) for tally in self.tallies.values())
 
 
 def run_live(
@@ -133,16 +99,18 @@ class _Follower:
         self._methods, self._lines = site.processing.speed.methods, [line.name for line in site.lines]
         self._scene: LiveScene = made.open_scene()
         self._made, self._context, self._began = made, context, began
+        self._name = context.sites[0].name
         self._root = made.site.parent / "instrument" / NODE
-        self._newest: datetime | None = None
+        self._newest: dict[str, datetime] = {}
+        """by speed method: the newest pair whose rates are known"""
 
     def follow(self, process: "subprocess.Popen[bytes]", limits: Limits) -> None:
         """Go on until the limits are reached. Raises DemoError where the instrument ends, or gives nothing in time."""
         while not limits.reached(time.monotonic() - self._began, self.report.pairs):
             _require_running(process, self._made)
             self._look()
-            if self._newest is None and time.monotonic() - self._began > _START_S:
-                live = self._context.board.live(self._context.sites[0].name)
+            if not self._newest and time.monotonic() - self._began > _START_S:
+                live = self._context.board.live(self._name)
                 raise DemoError(
                     f"no emission rate came within {_START_S:g} s",
                     file=_log_of(self._made),
@@ -155,55 +123,69 @@ class _Follower:
         """Stop the capture, wait until the archive has everything, and verify it."""
         with LocalClient(socket_to_ask(self._made.site, NODE), node=NODE) as client:
             client.ask(Stop(force=True))
-        limit = time.monotonic() + _DRAIN_S
+        model = self._made.scenario.spectrometer
+        exposing_s = model.integration_time_s * model.coadds + 1.0
         with Spool(self._root) as spool:
-            while spool.counts().backlog[0].items and time.monotonic() < limit:
+            began = empty_since = time.monotonic()
+            while time.monotonic() - empty_since < exposing_s and time.monotonic() - began < _DRAIN_S:
                 time.sleep(_LOOK_S)
-            frames = spool.find(kind="frame")
-            waiting = {item.sequence for item in spool.undelivered(STATION, kind="frame", limit=1_000_000)}
-        site, report = self._context.sites[0], self.report
-        archived = self._context.catalogue.find_files(site.name, kind="frame", node=NODE)
-        checked = verify_archive(site.archive, archived)
-        bad = {fault.path for fault in checked.faults}
-        report.frames = len(frames)
-        report.acknowledged = len(frames) - len(waiting)
-        report.archived = len(archived)
-        report.verified = sum(file.path not in bad for file in archived)
+                if spool.counts().backlog[0].items:
+                    empty_since = time.monotonic()  # what was being exposed may come still
+            self.report.frames = self._files(spool, "frame")
+            self.report.spectra = self._files(spool, "spectrum")
         self._look()
+        self._compare_columns()
+
+    def _files(self, spool: Spool, kind: Literal["frame", "spectrum"]) -> Files:
+        kept = spool.find(kind=kind)
+        waiting = {item.sequence for item in spool.undelivered(STATION, kind=kind, limit=1_000_000)}
+        archived = self._context.catalogue.find_files(self._name, kind=kind, node=NODE)
+        bad = {fault.path for fault in verify_archive(self._context.sites[0].archive, archived).faults}
+        verified = sum(file.path not in bad for file in archived)
+        return Files(len(kept), len(kept) - len(waiting), len(archived), verified)
 
     def _look(self) -> None:
-        name = self._context.sites[0].name
-        after = None if self._newest is None else self._newest + timedelta(microseconds=1)
-        rates: dict[datetime, dict[tuple[str, str], Rate]] = {}
-        for rate in self._context.catalogue.rates(name, start=after):
-            rates.setdefault(rate.time, {})[rate.line, rate.method] = rate
-        for moment in sorted(rates):
-            self._newest = moment
-            self._show(moment, rates[moment])
+        for method in self._methods:
+            newest = self._newest.get(method)
+            after = None if newest is None else newest + timedelta(microseconds=1)
+            rates: dict[datetime, dict[str, Rate]] = {}
+            for rate in self._context.catalogue.rates(self._name, start=after, method=method):
+                rates.setdefault(rate.time, {})[rate.line] = rate
+            for moment in sorted(rates):
+                if any(rate.status == EmissionStatus.PENDING for rate in rates[moment].values()):
+                    break  # the next ones wait for the same window
+                self._newest[method] = moment
+                self._take(method, moment, rates[moment])
 
-    def _show(self, moment: datetime, rates: dict[tuple[str, str], Rate]) -> None:
-        report, words = self.report, []
-        report.pairs += 1
+    def _take(self, method: str, moment: datetime, rates: dict[str, Rate]) -> None:
+        report, words, first = self.report, [], method == self._methods[0]
+        report.pairs += first
         for line in self._lines:
-            for method in self._methods:
-                found = rates.get((line, method))
-                if found is None or found.rate is None:
-                    continue
-                true = self._scene.emission_rate(line, moment)
-                tally = report.tallies.setdefault((line, method), Tally())
-                tally.retrieved.append(found.rate)
-                tally.true.append(true)
-                if method == self._methods[0]:
-                    sigma = math.hypot(found.random or 0.0, found.systematic or 0.0)
-                    error = 100 * (found.rate / true - 1)
-                    words.append(f"{line} {found.rate:5.2f} ± {sigma:4.2f}, true {true:5.2f} ({error:+5.1f} %)")
-        if words and report.first_rate_s is None:
+            found = rates.get(line)
+            if found is None or found.rate is None:
+                continue
+            true = self._scene.emission_rate(line, moment)
+            report.tallies.setdefault((line, method), Tally()).add(found.rate, true)
+            sigma = math.hypot(found.random or 0.0, found.systematic or 0.0)
+            error = 100 * (found.rate / true - 1)
+            words.append(f"{line} {found.rate:5.2f} ± {sigma:4.2f}, true {true:5.2f} ({error:+5.1f} %)")
+        if not words or not first:
+            return
+        if report.first_rate_s is None:
             report.first_rate_s = time.monotonic() - self._began
-            console.print(
-                f"\nSO2 emission rates in kg/s by {self._methods[0].replace('_', ' ')}, 1 sigma, and the truth:"
-            )
-        if words:
-            console.print(f"  {moment + _HALF:%H:%M:%S}  {';  '.join(words)}", markup=False)
+            console.print(f"\nSO2 emission rates in kg/s by {method.replace('_', ' ')}, 1 sigma, and the truth:")
+        console.print(f"  {moment + _HALF:%H:%M:%S}  {';  '.join(words)}", markup=False)
+
+    def _compare_columns(self) -> None:
+        """Compare the spectrometer's columns with the truth, and count the pairs that it calibrated."""
+        model = self._made.scenario.spectrometer
+        duration = model.integration_time_s * model.coadds
+        start, end = self._made.start, datetime.now(UTC) + _DAY
+        for column in self._context.catalogue.columns(self._name, start=start, end=end)[-_MOST_COLUMNS:]:
+            if column.so2 is not None:
+                self.report.columns.add(column.so2, self._scene.spot_column(column.time, duration))
+        for row in self._context.catalogue.pairs(self._name, start=start, end=end):
+            self.report.calibrated += json.loads(row.record)["calibration_number"] >= 0
 
 
 @contextlib.contextmanager
@@ -215,15 +197,18 @@ def _station(
         context = open_station([made.site])
         undo.callback(context.close)
         _pair(made, process, began)
+        outward = outward_services(context)
+        undo.callback(outward.close)
         trials = trial_lines(context)
         mount = page_mount(
             context, lambda: assembly.supervisor.states(), trials, nodes=lambda: assembly.nodes, open_to_all=True
         )
-        assembly = assemble_station(context, others=tuple(trials.values()), mount=mount)
+        others = [*outward.services, *trials.values()]
+        assembly = assemble_station(context, others=others, alarms=outward.alarms, mount=mount)
         undo.callback(assembly.stop)
         assembly.supervisor.start()
         if assembly.api is not None:
-            console.print(f"The station answers other programs at {assembly.api.url}/docs", markup=False)
+            tell_address(assembly.api)
             tell_pages(assembly.api.url, open_=open_)
         yield context
 

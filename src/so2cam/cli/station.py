@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from so2cam.cli.console import FolderPath, console, report_warning
 from so2cam.cli.pages import page_mount, tell_pages, trial_lines
 from so2cam.cli.station_status import ask_status
 from so2cam.core.errors import InputError, So2camError
-from so2cam.core.times import format_utc, parse_utc
+from so2cam.core.times import format_utc
 from so2cam.link.addresses import spaced
 
 if TYPE_CHECKING:
@@ -117,23 +118,28 @@ def tell_address(api: "ApiServer") -> None:
 
 
 def print_rates(context: "StationContext", stop: threading.Event, run_for_s: float | None, *, quiet: bool) -> None:
-    """Print the totals as they come until ``stop`` is set or time is over."""
-    newest: dict[str, str] = {}
+    """Print the totals as they come until ``stop`` is set or time is over; by each method when it is known."""
+    from so2cam.core.status import EmissionStatus
+
+    newest: dict[tuple[str, str], datetime] = {}
     left = float("inf") if run_for_s is None else run_for_s
     while left > 0 and not stop.wait(min(0.5, left)):
         left -= 0.5
         for site in () if quiet else context.sites:
-            try:
-                start = parse_utc(newest[site.name]) if site.name in newest else None
-                rates = context.catalogue.rates(site.name, start=start, line="total", limit=50, newest=True)
-            except So2camError:
-                continue  # its service says so in the log
-            for rate in rates:
-                stamp = rate.time.isoformat()
-                if stamp > newest.get(site.name, ""):
+            for method in site.loaded.site.processing.speed.methods:
+                last = newest.get((site.name, method))
+                after = None if last is None else last + timedelta(microseconds=1)
+                try:
+                    rates = context.catalogue.rates(
+                        site.name, start=after, line="total", method=method, limit=50, newest=True
+                    )
+                except So2camError:
+                    continue  # its service says so in the log
+                known = [rate for rate in rates if rate.status != EmissionStatus.PENDING]
+                for rate in known:
                     console.print(rate_line(site.name, rate), markup=False, highlight=False)
-            if rates:
-                newest[site.name] = max(newest.get(site.name, ""), rates[-1].time.isoformat())
+                if known:
+                    newest[site.name, method] = known[-1].time
 
 
 def rate_line(site: str, rate: "Rate") -> str:

@@ -52,7 +52,8 @@ class LightDilution(Table):
     """Light that air between camera and plume scatters in (Campion 2015): how its extinction is found.
 
     ``none``: not corrected. ``fixed``: the extinctions given. ``terrain``: from dark ground of known distance in the
-    images. ``spectrum``: from the spectrometer's own light dilution. What is said of terrain holds for that mode.
+    images. ``spectrum``: from what the spectra of recalculation_min tell together, with the spectrometer's
+    light_dilution.mode = "fit". What is said of terrain holds for that mode.
     """
 
     mode: Literal["none", "fixed", "terrain", "spectrum"] = "none"
@@ -69,7 +70,9 @@ class LightDilution(Table):
     terrain_crs: str | None = Field(
         default=None, min_length=1, description="its coordinates, like EPSG:32718, where the file does not tell"
     )
-    recalculation_min: Positive = Field(default=30.0, description="time between two extinctions from terrain")
+    recalculation_min: Positive = Field(
+        default=30.0, description="time between two extinctions; for spectrum the time over which spectra share one"
+    )
     minimum_distance_span_m: Positive = Field(default=500.0, description="least difference of the ground's distances")
     brightness_limits: tuple[float, float] = Field(
         default=(0.01, 0.9), description="of ground that counts, over that of the sky above it; snow lies above"
@@ -84,13 +87,23 @@ class LightDilution(Table):
         default=0.1, ge=0, le=1, description="1 sigma: by how much the furthest ground may be brighter than the nearest"
     )
     airlight_ratio: float = Field(
-        default=1.0, gt=0, le=2, description="brightness of the air before the plume over that of the sky behind it"
+        default=1.0,
+        gt=0,
+        le=2,
+        description="brightness of the air before the plume over that of the sky behind it; not for spectrum",
     )
     airlight_ratio_uncertainty: float = Field(default=0.1, ge=0, le=1, description="1 sigma")
     wavelength_exponent: float = Field(
         default=4.0, ge=0, le=5, description="for spectrum: extinction goes with the wavelength to minus this; air 4"
     )
     wavelength_exponent_uncertainty: NotNegative = Field(default=0.5, le=3, description="for spectrum: 1 sigma")
+    variation_in_view: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        description="for spectrum: relative standard deviation of the columns within the spectrometer's view, which "
+        "looks like dilution; what it does is taken out, with an uncertainty as large",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -66,6 +66,12 @@ class Api(Table):
         return self.loopback == "open" and ipaddress.ip_address(self.address).is_loopback
 
 
+class Pages(Table):
+    """The pages for people in a browser; they are at the address of the interface."""
+
+    public: bool = Field(default=False, description="whoever reaches the station may look without signing in")
+
+
 class Listen(Table):
     """Where instruments call in that cannot be called themselves."""
 
@@ -98,6 +104,7 @@ class Station(Table):
         default=600.0, description="so long after the last late file or calibration a day is calculated again"
     )
     api: Api = Api()
+    pages: Pages = Pages()
 
     @field_validator("catalogue")
     @classmethod

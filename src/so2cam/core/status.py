@@ -29,6 +29,7 @@ class EmissionStatus(IntEnum):
     PLUME_ALONG_VIEW = 16
     SHIFT_UNRELIABLE = 17
     NO_CALIBRATION = 18
+    PENDING = 19
 
 
 STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
@@ -51,6 +52,7 @@ STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.PLUME_ALONG_VIEW: "the plume drifts along the line of sight, so that its distance is unknown",
     EmissionStatus.SHIFT_UNRELIABLE: "no clear shift of the plume's profile along its axis",
     EmissionStatus.NO_CALIBRATION: "no calibration: the spectrometer gives none at this time, and there is no other",
+    EmissionStatus.PENDING: "live: the window of this method is not over yet; the value comes with its end",
 }
 
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,16 +20,19 @@ from so2cam.instrument.battery import BatteryGuard
 from so2cam.instrument.clock_quality import ClockQuality
 from so2cam.instrument.commands import Commander
 from so2cam.instrument.director import Director
+from so2cam.instrument.errand_store import ErrandStore
+from so2cam.instrument.errands import Errands, KeptItems
 from so2cam.instrument.errors import InstrumentError
 from so2cam.instrument.keeper import Keeper
 from so2cam.instrument.launch import FastTime, Launch, now_utc
-from so2cam.instrument.memory import load_memory, save_memory
+from so2cam.instrument.memory import Held, load_memory, save_memory
 from so2cam.instrument.mirroring import MirrorThread
 from so2cam.instrument.network import Gatherer, build_link, serve_link
 from so2cam.instrument.observer import NodeView, Observer
 from so2cam.instrument.own_schedule import NAME as SCHEDULE
 from so2cam.instrument.own_schedule import OwnSchedule, ScheduleFile
 from so2cam.instrument.places import places_of
+from so2cam.instrument.plan import UsedExposures
 from so2cam.instrument.power_schedule import NAME, write_power_schedule
 from so2cam.instrument.power_times import LOOK_S, PowerTimes
 from so2cam.instrument.process import END_S
@@ -48,6 +51,10 @@ DARKS_S: Final = 20.0
 MODE_AGAIN_S: Final = 5.0
 """A wanted mode is told again after this, where a device does not have it yet [s]"""
 MEMORY_S: Final = 300.0
+HELD_S: Final = 3 * 3600.0
+"""A manual calibration goes on over restarts for so long after it was begun [s]"""
+ERRANDS: Final = "errands.sqlite"
+"""In the state folder: what commands asked devices to take"""
 MINUTE_S: Final = 60.0
 POWER_PLAN_S: Final = 6 * 3600.0
 STALLED_S: Final = 300.0
@@ -94,6 +101,7 @@ class NodeAgent:
         self._options = options or RunOptions()
         self.site = site
         self.site_path = site_path
+        self.socket = socket
         self.instrument, self.node = find_node(site, node)
         self._storage = self.instrument.storage_of(self.node)
         self.places = places_of(self.instrument, self.node, site_path)
@@ -120,11 +128,20 @@ class NodeAgent:
         self.observer = Observer(self._view(), self.instrument.health, self.instrument.alarms, self.memory, self._stop)
         self.supervisors: Mapping[str, DeviceSupervisor] = {
             device.name: DeviceSupervisor(
-                device.name, self._launcher(device), _first_health(device), self.observer.note_change
+                device.name,
+                self._launcher(device),
+                _first_health(device),
+                self.observer.note_change,
+                lambda name, message: self.errands.hear(name, message),
             )
             for device in self.node.enabled
             if not isinstance(device, GpioDevice)
         }
+        for name in self._still_held(now_utc()):
+            self.supervisors[name].held = True
+        self.errands = Errands(
+            lambda: ErrandStore(self.places.state / ERRANDS), self.supervisors, KeptItems(self._open_spool)
+        )
         self.keeper = Keeper(
             self.places,
             self.node.name,
@@ -160,6 +177,7 @@ class NodeAgent:
         vital = [
             VitalThread("duties", timetable.run),
             VitalThread("health", self.observer.run),
+            VitalThread("errands", lambda: self.errands.run(self._stop)),
             self.keeper.thread,
             *(supervisor.thread for supervisor in self.supervisors.values()),
             *([] if self._mirror is None else [self._mirror.thread]),
@@ -174,7 +192,7 @@ class NodeAgent:
             self._watch_over(vital, began_s)
         finally:
             self.watchdog.stopping()
-            summary = self._shut_down([*vital[:2], *(one for one in vital if one.name in ("network", "gather"))])
+            summary = self._shut_down([*vital[:3], *(one for one in vital if one.name in ("network", "gather"))])
         return summary
 
     def stop(self, *, power_off: bool = False) -> None:
@@ -222,6 +240,7 @@ class NodeAgent:
         limit = time.monotonic() + END_S
         for supervisor in self.supervisors.values():
             supervisor.stop(max(0.1, limit - time.monotonic()))
+        self.errands.close()
         for thread in threads:
             thread.join(0.5)
         self._remember()
@@ -262,6 +281,7 @@ class NodeAgent:
             mode = None if settings is None else self.director.wanted(device.name)
         follows = settings is not None and (settings.device.automatic.enabled or supervisor.held)
         known = follows and before.kind != "dark"
+        held = self.memory.held.get(device.name) if supervisor.held else None
         return Launch(
             node=self.node.name,
             site=self.site.name,
@@ -277,8 +297,8 @@ class NodeAgent:
             run_start=self._run_start,
             mode=mode,
             held=supervisor.held,
-            exposure_s=before.exposure_s if known else None,
-            coadds=before.coadds if known else None,
+            exposure_s=held.exposure_s if held else before.exposure_s if known else None,
+            coadds=held.coadds if held else before.coadds if known else None,
             used=self.used_of(device.name),
             fast=self._options.fast,
             version=__version__,
@@ -287,6 +307,33 @@ class NodeAgent:
     def used_of(self, name: str) -> dict[str, int]:
         """Return the exposures that a device used since its last darks."""
         return self.supervisors[name].used or self.memory.used.get(name, {})
+
+    def dark_exposures_s(self, name: str) -> tuple[float, ...]:
+        """Return the exposures that darks of a device are wanted at: those used, or the present one [s]."""
+        used = UsedExposures(self.instrument.darks.tolerance, self.instrument.darks.maximum_exposures)
+        used.load(self.used_of(name))
+        present_s = self.supervisors[name].health(now_utc(), _LATE_S).exposure_s
+        if present_s is None:
+            present_s = float(str(self.settings[name].values()["exposure_s"]))
+        return used.chosen() or (present_s,)
+
+    def hold(self, devices: Mapping[str, Mapping[str, Any]]) -> None:
+        """A manual calibration of devices begins: it goes on at their exposures over restarts, for some hours."""
+        for name, values in devices.items():
+            self.memory.held[name] = Held(float(values["exposure_s"]), int(values["coadds"]), now_utc())
+        self._remember()
+
+    def let_go(self, devices: Iterable[str]) -> None:
+        """The manual calibration of devices is over."""
+        if [self.memory.held.pop(name) for name in devices if name in self.memory.held]:
+            self._remember()
+
+    def _still_held(self, now: datetime) -> list[str]:
+        """Return the devices whose calibration goes on after a start; one that nobody ended for hours does not."""
+        for name, one in list(self.memory.held.items()):
+            if name not in self.settings or abs((now - one.since).total_seconds()) > HELD_S:
+                del self.memory.held[name]
+        return list(self.memory.held)
 
     def late_s(self, name: str) -> float:
         """Return how old the last item of a device may be while it captures [s]."""

@@ -115,13 +115,22 @@ class DeviceLoop:
         self._clock_told: tuple[ClockQuality, float] | None = None
         self._disk_trouble: str | None = None
         self._desk = OrderDesk(
-            self._plan, self._jobs, self._light, self._used, launch.darks, self._reply, self._set_period, self._tell
+            self._plan,
+            self._jobs,
+            self._light,
+            self._used,
+            launch.darks,
+            self._reply,
+            self._set_period,
+            self._tell,
+            self._tell_errand,
         )
         self._writer: Writer[Captured] = Writer(
             self._open_spool,
             length=launch.queue,
             on_stored=self._on_stored,
             on_lost=self._on_lost,
+            on_known=self._on_known,
             on_trouble=self._on_disk_trouble,
         )
 
@@ -153,6 +162,11 @@ class DeviceLoop:
         if key.job is not None:
             self._jobs.kept(key.job, receipt.sequence)
             self._wake.set()
+
+    def _on_known(self, key: Captured, sequence: int) -> None:
+        _LOG.info("an item (%s) of a command was kept before as number %d", key.kind, sequence)
+        self._jobs.kept(key.job, sequence)
+        self._wake.set()
 
     def _on_lost(self, key: Captured, reason: str) -> None:
         self._tally.count("lost")
@@ -329,7 +343,7 @@ class DeviceLoop:
         self._plan.done(wish)
         self._jobs.given(wish.job)
         key = Captured(wish.kind, taken.time, note.offset_s, wish.job)
-        self._writer.give(key, partial(make_item, self._launch, self._light.device, taken, note))
+        self._writer.give(key, partial(make_item, self._launch, self._light.device, taken, note, wish.mark))
 
     def _refuse_dark(self, wish: Wish, dark: DarkCheck) -> None:
         self._tally.count("rejected")
@@ -386,6 +400,11 @@ class DeviceLoop:
             self._reply(state.order, state.done, text, {"stored": len(state.sequences), "sequences": numbers})
         self._send({"t": "event", "name": state.job.name, "ok": state.done, "text": text})
         self._report()
+        if state.job.errand is not None:
+            self._tell_errand(state.job.errand, "done" if state.done else "failed", text, {})
+
+    def _tell_errand(self, errand: str, state: str, text: str, values: Mapping[str, Any]) -> None:
+        self._send({"t": "errand", "errand": errand, "state": state, "text": text, "values": dict(values)})
 
     def _phase(self, name: str, for_s: float) -> None:
         # Where time runs faster, the same work takes a larger share of it: five more seconds of the computer's time.

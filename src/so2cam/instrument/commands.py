@@ -1,6 +1,11 @@
-"""What the agent does with each command, and how it answers."""
+"""What the agent does with each command, and how it answers.
+
+A command of the same errand (``link.ledger``) takes effect once: what it has devices take is an errand
+(``instrument.errands``); the others end in the same state when they are carried out again.
+"""
 
 import logging
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +17,7 @@ from so2cam.instrument.launch import now_utc
 from so2cam.instrument.own_schedule import require_possible
 from so2cam.instrument.settings import DeviceSettings, changed, known_settings
 from so2cam.instrument.supervise import OrderReply
+from so2cam.link.ledger import Errand
 from so2cam.link.messages import (
     Cells,
     Command,
@@ -48,25 +54,29 @@ class Commander:
         self._agent = agent
         self._one_at_a_time = threading.Lock()
 
-    def handle(self, command: Command) -> Result:
-        """Carry out ``command`` and return what was done. Raises So2camError, which says why not."""
+    def handle(self, command: Command, errand: Errand | None = None) -> Result:
+        """Carry out ``command`` and return what was done. Raises So2camError, which says why not.
+
+        Raises UnfinishedError where the agent stops meanwhile and goes on with it after its start.
+        """
+        errand = errand or Errand(f"local-{secrets.token_hex(8)}")
         if isinstance(command, Status):
             return StatusResult(health=self._agent.observer.record("asked"))
         _LOG.info("command: %s %s", command.type, command.model_dump_json(exclude_defaults=True))
         if self._agent.stopping:
             raise InstrumentError("the agent is stopping", remedy="start it again")
         if isinstance(command, Shot):
-            return self._shot(command)
+            return self._shot(command, errand)
         if isinstance(command, Cells):
-            return self._cells(command)
+            return self._cells(command, errand)
         if not self._one_at_a_time.acquire(timeout=ORDER_S):
             raise InstrumentError("another command is being carried out", remedy="try again in a moment")
         try:
-            return self._alone(command)
+            return self._alone(command, errand)
         finally:
             self._one_at_a_time.release()
 
-    def _alone(self, command: Command) -> Result:
+    def _alone(self, command: Command, errand: Errand) -> Result:
         if isinstance(command, Start):
             return self._start(command)
         if isinstance(command, Stop):
@@ -74,14 +84,16 @@ class Commander:
         if isinstance(command, Set):
             return self._set(command)
         if isinstance(command, Darks):
-            return self._darks(command)
+            return self._darks(command, errand)
         if isinstance(command, Schedule):
             return self._schedule(command)
         if isinstance(command, SetSchedule):
             return self._set_schedule(command)
         if isinstance(command, RestartDevice):
-            return self._restart(command)
+            return Done(text="all devices were started anew") if errand.again else self._restart(command)
         if isinstance(command, Shutdown):
+            if errand.again:
+                return Done(text="the agent was stopped, and runs again")
             words = ", then the computer is switched off" if command.power_off else ""
             self._agent.stop(power_off=command.power_off)
             return Done(text=f"the agent stops; what was captured is kept{words}")
@@ -104,9 +116,10 @@ class Commander:
         replies = self._ask(names, {"do": "stop", "force": command.force})
         with self._agent.director_lock:
             self._agent.director.ask([name for name in names if replies[name].ok], None)
+        self._agent.let_go([name for name in names if replies[name].ok])
         return _result("stopped", replies)
 
-    def _shot(self, command: Shot) -> Result:
+    def _shot(self, command: Shot, errand: Errand) -> Result:
         names = self._targets(command.devices)
         for name in names:
             self._require_kind(name, command.kind)
@@ -117,32 +130,55 @@ class Commander:
             "cell_ppm_m": command.cell_ppm_m,
             "exposure_s": command.exposure_s,
         }
-        return _result("taken", self._ask(names, order, ORDER_S + 3 * (command.exposure_s or longest_s)))
+        wait_s = ORDER_S + 5 * (command.exposure_s or longest_s)
+        return _result("taken", self._take(errand, dict.fromkeys(names, (order, 1)), wait_s))
 
-    def _darks(self, command: Darks) -> Result:
-        names = self._targets(command.devices)
-        order = {"do": "darks", "repeats": command.repeats, "exposures_s": list(command.exposures_s)}
-        replies = self._ask(names, order)
+    def _darks(self, command: Darks, errand: Errand) -> Result:
+        orders = {}
+        for name in self._targets(command.devices):
+            # Chosen here, not by the device's process: another one that goes on with it takes the same.
+            exposures_s = command.exposures_s or self._agent.dark_exposures_s(name)
+            repeats = command.repeats or self._agent.instrument.darks.repeats
+            order = {"do": "darks", "repeats": repeats, "exposures_s": list(exposures_s)}
+            orders[name] = (order, repeats * len(exposures_s))
+        replies = self._take(errand, orders, ORDER_S, whole=False)
         if any(reply.ok for reply in replies.values()):
             self._agent.memory.last_darks = now_utc()
         return _result("dark set begun; status says when it is over", replies)
 
-    def _cells(self, command: Cells) -> Result:
+    def _cells(self, command: Cells, errand: Errand) -> Result:
         names = self._targets(command.devices, cameras=not command.devices)
-        wait_s = ORDER_S
-        if command.action in ("take", "clear"):
-            for name in names:
-                self._require_kind(name, "cell" if command.action == "take" else "clear")
-            periods_s = max(self._agent.settings[name].period_s + 3 * self._exposure_s(name) for name in names)
-            wait_s = min(LONGEST_S, ORDER_S + (command.count + 1) * periods_s)
         order = {"do": "cells", "action": command.action, "ppm_m": command.ppm_m, "count": command.count}
         words = {
             "begin": "calibration begun: the exposures are held",
             "take": f"cell of {command.ppm_m or 0:g} ppm m taken",
             "clear": "clear sky taken",
             "end": "calibration over: devices go on as before",
-        }
-        return _result(words[command.action], self._ask(names, order, wait_s))
+        }[command.action]
+        if command.action in ("begin", "end"):
+            replies = self._ask(names, order)
+            done = {name: reply.values for name, reply in replies.items() if reply.ok}
+            if command.action == "begin":
+                self._agent.hold(done)
+            else:
+                self._agent.let_go(done)
+            return _result(words, replies)
+        for name in names:
+            self._require_kind(name, "cell" if command.action == "take" else "clear")
+        periods_s = max(self._agent.settings[name].period_s + 3 * self._exposure_s(name) for name in names)
+        wait_s = min(LONGEST_S, ORDER_S + (command.count + 1) * periods_s)
+        return _result(words, self._take(errand, dict.fromkeys(names, (order, command.count)), wait_s))
+
+    def _take(
+        self,
+        errand: Errand,
+        orders: Mapping[str, tuple[Mapping[str, Any], int]],
+        wait_s: float,
+        *,
+        whole: bool = True,
+    ) -> dict[str, OrderReply]:
+        """Have devices take sets of items, once; ``orders`` with the number of items."""
+        return self._agent.errands.carry_out(errand.id, orders, wait_s, whole=whole)
 
     # --- settings ------------------------------------------------------------------------------------------------
 

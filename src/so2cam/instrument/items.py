@@ -1,5 +1,7 @@
 """From what a device gave to an item of the spool: names, folders and records as the site file wants them."""
 
+from dataclasses import replace
+
 from so2cam.core.records import Band
 from so2cam.core.site_devices import CameraDevice
 from so2cam.devices.records import RawFrame, RawSpectrum
@@ -8,11 +10,14 @@ from so2cam.instrument.heads import FRAME_KINDS, SPECTRUM_KINDS, Taken
 from so2cam.instrument.launch import Capturing, Launch
 from so2cam.instrument.notes import Note
 from so2cam.store.captures import frame_item, spectrum_item
-from so2cam.store.items import StoreItem
+from so2cam.store.items import Mark, StoreItem
 
 
-def make_item(launch: Launch, device: Capturing, taken: Taken, note: Note) -> StoreItem:
-    """Return the item of a frame or spectrum. Names have whole seconds where one second never has two items."""
+def make_item(launch: Launch, device: Capturing, taken: Taken, note: Note, mark: Mark | None) -> StoreItem:
+    """Return the item of a frame or spectrum; ``mark``: the command that asked for it.
+
+    Names have whole seconds where one second never has two items.
+    """
     whole_seconds = note.grid_time is not None and note.period_s >= 1 and float(note.period_s).is_integer()
     raw = taken.raw
     if isinstance(raw, RawFrame):
@@ -32,7 +37,7 @@ def make_item(launch: Launch, device: Capturing, taken: Taken, note: Note) -> St
             device_metadata=raw.metadata,
             details=note.to_json(),
         )
-        return frame_item(
+        item = frame_item(
             raw.counts,
             frame,
             device=device.name,
@@ -41,6 +46,7 @@ def make_item(launch: Launch, device: Capturing, taken: Taken, note: Note) -> St
             whole_seconds=whole_seconds,
             compression=launch.storage.compression,
         )
+        return replace(item, mark=mark)
     if not isinstance(raw, RawSpectrum):
         raise TypeError("neither frame nor spectrum")
     spectrum = SpectrumRecord(
@@ -54,4 +60,5 @@ def make_item(launch: Launch, device: Capturing, taken: Taken, note: Note) -> St
         device_metadata=raw.metadata,
         details=note.to_json(),
     )
-    return spectrum_item(raw.wavelengths_nm, raw.counts, spectrum, device=device.name, whole_seconds=whole_seconds)
+    item = spectrum_item(raw.wavelengths_nm, raw.counts, spectrum, device=device.name, whole_seconds=whole_seconds)
+    return replace(item, mark=mark)

@@ -13,6 +13,8 @@ class JobState:
 
     job: Job
     order: int | None
+    before: int = 0
+    """items of it that were kept earlier, before its process or the agent was killed"""
     given: int = 0
     """handed to the writer"""
     lost: int = 0
@@ -27,12 +29,14 @@ class JobState:
     @property
     def done(self) -> bool:
         """Whether everything was kept."""
-        return bool(self.sequences) and not self.reasons and not self.job.failed
+        return bool(self.sequences or self.before) and not self.reasons and not self.job.failed
 
     def words(self) -> str:
         """Return what became of it."""
         reasons = list(dict.fromkeys([*self.reasons, *self.job.failed]))
-        return f"{self.job.name}: {len(self.sequences)} kept" + "".join(f"; {reason}" for reason in reasons)
+        return f"{self.job.name}: {self.before + len(self.sequences)} kept" + "".join(
+            f"; {reason}" for reason in reasons
+        )
 
 
 class JobBook:
@@ -43,11 +47,27 @@ class JobBook:
         self._states: dict[int, JobState] = {}
         self._lock = threading.Lock()
 
-    def add(self, name: str, wishes: Iterable[Wish], order: int | None) -> None:
-        """Add a set to the plan; the order of this number, if there is one, is answered when it is over."""
-        job = self._plan.add(name, wishes)
+    def add(
+        self, name: str, wishes: Iterable[Wish], order: int | None, errand: str | None = None, before: int = 0
+    ) -> None:
+        """Add a set to the plan; the order of this number, if there is one, is answered when it is over.
+
+        ``errand`` is the command that asked for it, and ``before`` how many of its items were kept earlier.
+        """
+        job = self._plan.add(name, wishes, errand)
         with self._lock:
-            self._states[job.number] = JobState(job, order)
+            self._states[job.number] = JobState(job, order, before)
+
+    def has(self, errand: str) -> bool:
+        """Return whether the set of a command is under way."""
+        with self._lock:
+            return any(state.job.errand == errand for state in self._states.values())
+
+    def forget(self, errand: str, reason: str) -> None:
+        """Take nothing more of the set of a command."""
+        for job in self._plan.jobs:
+            if job.errand == errand:
+                self._plan.cancel_job(job.number, reason)
 
     def given(self, job: int | None) -> None:
         """An item of the set was handed to the writer."""

@@ -15,9 +15,21 @@ _LOG = logging.getLogger(__name__)
 Battery = Literal["good", "low", "recovering"]
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A device of which a manual calibration goes on since ``since``: its exposure stays."""
+
+    exposure_s: float
+    coadds: int
+    since: datetime
+
+
 @dataclass(slots=True)
 class Memory:
-    """The memory. ``used`` holds exposures since the last dark set, by device, in microseconds, with their counts."""
+    """The memory. ``used`` holds exposures since the last dark set, by device, in microseconds, with their counts.
+
+    ``held``: manual calibrations that go on, by device.
+    """
 
     starts: int = 0
     boots: int = 0
@@ -25,6 +37,7 @@ class Memory:
     last_darks: datetime | None = None
     battery: Battery = "good"
     used: dict[str, dict[str, int]] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
 
     def note_start(self, boot_id: str | None) -> None:
         """Count a start of the agent, and of the computer if it is another one."""
@@ -58,6 +71,10 @@ def save_memory(path: Path, memory: Memory) -> bool:
         "last_darks": None if memory.last_darks is None else format_utc(memory.last_darks),
         "battery": memory.battery,
         "used": memory.used,
+        "held": {
+            name: {"exposure_s": one.exposure_s, "coadds": one.coadds, "since": format_utc(one.since)}
+            for name, one in memory.held.items()
+        },
     }
     try:
         atomic_write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
@@ -83,4 +100,8 @@ def _parse(content: dict[str, Any]) -> Memory:
         last_darks=None if darks is None else parse_utc(darks),
         battery=battery,
         used=used,
+        held={
+            str(name): Held(float(one["exposure_s"]), int(one["coadds"]), parse_utc(one["since"]))
+            for name, one in content.get("held", {}).items()
+        },
     )

@@ -12,7 +12,8 @@ from so2cam.core.site_link import Link, Transfer
 from so2cam.instrument.launch import now_utc
 from so2cam.instrument.log_tail import latest_lines
 from so2cam.instrument.logs import NAME as LOG
-from so2cam.link.messages import Command, Result
+from so2cam.instrument.sight import examine_node, sight_of
+from so2cam.link.ledger import Do
 from so2cam.link.node import LinkNode, LinkPlace
 from so2cam.link.protocol import ScheduleSettingsResult
 from so2cam.link.service import NodeFace, Values
@@ -27,9 +28,7 @@ _LOOK_S: Final = 5.0
 _LOG = logging.getLogger(__name__)
 
 
-def build_link(
-    agent: "NodeAgent", handle: Callable[[Command], Result], open_spool: Callable[[], Spool]
-) -> LinkNode | None:
+def build_link(agent: "NodeAgent", handle: Do, open_spool: Callable[[], Spool]) -> LinkNode | None:
     """Return the link of an agent's node; None where the site file has none."""
     settings = agent.instrument.link_of(agent.node)
     if settings is None:
@@ -41,6 +40,8 @@ def build_link(
         handle=handle,
         settings=lambda: settings_of(agent),
         now=now_utc,
+        sight=lambda: sight_of(agent.site, agent.node),
+        examine=lambda: examine_node(agent.site_path, agent.node.name, agent.socket),
         schedule=lambda: schedule_of(agent),
         logs=lambda said: latest_lines(agent.places.logs, LOG, said),
     )

@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from so2cam.core.health import DeviceState
+from so2cam.store.items import Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Wish:
     on_grid: bool = True
     job: int | None = None
     must_be_dark: bool = False
+    mark: Mark | None = None
+    """the command that asked for it, and which item of its set this is"""
 
 
 @dataclass(slots=True)
@@ -27,6 +30,8 @@ class Job:
     number: int
     name: str
     wishes: deque[Wish]
+    errand: str | None = None
+    """the command that asked for it (``instrument.errands``)"""
     failed: list[str] = field(default_factory=list)
     """why not all of it was taken"""
 
@@ -55,12 +60,10 @@ class Plan:
         """Take nothing on the grid."""
         self.mode_kind = self.mode_left = None
 
-    def add(self, name: str, wishes: Iterable[Wish]) -> Job:
+    def add(self, name: str, wishes: Iterable[Wish], errand: str | None = None) -> Job:
         """Add a set; it is taken before the mode goes on, after the sets that wait already."""
         self._number += 1
-        number = self._number
-        numbered = (Wish(w.kind, w.cell_ppm_m, w.exposure_s, w.on_grid, number, w.must_be_dark) for w in wishes)
-        job = Job(number, name, deque(numbered))
+        job = Job(self._number, name, deque(replace(wish, job=self._number) for wish in wishes), errand)
         self._jobs.append(job)
         return job
 

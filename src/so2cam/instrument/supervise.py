@@ -61,7 +61,8 @@ class DeviceSupervisor:
     """One device: its process, and what is known of it.
 
     ``launch`` is asked for what to tell the process each time that it starts. ``on_change`` is called (in this device's
-    thread) when its state changes in a way that people should hear of.
+    thread) when its state changes in a way that people should hear of, ``on_errand`` with what its process says of an
+    errand.
     """
 
     def __init__(
@@ -70,10 +71,12 @@ class DeviceSupervisor:
         launch: Callable[[], Launch],
         first: DeviceHealth,
         on_change: Callable[[str, str], None],
+        on_errand: Callable[[str, Mapping[str, Any]], None] = lambda name, message: None,
     ) -> None:
         self.name = name
         self._launch = launch
         self._on_change = on_change
+        self._on_errand = on_errand
         self._lock = threading.Lock()
         self._health = first
         self._reported: dict[str, Any] = {}
@@ -283,6 +286,8 @@ class DeviceSupervisor:
         elif kind == "log":
             logger = logging.getLogger(str(message["logger"]))
             logger.log(int(message["level"]), "%s", message["text"], extra={"device": self.name})
+        elif kind == "errand":
+            self._on_errand(self.name, message)
         elif kind == "event":
             self._on_change(self.name, str(message["text"]))
         elif kind == "ended" and int(message["unsaved"]):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from so2cam.store.errors import SpoolDamagedError, SpoolError
+from so2cam.store.errors import AlreadyKeptError, SpoolDamagedError, SpoolError
 from so2cam.store.items import Receipt, StoreItem
 from so2cam.store.spool import Spool
 
@@ -30,8 +30,9 @@ class _Waiting(Generic[_K]):
 class Writer(Generic[_K]):
     """Puts items into a spool, in order, until ``close``.
 
-    ``open_spool`` is called in the writer's thread and again after a journal was replaced. ``on_stored(key, receipt)``
-    and ``on_lost(key, reason)`` are called in that thread, once for each item.
+    ``open_spool`` is called in the writer's thread and again after a journal was replaced. ``on_stored(key, receipt)``,
+    ``on_known(key, sequence)`` (an item of the same mark was kept before) and ``on_lost(key, reason)`` are called in
+    that thread, one of them once for each item.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Writer(Generic[_K]):
         length: int,
         on_stored: Callable[[_K, Receipt], None],
         on_lost: Callable[[_K, str], None],
+        on_known: Callable[[_K, int], None] = lambda key, sequence: None,
         on_trouble: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self._open_spool = open_spool
         self._length = length
         self._on_stored = on_stored
         self._on_lost = on_lost
+        self._on_known = on_known
         self._on_trouble = on_trouble
         self._waiting: deque[_Waiting[_K]] = deque()
         self._changed = threading.Condition()
@@ -104,6 +107,9 @@ class Writer(Generic[_K]):
                     if spool is None:
                         spool = self._open_spool()
                     receipt = spool.put(one.make())
+                except AlreadyKeptError as known:
+                    self._remove(one)
+                    self._on_known(one.key, known.sequence)
                 except SpoolDamagedError as error:
                     if spool is not None:
                         spool.close()

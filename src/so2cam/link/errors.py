@@ -17,3 +17,7 @@ class LinkRefusedError(LinkError):
 
 class CertificateError(LinkRefusedError):
     """The other side shows another certificate than at pairing."""
+
+
+class UnfinishedError(So2camError):
+    """A command is not over, because its node stops: it is gone on with when the node runs again."""

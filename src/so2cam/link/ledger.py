@@ -1,14 +1,16 @@
 """The ledger of commands: each takes effect once, whatever is sent twice or breaks in between; and who said what.
 
 Before a command is carried out, that it begins is forced to the disk; after it, its result. The same key again gives
-the same result. Where the agent was killed in between, a command that may be repeated (``protocol.repeatable``) is
-carried out again; for another one ``settle`` is asked whether it took effect, and where nobody knows, the answer says
-so: it is never repeated in silence.
+the same result. What was begun and has no result when a node starts is carried out again, with the same ``Errand``:
+by its id the node knows what it did already, so that the effect is there once (``instrument.errands``). What was begun
+longer ago than ``RESUMED_S`` is not wanted any more, and its result says so.
 """
 
+import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,14 +18,16 @@ from pydantic import TypeAdapter
 
 from so2cam.core.errors import So2camError
 from so2cam.link.database import Database
+from so2cam.link.errors import UnfinishedError
 from so2cam.link.local import refused
 from so2cam.link.messages import Command, Refused, Result
-from so2cam.link.protocol import repeatable
 from so2cam.link.tokens import Principal
 
 KEPT: Final = 50_000
 WAIT_S: Final = 600.0
+RESUMED_S: Final = 3600.0
 _RESULT: Final[TypeAdapter[Result]] = TypeAdapter(Result)
+_COMMAND: Final[TypeAdapter[Command]] = TypeAdapter(Command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,23 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Errand:
+    """A command on its way: ``id`` is the same whenever it is carried out; ``again``: it was begun before a restart."""
+
+    id: str
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
-    """The result of a command. ``new``: it was carried out now; ``interrupted``: nobody knows what became of it."""
+    """The result of a command. ``new``: it was carried out now."""
 
     result: Result
     new: bool
-    interrupted: bool = False
+
+
+Do = Callable[[Command, Errand], Result]
+"""Carries a command out. A So2camError is a refusal; UnfinishedError: the node stops, and goes on after its start."""
 
 
 class Ledger:
@@ -60,21 +75,30 @@ class Ledger:
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str], threading.Event] = {}
 
-    def carry_out(
-        self,
-        who: Principal,
-        peer: str,
-        key: str,
-        command: Command,
-        do: Callable[[Command], Result],
-        settle: Callable[[str, Command], Result | None] = lambda key, command: None,
-    ) -> Carried:
+    def carry_out(self, who: Principal, peer: str, key: str, command: Command, do: Do) -> Carried:
         """Carry ``command`` out unless its key is known; wait where it is being carried out now.
 
-        ``settle`` returns the result of a command that was interrupted, or None where it is not known. A So2camError
-        of ``do`` is the result, as a refusal. Raises LinkError where the ledger cannot be written: nothing was done.
+        Raises LinkError where the ledger cannot be written: nothing was done.
         """
-        name = (who.id, key)
+        with self._alone(who.id, key) as free:
+            if not free:
+                return Carried(_going_on(), new=False)
+            return self._carry_out(who, peer, key, command, do)
+
+    def resume(self, do: Do, stop: threading.Event) -> Iterator[tuple[Entry, Carried]]:
+        """Carry out what was begun and has no result, in order; for a thread of its own, after a start."""
+        for entry in self._unfinished():
+            if stop.is_set():
+                return
+            with self._alone(entry.who, entry.key) as free:
+                found = self.find(entry.who, entry.key)
+                if free and found is not None and found.state == "begun":
+                    yield entry, self._go_on(entry, _COMMAND.validate_json(entry.command), do)
+
+    @contextmanager
+    def _alone(self, who: str, key: str) -> Iterator[bool]:
+        """Let one thread at a time at the command of a key; give False where another one does not end."""
+        name = (who, key)
         while True:
             with self._lock:
                 running = self._running.get(name)
@@ -82,22 +106,15 @@ class Ledger:
                     self._running[name] = threading.Event()
                     break
             if not running.wait(WAIT_S):
-                return Carried(Refused(text="the command is being carried out still", remedy="ask later"), new=False)
+                yield False
+                return
         try:
-            return self._carry_out(who, peer, key, command, do, settle)
+            yield True
         finally:
             with self._lock:
                 self._running.pop(name).set()
 
-    def _carry_out(
-        self,
-        who: Principal,
-        peer: str,
-        key: str,
-        command: Command,
-        do: Callable[[Command], Result],
-        settle: Callable[[str, Command], Result | None],
-    ) -> Carried:
+    def _carry_out(self, who: Principal, peer: str, key: str, command: Command, do: Do) -> Carried:
         text = command.model_dump_json()
         entry = self.find(who.id, key)
         if entry is not None:
@@ -109,17 +126,30 @@ class Ledger:
                 self._forget(who.id, key)
             elif entry.result is not None:
                 return Carried(_RESULT.validate_json(entry.result), new=False)
-            elif (settled := settle(key, command)) is not None:
-                self._end(who.id, key, settled)
-                return Carried(settled, new=False)
-            elif not repeatable(command):
-                return Carried(interrupted_refusal(), new=False, interrupted=True)
+            else:
+                return self._go_on(entry, command, do)
         self._begin(who, peer, key, text)
+        return self._do(who.id, key, command, do, again=False)
+
+    def _go_on(self, entry: Entry, command: Command, do: Do) -> Carried:
+        if self._now_s() - entry.begun_s > RESUMED_S:
+            result = Refused(
+                text="the node was down when this was to be carried out, and it is too long ago now",
+                remedy="look at the status, and give the command again where it is still wanted",
+            )
+            self._end(entry.who, entry.key, result)
+            return Carried(result, new=True)
+        return self._do(entry.who, entry.key, command, do, again=True)
+
+    def _do(self, who: str, key: str, command: Command, do: Do, *, again: bool) -> Carried:
+        result: Result
         try:
-            result = do(command)
+            result = do(command, Errand(errand_id(who, key), again))
+        except UnfinishedError as error:
+            return Carried(refused(error), new=False)
         except So2camError as error:
             result = refused(error)
-        self._end(who.id, key, result)
+        self._end(who, key, result)
         return Carried(result, new=True)
 
     def outcome(self, who: str, key: str) -> Carried | None:
@@ -129,11 +159,7 @@ class Ledger:
             return None
         if entry.result is not None:
             return Carried(_RESULT.validate_json(entry.result), new=False)
-        with self._lock:
-            running = (who, key) in self._running
-        if running:
-            return Carried(Refused(text="the command is being carried out still", remedy="ask later"), new=False)
-        return Carried(interrupted_refusal(), new=False, interrupted=True)
+        return Carried(_going_on(), new=False)
 
     def deny(self, who: Principal, peer: str, key: str, command: str, why: str) -> None:
         """Take note of a command that was not allowed."""
@@ -155,6 +181,11 @@ class Ledger:
         """Return the latest lines, the newest first."""
         with self._database.reading() as connection:
             rows = connection.execute(f"{_SELECT} ORDER BY number DESC LIMIT ?", (limit,)).fetchall()
+        return [Entry(*row) for row in rows]
+
+    def _unfinished(self) -> list[Entry]:
+        with self._database.reading() as connection:
+            rows = connection.execute(f"{_SELECT} WHERE result IS NULL ORDER BY number").fetchall()
         return [Entry(*row) for row in rows]
 
     def _begin(self, who: Principal, peer: str, key: str, text: str) -> None:
@@ -182,9 +213,10 @@ class Ledger:
 _SELECT: Final = "SELECT number, who, name, peer, key, begun, ended, command, state, result FROM ledger"
 
 
-def interrupted_refusal() -> Refused:
-    """Return the answer for a command of which nobody knows whether it took effect."""
-    return Refused(
-        text="the agent ended while it carried this out; whether it took effect is not known",
-        remedy="look at the status, and give the command again where it is still wanted",
-    )
+def _going_on() -> Refused:
+    return Refused(text="the command is being carried out still", remedy="ask later")
+
+
+def errand_id(who: str, key: str) -> str:
+    """Return the id of the errand of a command: a word, whatever the key has in it."""
+    return hashlib.sha256(f"{who} {key}".encode()).hexdigest()[:24]

@@ -69,6 +69,9 @@ class LinkNode:
             events = EventLog(events_database, now=self._face.now)
             ledger = Ledger(database)
             service = LinkService(self._face, spool, ledger, events, tokens, self._limits)
+            resumer = threading.Thread(target=service.resume, args=(stop,), name="link-resume", daemon=True)
+            resumer.start()
+            undo.callback(resumer.join, 2.0)
             feed = EventFeed(events, spool, self._health, stop)
             threads = []
             if self._settings.dial in ("station", "both"):

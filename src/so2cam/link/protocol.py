@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 from so2cam.core.health import HealthRecord
 from so2cam.core.site_schedule import Schedule as SiteSchedule
 from so2cam.link import messages
+from so2cam.link.aiming import Examine, ExamineResult, Sight, SightResult
 from so2cam.link.messages import MAXIMUM_REPLY_BYTES, MAXIMUM_REQUEST_BYTES, MessageError
 from so2cam.store.items import StoredItem, item_digest
 
@@ -34,7 +35,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,219}$")]
 """A plain name: no folder, nothing hidden, nothing that a shell or a file system takes for something else."""
 
 
-Code = Literal["ok", "refused", "credential", "role", "rate", "message", "unknown", "interrupted"]
+Code = Literal["ok", "refused", "credential", "role", "rate", "message", "unknown"]
 """Why an answer is a refusal, in a word for programs."""
 
 
@@ -114,9 +115,10 @@ class Logs(_Message):
 
 
 class Preview(_Message):
-    """The latest picture of a camera as a small JPEG; none where its item is still ``after``.
+    """The latest picture of a camera; none where its item is still ``after``. ``sequence``: that of this item instead.
 
-    ``sequence``: the picture of this item instead.
+    A small JPEG to look at, or a ``frame``: the counts themselves for the image viewer, with exposure, saturated share,
+    histogram and sharpness of the whole picture.
     """
 
     type: Literal["preview"] = "preview"
@@ -124,6 +126,7 @@ class Preview(_Message):
     width: Annotated[int, Field(ge=64, le=1296)] = 486
     sequence: Sequence | None = None
     after: Annotated[int, Field(ge=0, le=2**53)] = 0
+    form: Literal["jpeg", "frame"] = "jpeg"
 
 
 class Items(_Message):
@@ -161,7 +164,9 @@ class Confirm(_Message):
     confirmations: Annotated[tuple[Confirmation, ...], Field(min_length=1, max_length=200)]
 
 
-Question = Hello | Outcome | Events | Settings | ScheduleSettings | Logs | Preview | Items | Read | Confirm
+Question = (
+    Hello | Outcome | Events | Settings | ScheduleSettings | Logs | Preview | Sight | Examine | Items | Read | Confirm
+)
 CommandType = (
     messages.Status
     | messages.Start
@@ -323,6 +328,8 @@ LinkResult = Annotated[
     | HelloResult
     | EventsResult
     | SettingsResult
+    | SightResult
+    | ExamineResult
     | ScheduleSettingsResult
     | LogsResult
     | ItemsResult
@@ -338,6 +345,8 @@ AnyResult = (
     | HelloResult
     | EventsResult
     | SettingsResult
+    | SightResult
+    | ExamineResult
     | ScheduleSettingsResult
     | LogsResult
     | ItemsResult
@@ -381,15 +390,6 @@ def changes(said: Question | CommandType) -> bool:
     if isinstance(said, messages.Schedule):
         return said.action != "show"
     return not isinstance(said, READ_ONLY)
-
-
-def repeatable(said: Question | CommandType) -> bool:
-    """Return whether carrying a command out twice ends in the same state as once."""
-    if isinstance(said, messages.Start):
-        return said.count is None
-    if isinstance(said, messages.Schedule):
-        return said.for_s is None
-    return isinstance(said, (*READ_ONLY, messages.Stop, messages.Set, messages.SetSchedule))
 
 
 def required_role(said: Question | CommandType) -> Role:

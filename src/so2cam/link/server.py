@@ -8,18 +8,22 @@ import threading
 from typing import Any, Final
 
 import uvicorn
+from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from so2cam.link.channel import PING_S, PONG_S
 from so2cam.link.errors import LinkError
 from so2cam.link.gate import App
 from so2cam.link.limits import Limits
 from so2cam.link.messages import MAXIMUM_REQUEST_BYTES
 from so2cam.link.tls import TlsFiles
+from so2cam.link.websocket import InvalidState
 
-_PING_S: Final = 20.0
 HEAD_BYTES: Final = 16_384
 _END_S: Final = 3.0
 _START_S: Final = 15.0
+_CUT_S, _CUT_TICKS = 0.02, 50
 _LOG = logging.getLogger(__name__)
 
 
@@ -44,14 +48,15 @@ class LinkServer:
             self._server = None
             config = uvicorn.Config(
                 self._app,
+                loop="asyncio",
                 http=bounded_http(self._limits),
-                ws="websockets-sansio",
+                ws=_BoundedWebSocket,
                 ws_max_size=MAXIMUM_REQUEST_BYTES,
-                ws_ping_interval=_PING_S,
-                ws_ping_timeout=_PING_S,
+                ws_ping_interval=PING_S,
+                ws_ping_timeout=PONG_S,
                 ws_per_message_deflate=False,
                 h11_max_incomplete_event_size=HEAD_BYTES,
-                timeout_keep_alive=int(_PING_S),
+                timeout_keep_alive=int(PING_S),
                 timeout_graceful_shutdown=1,
                 lifespan="off",
                 log_config=None,
@@ -62,7 +67,7 @@ class LinkServer:
                 ssl_certfile=self._tls.certificate,
                 ssl_keyfile=self._tls.key,
             )
-            self._server = uvicorn.Server(config)
+            self._server = _Server(config)
         finally:
             if self._server is None:
                 listener.close()
@@ -117,13 +122,57 @@ def listen(address: str, port: int) -> socket.socket:
     return listener
 
 
+class _Server(uvicorn.Server):
+    """uvicorn's server; what still hangs when it ends is cut off, so that the loop can be closed."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, _Cut):
+                connection.cut()
+        for _ in range(_CUT_TICKS):
+            if self.server_state.connections:
+                await asyncio.sleep(_CUT_S)
+
+
+class _Cut:
+    """A connection that can be cut off, whatever its TLS still waits for."""
+
+    _socket: socket.socket | None = None
+
+    def keep_socket(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the socket: a transport that was closed does not tell it any more."""
+        self._socket = transport.get_extra_info("socket")
+
+    def cut(self) -> None:
+        """End the connection now."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class _BoundedWebSocket(_Cut, WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket; at the server's end it says goodbye only where the other side has not done so yet."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.keep_socket(transport)
+        super().connection_made(transport)
+
+    def shutdown(self) -> None:
+        try:
+            super().shutdown()
+        except InvalidState:  # both have said goodbye, and only the connection's own end is waited for
+            self.cut()
+
+
 def bounded_http(limits: Limits) -> type[asyncio.Protocol]:
     """Return uvicorn's protocol with a bound on the connections, and on how long one may say nothing."""
 
-    class BoundedProtocol(H11Protocol):
+    class BoundedProtocol(_Cut, H11Protocol):
         _first: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
+            self.keep_socket(transport)
             super().connection_made(transport)
             if len(self.connections) > limits.connections:
                 _LOG.warning("a connection was refused: there are %d already", limits.connections)
@@ -147,6 +196,12 @@ def bounded_http(limits: Limits) -> type[asyncio.Protocol]:
             if self._first is not None:
                 self._first.cancel()
             super().connection_lost(exc)
+
+        def shutdown(self) -> None:
+            try:
+                super().shutdown()
+            except LocalProtocolError:  # what came was no HTTP: there is nothing to say
+                self.cut()
 
         def _end_silent(self) -> None:
             if not self.transport.is_closing():

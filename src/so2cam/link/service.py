@@ -11,12 +11,14 @@ from typing import Final
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
+from so2cam.link.aiming import Examine, ExamineResult, Sight, SightResult
+from so2cam.link.errors import LinkError
 from so2cam.link.eventlog import EventLog
-from so2cam.link.ledger import Ledger
+from so2cam.link.ledger import Do, Errand, Ledger
 from so2cam.link.limits import Buckets, Limits
 from so2cam.link.local import refused
-from so2cam.link.messages import Command, Refused, Result
-from so2cam.link.preview import Picture, Previews
+from so2cam.link.messages import Command, Refused
+from so2cam.link.preview import MEDIA, Picture, Previews
 from so2cam.link.protocol import (
     Answer,
     AnyResult,
@@ -53,26 +55,34 @@ from so2cam.store.spool import Spool
 _LOG = logging.getLogger(__name__)
 _AUDIT = logging.getLogger("so2cam.audit")
 _POLL_S: Final = 0.5
+_EXAMINED_S: Final = 5.0
+"""What an examination found is told again for so long."""
 _MEDIA: Final = {".png": "image/png", ".json": "application/json", ".csv": "text/csv", ".txt": "text/plain"}
+_NO_ERRAND: Final = Errand("question")
 Values = dict[str, bool | int | float | str | None]
+
+
+def _cannot_examine() -> ExamineResult:
+    raise LinkError("this node cannot examine itself", remedy="run so2cam instrument doctor on it")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFace:
     """What the link asks of a node.
 
-    ``handle`` carries a command out (a So2camError is a refusal); ``settings`` are those of each device; ``settle``
-    says what became of a command that was interrupted, None where it does not know. ``schedule`` is the one that is
-    followed; ``logs`` gives lines of the log.
+    ``handle`` carries a command out, as of ``ledger.Do``: of the same errand it takes effect once. ``settings`` are
+    those of each device. ``sight`` is what the cameras should see; ``examine`` looks whether all is well, and may take
+    some seconds. ``schedule`` is the one that is followed; ``logs`` gives lines of the log.
     """
 
     site: str
     node: str
     version: str
-    handle: Callable[[Command], Result]
+    handle: Do
     settings: Callable[[], dict[str, Values]]
     now: Callable[[], datetime]
-    settle: Callable[[str, Command], Result | None] = lambda key, command: None
+    sight: Callable[[], SightResult] = lambda: SightResult(cameras=())
+    examine: Callable[[], ExamineResult] = _cannot_examine
     schedule: Callable[[], ScheduleSettingsResult] | None = None
     logs: Callable[[Logs], Sequence[LogLine]] = lambda said: ()
 
@@ -103,6 +113,8 @@ class LinkService:
         self._ledger = ledger
         self._tokens = tokens
         self._previews = Previews(spool)
+        self._examining = threading.Lock()
+        self._examined: tuple[float, ExamineResult] | None = None
         self._commands = Buckets(self.limits.commands_per_s, self.limits.commands_at_once)
         self._calls = Buckets(self.limits.calls_per_s, self.limits.calls_at_once)
 
@@ -166,7 +178,7 @@ class LinkService:
             carried = self._ledger.outcome(who.id, said.key)
             if carried is None:
                 return Refused(text="no command of this key is known", key="key"), None, "unknown"
-            return carried.result, None, "interrupted" if carried.interrupted else _code(carried.result)
+            return carried.result, None, _code(carried.result)
         if isinstance(said, Events):
             return self.events.after(said.after, said.limit), None, "ok"
         if isinstance(said, Settings):
@@ -177,6 +189,10 @@ class LinkService:
             return LogsResult(lines=tuple(self.face.logs(said))), None, "ok"
         if isinstance(said, Preview):
             return self._preview(said)
+        if isinstance(said, Sight):
+            return self.face.sight(), None, "ok"
+        if isinstance(said, Examine):
+            return self._examine(), None, "ok"
         if isinstance(said, Items):
             return self._items(who, said), None, "ok"
         if isinstance(said, Read):
@@ -184,7 +200,7 @@ class LinkService:
         if isinstance(said, Confirm):
             return self._confirm(who, said), None, "ok"
         if not changes(said):
-            return self.face.handle(said), None, "ok"
+            return self.face.handle(said, _NO_ERRAND), None, "ok"
         return self._command(who, peer, call.key or "", said)
 
     def _schedule_settings(self) -> AnyResult:
@@ -206,12 +222,22 @@ class LinkService:
         )
 
     def _command(self, who: Principal, peer: str, key: str, said: Command) -> tuple[AnyResult, None, Code]:
-        carried = self._ledger.carry_out(who, peer, key, said, self.face.handle, self.face.settle)
+        carried = self._ledger.carry_out(who, peer, key, said, self.face.handle)
         if carried.new:
             how = "refused" if isinstance(carried.result, Refused) else "done"
             _AUDIT.info("%s (%s) from %s: %s %s: %s", who.name, who.id, peer, said.type, key, how)
             self.events.add("command", f"{who.name}: {said.type}: {how}")
-        return carried.result, None, "interrupted" if carried.interrupted else _code(carried.result)
+        return carried.result, None, _code(carried.result)
+
+    def resume(self, stop: threading.Event) -> None:
+        """Carry out what was begun before this start; for a thread of its own."""
+        try:
+            for entry, carried in self._ledger.resume(self.face.handle, stop):
+                how = "refused" if isinstance(carried.result, Refused) else "done"
+                _AUDIT.info("%s (%s), begun before the start: %s: %s", entry.name, entry.who, entry.key, how)
+                self.events.add("command", f"{entry.name}: begun before the start: {how}")
+        except So2camError as error:
+            _LOG.warning("commands of before are not gone on with: %s", " ".join(str(error).split()))
 
     def _items(self, who: Principal, said: Items) -> ItemsResult:
         spool = self._spool
@@ -262,14 +288,20 @@ class LinkService:
     def _preview(self, said: Preview) -> tuple[AnyResult, bytes | None, Code]:
         picture: Picture | None
         if said.sequence is not None:
-            picture = self._previews.of(said.device, said.width, said.sequence)
+            picture = self._previews.of(said.device, said.width, said.sequence, said.form)
         else:
-            picture = self._previews.latest(said.device, said.width, said.after)
+            picture = self._previews.latest(said.device, said.width, said.after, said.form)
         if picture is None:
             return Refused(text="there is no newer picture yet", key="after"), None, "unknown"
-        size = len(picture.jpeg)
-        data = Data(media="image/jpeg", size=size, total=size, sequence=picture.sequence, time=picture.time)
-        return data, picture.jpeg, "ok"
+        size = len(picture.data)
+        data = Data(media=MEDIA[said.form], size=size, total=size, sequence=picture.sequence, time=picture.time)
+        return data, picture.data, "ok"
+
+    def _examine(self) -> ExamineResult:
+        with self._examining:
+            if self._examined is None or time.monotonic() - self._examined[0] > _EXAMINED_S:
+                self._examined = (time.monotonic(), self.face.examine())
+            return self._examined[1]
 
 
 class EventFeed:

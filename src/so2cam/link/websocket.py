@@ -3,7 +3,7 @@
 from so2cam.link.errors import LinkError
 
 try:
-    from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+    from websockets.exceptions import InvalidHandshake, InvalidState, InvalidStatus, WebSocketException
     from websockets.protocol import State
     from websockets.sync.client import ClientConnection, connect
     from websockets.sync.connection import Connection
@@ -18,6 +18,7 @@ __all__ = [
     "ClientConnection",
     "Connection",
     "InvalidHandshake",
+    "InvalidState",
     "InvalidStatus",
     "Server",
     "ServerConnection",

@@ -1,9 +1,10 @@
-"""What browsers are handed as it stands: scripts, styles and plain pages, for the station and the link's server.
+"""What browsers are handed: scripts, styles and plain pages as they stand, and images as the viewer takes them.
 
 Nothing here needs a web framework, so that an instrument on a small computer can serve it too. The files lie in
-``static`` and are read by ``read_asset``.
+``static`` and are read by ``read_asset``; ``encode_frame`` makes the messages that the image viewer fetches.
 """
 
 from so2cam.pages.assets import Asset, read_asset
+from so2cam.pages.frames import FrameHeader, encode_frame, encode_values
 
-__all__ = ["Asset", "read_asset"]
+__all__ = ["Asset", "FrameHeader", "encode_frame", "encode_values", "read_asset"]

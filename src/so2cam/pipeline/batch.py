@@ -18,9 +18,9 @@ from so2cam.formats.products import write_emission_csv, write_emission_netcdf
 from so2cam.formats.quicklook import write_quicklook
 from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.calibration_products import calibration_products
-from so2cam.pipeline.columns import columns_from_product, columns_from_spectra
+from so2cam.pipeline.columns import columns_from_product, columns_from_spectra, pools_dilution
 from so2cam.pipeline.dilution import build_dilution, terrain_files
-from so2cam.pipeline.dilution_agreement import agreement_text, agreement_warnings, dilution_agreement
+from so2cam.pipeline.dilution_agreement import agreement_text, agreement_warnings, dilution_agreement, dilution_troubles
 from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
 from so2cam.pipeline.geometry import WindField, lines_at_plume, resolve_view
 from so2cam.pipeline.image_chain import ImageChain
@@ -117,7 +117,7 @@ def process_folders(
     references = build_references(site, plan.frames, darks, reader)
     found = None
     if columns is not None and needs_columns(site):
-        found = columns_from_product(columns)
+        found = columns_from_product(columns, pooled=pools_dilution(loaded))
         require_same_dilution(site, found, columns)
     elif columns is not None or (spectra and not needs_columns(site)):
         notes = (*notes, *unused_columns(site, "--spectra" if columns is None else "--columns"))
@@ -126,13 +126,15 @@ def process_folders(
         found = columns_from_spectra(loaded, spectra, start=period[0], end=period[1], jobs=jobs, progress=fitting)
     known = require_columns(site, found)
     notes = (*notes, *require_columns_near(site, plan.pairs, known.points))
-    learner = build_learner(site, loaded.path.parent, references)
-    dilution = build_dilution(site, loaded.path.parent)
+    learner = build_learner(site, loaded.path.parent, references, pooled=known.diluted)
     keeper = ExampleKeeper(plan.pairs[len(plan.pairs) // 2].time)
     read = keep_last(reader)
     whole = learner.spectrometer is not None and site.processing.calibration.spectrometer.policy == "whole"
+    dilution, learnt_from = (
+        build_dilution(site, loaded.path.parent, known.points if whole else None) for _ in range(2)
+    )
     if learner.spectrometer is not None and whole:
-        chain = ImageChain(site, references, darks, build_dilution(site, loaded.path.parent))
+        chain = ImageChain(site, references, darks, learnt_from)
         learn_whole(site, chain, learner.spectrometer, plan.pairs, known.points, read, progress)
     with open_writer(images, out, lines_at_plume(site, require=False)) as writer:
         observer = observers(site, images, writer, keeper)
@@ -224,6 +226,7 @@ def process_folders(
             *view_notes,
             *learnt,
             *agreement_warnings(agreement),
+            *dilution_troubles(dilution),
             *known.notes,
             *notes,
             *negative_rates(series),

@@ -1,8 +1,9 @@
 """Columns of the spectrometer freed of light dilution that the images' own correction knows.
 
 Where the fit of spectra takes no dilution into account and the images' extinction is known, from ground of known
-distance or as given, the columns of the spectrometer are diluted while the absorbances no longer are. The same air lies
-before the spectrometer's spot: its extinction gives the share of light from in between, and that the true column.
+distance, as given, or from what many spectra tell together, the columns of the spectrometer are diluted while the
+absorbances no longer are. The same air lies before the spectrometer's spot: its extinction gives the share of light
+from in between, and that the true column.
 """
 
 from dataclasses import dataclass, field
@@ -18,8 +19,14 @@ _STEP = 0.02
 """Curves are made for shares this far apart, and carried on to first order in between."""
 
 
-def corrects_columns(site: Site) -> bool:
-    """Return whether a site's columns are diluted while its images are corrected by what ground or the user tells."""
+def corrects_columns(site: Site, *, pooled: bool = True) -> bool:
+    """Return whether a site's columns are diluted while its images are corrected.
+
+    ``pooled``: whether columns of spectra that tell a dilution together only are diluted, as those of spectra are;
+    those of an earlier run may have been freed each by itself.
+    """
+    if site.processing.light_dilution.mode == "spectrum":
+        return pooled
     diluted = site.spectrometer is not None and site.spectrometer.light_dilution.mode == "none"
     return diluted and site.processing.light_dilution.mode in ("terrain", "fixed")
 

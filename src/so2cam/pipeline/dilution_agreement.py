@@ -10,7 +10,8 @@ from so2cam.core.results import DilutionAgreement
 from so2cam.core.site import Site
 from so2cam.pipeline.bands import effective_wavelengths_nm
 from so2cam.pipeline.columns import ColumnPoint
-from so2cam.pipeline.dilution import DilutionSource, spectral_extinctions
+from so2cam.pipeline.dilution_source import DilutionSource
+from so2cam.pipeline.dilution_spectra import spectral_extinctions
 from so2cam.science.imaging.extinction import Extinction, ExtinctionStatus, missing_extinction
 from so2cam.science.imaging.extinction_series import colour_deviation, combine, compare, rayleigh_extinction
 
@@ -47,7 +48,9 @@ def dilution_agreement(
     nothing = missing_extinction(ExtinctionStatus.NO_DILUTION_KNOWN)
     spectral: tuple[Extinction, Extinction] = (nothing, nothing)
     if mode != "spectrum" and points and distances is not None:
-        spectral = spectral_extinctions(site, points, distances[1], distances[2], wavelengths)
+        spectral = spectral_extinctions(
+            site, [point.light_dilution for point in points], distances[1], distances[2], wavelengths
+        )
     exponent = site.processing.light_dilution
     colour = float("nan")
     if mode == "terrain":
@@ -108,6 +111,13 @@ def agreement_warnings(found: DilutionAgreement | None) -> tuple[str, ...]:
                 f"below that of clean air at the vent's height, {clean * 1e3:.3f} km-1: the correction is too weak"
             )
     return tuple(warnings)
+
+
+def dilution_troubles(source: DilutionSource | None) -> tuple[str, ...]:
+    """Return why a run's light dilution is not known, where it is not."""
+    if source is None or source.trouble is None:
+        return ()
+    return (f"light dilution: the spectra tell none: {source.trouble}",)
 
 
 def _per_km(value: _Pair, sigma: _Pair) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 from so2cam.core.records import Frame
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus, QualityFlag
-from so2cam.pipeline.dilution import DilutionSource
+from so2cam.pipeline.dilution_source import DilutionSource
 from so2cam.pipeline.frames import DarkLibrary
 from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.references import References

@@ -45,8 +45,11 @@ class Learner:
         return None if self.spectrometer is None else self.spectrometer.record
 
 
-def build_learner(site: Site, folder: Path, references: References) -> Learner:
-    """Return what calibrates a run of ``site``, whose file lies in ``folder``."""
+def build_learner(site: Site, folder: Path, references: References, *, pooled: bool = True) -> Learner:
+    """Return what calibrates a run of ``site``, whose file lies in ``folder``.
+
+    ``pooled``: see ``column_correction.corrects_columns``.
+    """
     settings = site.processing.calibration
     if not settings.by_spectrometer:
         return Learner(GivenCalibration(references.calibration))
@@ -60,7 +63,7 @@ def build_learner(site: Site, folder: Path, references: References) -> Learner:
         )
     name = settings.spectrometer.stored
     stored = None if name is None else load_stored(folder / name, references.shape)
-    correction = ColumnCorrection(site) if corrects_columns(site) else None
+    correction = ColumnCorrection(site) if corrects_columns(site, pooled=pooled) else None
     calibrator = SpectrometerCalibrator(site, references.shape, cells, stored, correction, references.calibration)
     return Learner(calibrator, calibrator, stored)
 
@@ -150,7 +153,7 @@ def require_same_dilution(site: Site, columns: ColumnSet, path: Path) -> None:
 
     Raises InputError where they are not: it would be taken out twice, or not at all.
     """
-    if site.spectrometer is None or not columns.points:
+    if site.spectrometer is None or not columns.points or columns.diluted:
         return
     mode = site.spectrometer.light_dilution.mode
     taken_out = any(np.isfinite(point.light_dilution[0]) for point in columns.points)

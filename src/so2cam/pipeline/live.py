@@ -31,7 +31,7 @@ from so2cam.core.site import Site
 from so2cam.core.spectra import SpectrumInfo, SpectrumKind
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.pipeline.cell_frames import find_cell_frames
-from so2cam.pipeline.columns import COLUMN_MARGIN, ColumnPoint, point_of
+from so2cam.pipeline.columns import COLUMN_MARGIN, ColumnPoint, point_of, pools_dilution
 from so2cam.pipeline.dilution import build_dilution
 from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
 from so2cam.pipeline.geometry import WindField, resolve_view
@@ -78,7 +78,8 @@ class LiveRun:
 
     ``frames`` are the calibration frames, ``spectra`` the darks (and clear-sky spectra) of the spectrometer.
     ``observer`` sees the images of every pair, ``on_column`` what every spectrum gives, ``note`` what became of every
-    file. Raises So2camError subclasses as a batch run does, where the references cannot be built.
+    file; ``early`` what is known of a record that waits for the end of its cross-correlation window, the rest pending.
+    Raises So2camError subclasses as a batch run does, where the references cannot be built.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class LiveRun:
         observer: Observer | None = None,
         on_column: Callable[[ColumnRecord], None] | None = None,
         note: Callable[[FileNote], None] | None = None,
+        early: Callable[[PairRecord], None] | None = None,
     ) -> None:
         if not hold_back_s >= 0:
             raise InputError("must be zero or more", key="hold_back_s", value=hold_back_s)
         self._hold_back = timedelta(seconds=hold_back_s)
         self._on_column, self._note = on_column, note
         self.counts = LiveCounts()
+        self._pooled = pools_dilution(loaded)
         site, view_notes = resolve_view(loaded.site)
         site, policy_notes = _rolling(site)
         folder = loaded.path.parent
@@ -125,6 +128,7 @@ class LiveRun:
             observer=observer,
             calibrator=self.learner.source,
             dilution=build_dilution(self.site, folder),
+            early=early,
         )
         self._reader = FrameReader(self.site)
         self._read = keep_last(self._reader)
@@ -226,7 +230,7 @@ class LiveRun:
         (record,) = processor.process([spectrum])
         if self._on_column is not None:
             self._on_column(record)
-        point = point_of(record)
+        point = point_of(record, pooled=self._pooled)
         if point is not None:
             self.counts.columns += 1
             heapq.heappush(self._columns, (point.end, point.time, spectrum_order(info), point))

@@ -2,10 +2,12 @@
 
 A pair's column amounts are known at once, its optical-flow speed when the next pair is in, its
 cross-correlation speed when the window that it lies in is over. A record comes out when all of it is known, in
-order of time. Runners differ only in where pairs come from and where records go.
+order of time; ``early`` is told before that of what does not wait for a window. Runners differ only in where pairs come
+from and where records go.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +21,7 @@ from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration
 from so2cam.pipeline.columns import ColumnPoint
-from so2cam.pipeline.dilution import DilutionSource
+from so2cam.pipeline.dilution_source import DilutionSource
 from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions, main_motion
 from so2cam.pipeline.frames import DarkLibrary
 from so2cam.pipeline.geometry import LineGeometry, SiteGeometry, WindField
@@ -50,8 +52,15 @@ class Processor:
         observer: Observer | None = None,
         calibrator: CalibrationSource | None = None,
         dilution: DilutionSource | None = None,
+        early: Callable[[PairRecord], None] | None = None,
     ) -> None:
+        """``early`` is given, in order of time, what is known of a record that waits for its window, the rest pending.
+
+        It changes nothing: the record comes out whole later, the same as without.
+        """
         self._site = site
+        self._early = early
+        self._told = 0
         self._references = references
         self._images = ImageChain(site, references, darks, dilution)
         self._calibrator = GivenCalibration(references.calibration) if calibrator is None else calibrator
@@ -248,7 +257,22 @@ class Processor:
             record.geometry = None
             record.calibration = None
             done.append(record)
+        if self._early is not None:
+            self._told = max(0, self._told - len(done))
+            self._tell_early(self._early)
         return done
+
+    def _tell_early(self, early: Callable[[PairRecord], None]) -> None:
+        """Tell of the records, in order, that wait for nothing but their window."""
+        waiting = {(name, CROSS_CORRELATION): Emission(EmissionStatus.PENDING) for name in self._names}
+        expected = len(self._names) * len(self._methods)
+        while self._told < len(self._pending):
+            record = self._pending[self._told]
+            if len(waiting.keys() | record.emissions.keys()) < expected or CROSS_CORRELATION not in self._methods:
+                return
+            self._told += 1
+            lines = {name: replace(line, columns=None) for name, line in record.lines.items()}
+            early(replace(record, lines=lines, emissions=waiting | record.emissions, geometry=None, calibration=None))
 
 
 def frame_interval_s(first: FrameInfo, second: FrameInfo) -> tuple[float, float]:

@@ -37,6 +37,8 @@ def assemble(site: Site, records: Sequence[PairRecord]) -> EmissionSeries:
     part_status = status[:, parts, :]
     missing = np.any(part_status != EmissionStatus.OK, axis=1)
     only = part_status[:, 0, :] if len(parts) == 1 else np.full(missing.shape, int(EmissionStatus.PART_MISSING))
+    waits = np.all((part_status == EmissionStatus.OK) | (part_status == EmissionStatus.PENDING), axis=1)
+    only = np.where(waits, int(EmissionStatus.PENDING), only)
     terms = [[[_terms(r.emissions[line, m]) for m in methods] for line in lines] for r in records]
     extinction = np.array([record.extinction_per_m for record in records], np.float64).reshape(-1, 4)
     slope = np.array([record.slope for record in records], np.float64).reshape(-1, 2)

@@ -22,7 +22,7 @@ from so2cam.core.records import FrameInfo, FrameKind, FramePair
 from so2cam.core.site import Site
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration import GivenCalibration
-from so2cam.pipeline.dilution import DilutionSource, FixedDilution
+from so2cam.pipeline.dilution_source import DilutionSource
 from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
 from so2cam.pipeline.geometry import WindField
 from so2cam.pipeline.lag_window import METHOD as CROSS_CORRELATION
@@ -49,7 +49,7 @@ class SharedRun:
     references: References
     calibration: Calibration | None
     wind: WindField
-    dilution: FixedDilution | None
+    dilution: DilutionSource | None
     example_at: datetime
 
     @property
@@ -84,7 +84,7 @@ def share_of(
     calibrator = learner.spectrometer
     if calibrator is not None and not calibrator.frozen:
         return None
-    if not (dilution is None or isinstance(dilution, FixedDilution)) or NADEAU in site.processing.speed.methods:
+    if not (dilution is None or dilution.frozen) or NADEAU in site.processing.speed.methods:
         return None
     pairs = tuple(event for event in in_order(plan.pairs, ()) if isinstance(event, FramePair))
     if any(one.time >= other.time for one, other in pairwise(pairs)):

@@ -37,6 +37,18 @@ Sources = tuple[tuple[Path, ...] | None, tuple[Path, ...]]
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """The column of a fit that knows no light dilution, and its 1 sigma [molecules cm-2].
+
+    ``misfit`` is that of every dilution (``science.spectra.dilution.DEPTHS``); None where the spectrum tells nothing.
+    """
+
+    column: float
+    sigma: float
+    misfit: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnRecord:
     """What one spectrum gives. Parameters are (value, 1 sigma), NaN unless the status is OK."""
 
@@ -48,6 +60,8 @@ class ColumnRecord:
     chi2: float = NAN
     light: FloatArray | None = None
     """shape of the spectrum in bins of 1 nm over ``LIGHT_NM``, mean 1; None where it does not reach so far"""
+    evidence: Evidence | None = None
+    """what many spectra together may tell of light dilution; None where it is not fitted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,8 @@ class _Fitted:
     usable: npt.NDArray[np.bool_]
     light_dilution: FloatArray | None = None
     """(M, 2) with 1 sigma, where it is fitted"""
+    evidence: tuple[Evidence, ...] | None = None
+    """of each spectrum, where light dilution is fitted"""
 
 
 class SpectrumReader:
@@ -176,7 +192,9 @@ class SpectrumProcessor:
         found = self._fit(wavelengths, chosen, clear)
         for row, index in enumerate(usable):
             shape = light_shape(wavelengths, chosen.counts[row])
-            records[index] = replace(_record(infos[index], found.result, row, found.light_dilution), light=shape)
+            evidence = None if found.evidence is None else found.evidence[row]
+            record = _record(infos[index], found.result, row, found.light_dilution)
+            records[index] = replace(record, light=shape, evidence=evidence)
         return records
 
     def _light_status(self, prepared: Prepared, wavelengths: FloatArray, window: slice) -> IntArray:
@@ -213,8 +231,8 @@ class SpectrumProcessor:
             return _Fitted(result, model.window, usable)
         first = self.models.model(wavelengths, windows.first_window_nm)
         second = self.models.model(wavelengths, windows.second_window_nm)
-        found = fit_with_dilution(first, second, prepared.counts, mask=usable)
-        return _Fitted(found.result, first.window, usable, found.light_dilution)
+        found = fit_with_dilution(first, second, prepared.counts, mask=usable, misfit=True)
+        return _Fitted(found.result, first.window, usable, found.light_dilution, _evidence(result, found.misfit))
 
     def _optical_density(self, wavelengths: FloatArray, prepared: Prepared, clear: tuple[Path, ...]) -> FitResult:
         if not clear:
@@ -387,6 +405,13 @@ def _replaced(result: FitResult, rows: npt.NDArray[np.intp], better: FitResult) 
 
     names = ("values", "sigma", "chi2", "residual_rms", "evaluations", "status", "model")
     return FitResult(result.names, *(put(getattr(result, name), getattr(better, name)) for name in names))  # type: ignore[arg-type]
+
+
+def _evidence(plain: FitResult, misfit: FloatArray) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(float(column), float(sigma), tuple(row.tolist()) if np.isfinite(row).all() else None)
+        for column, sigma, row in zip(plain.so2, plain.so2_sigma, misfit, strict=True)
+    )
 
 
 def _record(info: SpectrumInfo, result: FitResult, row: int, dilution: npt.NDArray[np.float64] | None) -> ColumnRecord:

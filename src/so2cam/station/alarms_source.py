@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from so2cam.core.health import DiskHealth, HealthRecord
 from so2cam.core.site_alarms import DataSource, EmissionRateRule, RateOfChangeRule
+from so2cam.core.status import EmissionStatus
 from so2cam.core.times import to_unix_s
 from so2cam.station.alarms import expected_since, rules_of
 from so2cam.station.alarms_observation import Observation, RateSeries
@@ -51,7 +52,8 @@ class AlarmSource:
         for line, span in self._spans.items():
             for method in self._site.processing.speed.methods:
                 start = now - timedelta(seconds=span)
-                rates = self._context.catalogue.rates(self._site.name, start=start, line=line, method=method)
+                entered = self._context.catalogue.rates(self._site.name, start=start, line=line, method=method)
+                rates = [rate for rate in entered if rate.status != EmissionStatus.PENDING]
                 found[line, method] = RateSeries(
                     np.array([to_unix_s(rate.time) for rate in rates], np.float64),
                     np.array([np.nan if rate.rate is None else rate.rate for rate in rates], np.float64),

@@ -104,6 +104,7 @@ class ApiServer:
             self._mount(app, self.access)
         config = uvicorn.Config(
             app,
+            loop="asyncio",
             http=bounded_http(Limits()),
             ws="websockets-sansio",
             ws_max_size=_LARGEST_MESSAGE,

@@ -60,7 +60,7 @@ def view_of(run: LiveRun, calibration: Calibration | None, time: datetime) -> Ca
             correlation = record.fits[-1].correlation
     sources = [*(["gas cells"] if cells else []), *(["spectrometer"] if record is not None else [])]
     curve: tuple[tuple[float, float, float], ...] = ()
-    slope, flags = (float("nan"), float("nan")), ()
+    slope, flags = (float("nan"), float("nan")), tuple[str, ...]()
     if calibration is not None:
         top = max([calibration.curve.maximum_absorbance, *(point[0] for point in (*cells, *points))])
         x = np.linspace(0.0, _BEYOND * top if np.isfinite(top) and top > 0 else 0.5, _CURVE)

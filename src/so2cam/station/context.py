@@ -1,7 +1,7 @@
 """What the services of a station share: its sites, the catalogue, and the newest of what passes."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from so2cam.core.errors import InputError
 from so2cam.core.site_station import Station, WatchedFolder
 from so2cam.formats.sitefile import LoadedSite, load_site
+from so2cam.link.transfer import TransferStatus
 from so2cam.pipeline.records import PairImages
 from so2cam.station.archive import Archive
 from so2cam.station.calibration_view import CalibrationView
@@ -42,6 +43,7 @@ class Board:
         self._arrivals = 0
         self._shown: dict[str, int] = {}
         self._calibrations: dict[str, CalibrationView] = {}
+        self._links: dict[str, dict[str, Callable[[], TransferStatus]]] = {}
 
     def show_images(self, site: str, images: PairImages) -> None:
         """Put up the images of the newest pair of a site."""
@@ -103,6 +105,17 @@ class Board:
         with self._new_files:
             self._new_files.wait_for(lambda: self._arrivals != seen, timeout_s)
             return self._arrivals
+
+    def add_link(self, site: str, node: str, status: Callable[[], TransferStatus]) -> None:
+        """Put up who can say how the fetching from a node of a site goes."""
+        with self._lock:
+            self._links.setdefault(site, {})[node] = status
+
+    def links(self, site: str) -> dict[str, TransferStatus]:
+        """Return how the fetching from each node of a site goes."""
+        with self._lock:
+            asked = dict(self._links.get(site, {}))
+        return {node: status() for node, status in asked.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,6 +189,7 @@ class LinkIngest:
 
         thread = threading.Thread(target=run, name=f"so2cam-{ingest.name}", daemon=True)
         self._nodes[name] = _Fetching(ingest, thread, stop, wanted)
+        self._context.board.add_link(site.name, name, lambda: ingest.status)
         thread.start()
 
 

@@ -3,6 +3,9 @@
 The catalogue's ``feed`` holds, in order, which files the run was given and when it was told that nothing earlier comes
 any more. A run that is given the same again makes the same numbers to the last bit: so a station that was killed goes
 on where it was, without a state of its own to lose.
+
+What a pair gives at once is entered at once, with the status ``pending`` for what waits for the end of a window; it is
+replaced when that is known.
 """
 
 import logging
@@ -23,7 +26,7 @@ from so2cam.pipeline.live import FileNote, LiveRun
 from so2cam.pipeline.records import Observer, PairRecord
 from so2cam.pipeline.spectrum_processor import ColumnRecord
 from so2cam.station.arrivals import Recogniser
-from so2cam.station.catalogue import ArchivedFile, ColumnRow, Run
+from so2cam.station.catalogue import ArchivedFile, ColumnRow, PairRow, Run
 from so2cam.station.context import StationSite
 from so2cam.station.pair_json import pair_row
 from so2cam.station.references import ReferenceInfos, day_bounds
@@ -67,7 +70,11 @@ class LiveDay:
         self._notes: list[tuple[int, str]] = []
         self._columns: list[ColumnRow] = []
         self._arrivals: deque[_Arrival] = deque()
-        self._known: dict[datetime, str] = {}
+        self._known: dict[datetime, str] | None = None
+        """during a replay: what is entered already"""
+        self._replayed: dict[datetime, str] = {}
+        """during a replay: what was known at once"""
+        self._early: list[PairRow] = []
         self.fed: set[int] = set()
         self.live = LiveRun(
             site.loaded,
@@ -77,6 +84,7 @@ class LiveDay:
             observer=observer,
             on_column=self._on_column,
             note=self._on_note,
+            early=self._on_early,
         )
 
     @property
@@ -103,7 +111,8 @@ class LiveDay:
                 self.fed.add(entry.file)
                 if entry.file in files:
                     self._give(files[entry.file])
-        self._known.clear()
+        self._known = None
+        self._replayed.clear()
         return len(entries)
 
     def give_all(self, files: Sequence[ArchivedFile]) -> None:
@@ -173,13 +182,14 @@ class LiveDay:
     def _on_column(self, record: ColumnRecord) -> None:
         self._columns.append(column_row(record))
 
+    def _on_early(self, record: PairRecord) -> None:
+        self._early.append(pair_row(self.live.site, record))
+
     def _keep(self, records: Sequence[PairRecord]) -> int:
         """Write down results and notes; what a replay finds there already, the same, is left."""
         rows = [pair_row(self.live.site, record) for record in records]
-        fresh = [row for row in rows if self._known.get(row.time) != row.record]
-        changed = [row for row in fresh if row.time in self._known]
-        if changed:
-            _LOG.warning("%s: a replay gave other numbers at %s", self.site.name, changed[0].time)
+        early, self._early = self._early, []
+        fresh = self._fresh(rows, early)
         if fresh:
             self._catalogue.add_pairs(self.site.name, self.run.id, fresh)
         if self._columns:
@@ -189,6 +199,20 @@ class LiveDay:
             self._catalogue.note_unused(self.run.id, self._notes)
             self._notes.clear()
         return len(rows)
+
+    def _fresh(self, rows: list[PairRow], early: list[PairRow]) -> list[PairRow]:
+        """Return what is not entered yet. What is whole there is not replaced by what was known at once."""
+        whole, known = {row.time for row in rows}, self._known
+        if known is None:
+            return rows + [row for row in early if row.time not in whole]
+        self._replayed.update({row.time: row.record for row in early})
+        fresh = [row for row in rows if known.get(row.time) != row.record]
+        other = [row for row in fresh if row.time in known and known[row.time] != self._replayed.get(row.time)]
+        if other:
+            _LOG.warning("%s: a replay gave other numbers at %s", self.site.name, other[0].time)
+        for time in whole:
+            self._replayed.pop(time, None)
+        return fresh + [row for row in early if row.time not in whole and row.time not in known]
 
 
 def column_row(record: ColumnRecord) -> ColumnRow:

@@ -1,5 +1,6 @@
 """The newest images of a site, as the viewer in a browser takes them: both bands, absorbance, column density."""
 
+import math
 import secrets
 import threading
 from collections.abc import Callable
@@ -113,7 +114,7 @@ class LiveImages:
             label=f"{band.value} band",
             unit="DN",
             time=info.time,
-            saturation=self._site.loaded.site.camera.sensor.saturation_dn,
+            saturation=math.ceil(self._site.loaded.site.camera.sensor.saturation_dn),
             stale=self._clock() - info.time > _OLD,
         )
         made = ImageMessage(tag, encode_frame(frame.counts.astype("uint16", copy=False), header))

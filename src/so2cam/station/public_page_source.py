@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.records import PairImages
 from so2cam.pipeline.run_images import ImageRequest, image_record
 from so2cam.station.alarms import expected_since
@@ -30,7 +31,8 @@ class PageSource:
         """Return what is known now."""
         now = datetime.now(UTC)
         method = self._site.processing.speed.methods[0]
-        rates = self._context.catalogue.rates(self._site.name, start=now - DAY, line=TOTAL, method=method)
+        entered = self._context.catalogue.rates(self._site.name, start=now - DAY, line=TOTAL, method=method)
+        rates = [rate for rate in entered if rate.status != EmissionStatus.PENDING]
         images = self._context.board.images(self._site.name)
         return PageInputs(
             now=now,

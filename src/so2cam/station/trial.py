@@ -145,6 +145,17 @@ class TrialLines:
             if rate.method == method and rate.time >= oldest and (after is None or rate.time > after)
         ]
 
+    def newest(self, of: str) -> Rate | None:
+        """Return the newest emission rate of a trial, by the first of its speed methods; None before there is one."""
+        with self._lock:
+            running = self._running.get(of)
+            if running is None or not running.rates:
+                return None
+            last = running.rates[-1]
+            first = running.measured.methods[0]
+            newest = (rate for rate in reversed(running.rates) if rate.method == first)
+            return next((rate for rate in newest if rate.time == last.time), last)
+
     def site_file_text(self, of: str) -> str:
         """Return the trial as the table that would put it into the site file. Raises InputError where there is none."""
         for trial in self.trials():

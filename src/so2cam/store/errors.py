@@ -44,6 +44,14 @@ class UnknownItemError(SpoolError):
     """There is no such item, or it is another one than was meant."""
 
 
+class AlreadyKeptError(So2camError):
+    """An item of this mark was kept before, as number ``sequence``, or the command was given up: nothing is kept."""
+
+    def __init__(self, sequence: int) -> None:
+        super().__init__("this item of the command was kept before", value=sequence)
+        self.sequence = sequence
+
+
 def from_os_error(error: OSError, file: Path | str) -> SpoolError:
     """Return the error of the spool that says what the system refused."""
     reason = error.strerror or str(error)

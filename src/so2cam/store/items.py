@@ -7,8 +7,9 @@ whole. The sidecar holds what the device said, by the device's own keys, and one
     "so2cam": {"format": 1, "node": "lead", "sequence": 123, "kind": "frame", "subject": "plume",
                "device": "camera-on", "time": "2026-03-01T12:00:00.125000Z", "sha256": "...", "bytes": 345678, ...}
 
-``time`` is mid-exposure, UTC; ``sha256`` and ``bytes`` are those of the main file. Anything else in it is what the
-item's maker put there.
+``time`` is mid-exposure, UTC; ``sha256`` and ``bytes`` are those of the main file. An item that a command asked for
+has ``"command": {"id": "...", "item": 0, "of": 10}`` too: the command, which item of its set this is, and how many the
+set has of this device. Anything else in it is what the item's maker put there.
 """
 
 import hashlib
@@ -31,6 +32,7 @@ Order = Literal["oldest", "newest"]
 _STEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,179}")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,12}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MOST_ITEMS: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,6 +45,20 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What an item is the effect of: the item number ``item`` (from 0) of the ``of`` that ``command`` asked for."""
+
+    command: str
+    item: int
+    of: int
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be. Raises ValueError."""
+        if not _WORD.fullmatch(self.command) or not 0 <= self.item < self.of <= _MOST_ITEMS:
+            raise ValueError(f"no mark of a command: {self.command!r}, {self.item} of {self.of}")
+
+
+@dataclass(frozen=True, slots=True)
 class StoreItem:
     """Something to keep.
 
@@ -51,7 +67,8 @@ class StoreItem:
     folder is chosen (``time`` where it is None). ``stem`` is the file's name without ending; ``suffix`` its ending,
     with the dot. ``numbered`` puts the sequence number behind the name in any case, otherwise only where the name is
     taken. ``metadata`` is what the sidecar holds, and must be something that JSON can hold. ``sidecar`` is a sidecar
-    that exists already, kept to the byte: for items of another node, which have an ``origin`` too.
+    that exists already, kept to the byte: for items of another node, which have an ``origin`` too. ``mark``: the
+    command that asked for it; of each mark and device one item is kept.
     """
 
     kind: str
@@ -66,6 +83,7 @@ class StoreItem:
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     sidecar: bytes | None = field(default=None, repr=False)
     origin: Origin | None = None
+    mark: Mark | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no spool could keep. Raises ValueError."""
@@ -78,6 +96,8 @@ class StoreItem:
             raise ValueError(f"the ending of an item is like .png, and not .json, got {self.suffix!r}")
         if self.origin is not None and (self.sidecar is None or not _WORD.fullmatch(self.origin.node)):
             raise ValueError("an item of another node comes with its sidecar and the node's name")
+        if self.origin is not None and self.mark is not None:
+            raise ValueError("the mark of an item of another node is that node's")
         require_utc(self.time)
         require_utc(self.filed)
 
@@ -161,6 +181,8 @@ def build_sidecar(item: StoreItem, *, node: str, sequence: int, sha256: str) -> 
         "sha256": sha256,
         "bytes": len(item.data),
     }
+    if item.mark is not None:
+        own["command"] = {"id": item.mark.command, "item": item.mark.item, "of": item.mark.of}
     extra = item.metadata.get("so2cam", {})
     if not isinstance(extra, Mapping):
         raise ValueError("the key so2cam of an item's metadata must be an object")  # noqa: TRY004 - as documented

@@ -1,6 +1,6 @@
 """The journal of a spool: an SQLite database (WAL, ``synchronous = FULL``) of what was acknowledged.
 
-Tables, ``PRAGMA user_version`` 1; times are whole microseconds since 1970, hashes 32 bytes:
+Tables, ``PRAGMA user_version`` 2 (1 had no ``marks``); times are whole microseconds since 1970, hashes 32 bytes:
 
 - ``items``: one row for each item that is kept. ``sequence`` grows with every row and is never used again.
   ``state`` is 0 kept, 1 being deleted, 2 missing, 3 damaged. ``waiting`` is how many receivers that matter for
@@ -9,6 +9,9 @@ Tables, ``PRAGMA user_version`` 1; times are whole microseconds since 1970, hash
 - ``receivers``: who the items are for; ``required`` are those that matter for deletion, ``items`` and ``bytes`` what
   each still has to get.
 - ``pending``: (receiver, sequence) of what was not yet confirmed.
+- ``marks``: which item is the effect of which command, one for each (command, device, number within its set); kept
+  longer than the items, so that what was delivered and deleted is not taken again. Where ``sequence`` is not above 0,
+  the set was given up without the item, and it is not to be kept any more.
 - ``folders``: folders of items; ``sealed`` ones were found right by the last recovery, and nothing was put there since.
 - ``forsaken``: items that were deleted before a required receiver had them; a mirror may have the only copy.
 - ``deletions``: how many items and bytes were deleted, by day and reason.
@@ -29,10 +32,17 @@ from typing import Any, Final
 from so2cam.store.errors import SpoolError, UnknownItemError, from_sqlite_error, os_errors
 from so2cam.store.items import Order, Origin, StoredItem, StoreItem, from_microseconds, to_microseconds
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 KEPT, DELETING, MISSING, DAMAGED = 0, 1, 2, 3
+MARKS_KEPT: Final = 1_000_000
+"""Marks are forgotten when so many items were put since."""
 _IDENTITY: Final = "journal"
 
+_MARKS: Final = """
+CREATE TABLE marks(command TEXT NOT NULL, device TEXT NOT NULL, item INTEGER NOT NULL, sequence INTEGER NOT NULL,
+  PRIMARY KEY(command, device, item)) WITHOUT ROWID;
+CREATE INDEX marks_sequence ON marks(abs(sequence));
+"""
 _SCHEMA: Final = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE items(
@@ -203,8 +213,8 @@ class Journal:
 
     def _make_tables(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in _statements(_SCHEMA):
+        if version in (0, 1):
+            for statement in _statements(_MARKS if version else _SCHEMA + _MARKS):
                 self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {FORMAT}")
         elif version != FORMAT:
@@ -275,6 +285,12 @@ class Journal:
             self._connection.execute(
                 "INSERT INTO pending SELECT id, ?, ? FROM receivers", (sequence, found.size + found.sidecar_size)
             )
+            if item.mark is not None:
+                self._connection.execute("DELETE FROM marks WHERE abs(sequence) < ?", (sequence - MARKS_KEPT,))
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO marks VALUES(?, ?, ?, ?)",
+                    (item.mark.command, item.device, item.mark.item, sequence),
+                )
         return _stored_item(row)
 
     def get(self, sequence: int) -> StoredItem:
@@ -288,6 +304,26 @@ class Journal:
         """Return the item that another node kept as ``origin``, or None."""
         found = self._select("WHERE origin_node = ? AND origin_sequence = ?", (origin.node, origin.sequence))
         return found[0] if found else None
+
+    def marked(self, command: str, device: str, *, void: bool = False) -> dict[int, int]:
+        """Return the sequence numbers of the items of a command and device, by their number within its set.
+
+        ``void``: also the numbers of those that are not to be kept any more.
+        """
+        with self._errors():
+            rows = self._connection.execute(
+                "SELECT item, sequence FROM marks WHERE command = ? AND device = ? ORDER BY item", (command, device)
+            ).fetchall()
+        return {int(item): abs(int(sequence)) for item, sequence in rows if void or sequence > 0}
+
+    def void(self, command: str, device: str, of: int) -> None:
+        """Have the items of a set of ``of`` that are not kept yet never be kept; within a transaction."""
+        newest = self.next_sequence() - 1
+        with self._errors():
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO marks VALUES(?, ?, ?, ?)",
+                [(command, device, item, -newest) for item in range(of)],
+            )
 
     def by_path(self, folder: str, name: str) -> StoredItem | None:
         """Return the item whose main file this is, in whatever state, or None."""

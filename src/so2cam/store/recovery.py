@@ -31,7 +31,7 @@ from so2cam.core.times import parse_utc
 from so2cam.store.disk import Disk
 from so2cam.store.errors import SpoolDamagedError, os_errors
 from so2cam.store.gate import Gate
-from so2cam.store.items import SIDECAR_SUFFIX, Origin, StoredItem, StoreItem
+from so2cam.store.items import SIDECAR_SUFFIX, Mark, Origin, StoredItem, StoreItem
 from so2cam.store.journal import DAMAGED, DELETING, KEPT, MISSING, Found, Journal
 from so2cam.store.layout import DATA, INCOMING, JOURNAL, LOCK, QUARANTINE, STATION, SUSPECT, name_node
 
@@ -378,18 +378,30 @@ def _read_sidecar(text: bytes, name: str, size: int, node: str) -> tuple[StoreIt
         data=b"",
     )
     if own["node"] == node:
-        return item, sha256, sequence
+        return replace(item, mark=_read_mark(own)), sha256, sequence
     return replace(item, origin=Origin(str(own["node"]), sequence), sidecar=text), sha256, None
 
 
+def _read_mark(own: Mapping[str, Any]) -> Mark | None:
+    """Return the mark of the command that asked for an item. Raises ValueError or KeyError where it cannot be one."""
+    told = own.get("command")
+    return None if told is None else Mark(str(told["id"]), int(told["item"]), int(told["of"]))
+
+
 def _adopt(work: _Work, candidates: Iterable[_Candidate]) -> None:
-    """Add whole items to the journal."""
+    """Add whole items to the journal; but of a command's items each one once."""
     candidates = list(candidates)
     if not candidates:
         return
+    adopted: list[_Candidate] = []
     with work.journal.transaction():
         for candidate in candidates:
             item = candidate.item
+            if item.mark is not None and item.mark.item in work.journal.marked(
+                item.mark.command, item.device, void=True
+            ):
+                continue
+            adopted.append(candidate)
             if item.origin is not None and work.journal.by_origin(item.origin) is not None:
                 item = replace(item, origin=None)
             sequence = candidate.sequence
@@ -397,7 +409,12 @@ def _adopt(work: _Work, candidates: Iterable[_Candidate]) -> None:
                 sequence = work.journal.next_sequence()
             work.journal.insert(item, candidate.found, sequence=sequence, stored=datetime.now(UTC))
     for candidate in candidates:
-        work.note("adopted", f"{candidate.found.folder}/{candidate.found.name}")
+        found = candidate.found
+        if candidate in adopted:
+            work.note("adopted", f"{found.folder}/{found.name}")
+        else:
+            for name in (found.name, found.sidecar_name):
+                _quarantine(work, found.folder, name, "duplicate")
 
 
 def _quarantine(work: _Work, folder: str, name: str, reason: str) -> None:

@@ -33,6 +33,7 @@ from typing import Self
 
 from so2cam.store.disk import Disk
 from so2cam.store.errors import (
+    AlreadyKeptError,
     ItemDamagedError,
     SpoolBusyError,
     SpoolDamagedError,
@@ -250,10 +251,10 @@ class Spool:
     def put(self, item: StoreItem) -> Receipt:
         """Keep ``item``. When this returns, it is acknowledged: on the disk, whole, and in the journal.
 
-        An item of another node that is there already gives the receipt of the first time. Raises SpoolFullError at
-        once where there is no room, SpoolWriteError where the disk refuses, SpoolBusyError after the time-out,
-        ValueError for metadata that JSON cannot hold; then nothing is acknowledged, and the same item may be put
-        again.
+        An item of another node that is there already gives the receipt of the first time. Raises AlreadyKeptError
+        where an item of the same mark was kept before. Raises SpoolFullError at once where there is no room,
+        SpoolWriteError where the disk refuses, SpoolBusyError after the time-out, ValueError for metadata that JSON
+        cannot hold; then nothing is acknowledged, and the same item may be put again.
         """
         with os_errors(self.root), self._one_thread(), self.journal(), self.locked(), self.journal() as journal:
             return self._put(item, journal)
@@ -262,6 +263,7 @@ class Spool:
         disk = self.disk
         if item.origin is not None and (known := journal.by_origin(item.origin)) is not None:
             return Receipt(known, new=False)
+        self._require_new_mark(item, journal)
         disk.step("put-begin")
         self._require_room(len(item.data))
         folder = self.folder_for(item.filed)
@@ -284,6 +286,7 @@ class Spool:
                 disk.step("sidecar-written")
                 with journal.transaction():
                     disk.step("transaction-begun")
+                    self._require_new_mark(item, journal)
                     sequence = journal.next_sequence()
                     if sequence != expected and item.sidecar is None:  # another process was quicker
                         disk.remove(sidecar_temporary)
@@ -317,6 +320,13 @@ class Spool:
             raise
         disk.step("journal-committed")
         return Receipt(stored)
+
+    @staticmethod
+    def _require_new_mark(item: StoreItem, journal: Journal) -> None:
+        if item.mark is not None:
+            sequence = journal.marked(item.mark.command, item.device, void=True).get(item.mark.item)
+            if sequence is not None:
+                raise AlreadyKeptError(sequence)
 
     def _take_back(self, placed: Sequence[Path]) -> None:
         """Remove the files of an item that was not acknowledged; the main file first: a sidecar alone is no item."""
@@ -415,6 +425,17 @@ class Spool:
                 limit=limit,
                 order=order,
             )
+
+    def marked(self, command: str, device: str) -> dict[int, int]:
+        """Return the sequence numbers of what a command made a device keep, by number within its set."""
+        with self.journal() as journal:
+            return journal.marked(command, device)
+
+    def void(self, command: str, device: str, of: int) -> dict[int, int]:
+        """Have items that a command made a device take, and that are not kept yet, never be kept; return the others."""
+        with self.journal() as journal, journal.transaction():
+            journal.void(command, device, of)
+            return journal.marked(command, device)
 
     def counts(self) -> SpoolCounts:
         """Return what the spool holds, what receivers still have to get, and the room on the disk."""

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from so2cam.core.site_lines import Line
 from so2cam.station.trial import SUFFIX, Trial
+from so2cam.web.theme import DARK
 
 _OWN: Final = "line:"
 _TRIAL: Final = "trial:"
@@ -40,7 +41,7 @@ def shapes_of(
     return own + moved
 
 
-TRIAL_COLOUR: Final = "#e69f00"
+TRIAL_COLOUR: Final = DARK["data-2"]
 
 
 def line_of_shape(shape: Mapping[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -22,8 +23,6 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 def live_src(site: StationSite, what: str) -> str:
     """Return the address of ``image/<quantity>`` or ``trend`` of a site."""
-    from urllib.parse import quote
-
     return f"/pages/sites/{quote(site.name, safe='')}/{what}"
 
 

@@ -72,15 +72,15 @@ class Tile:
         """``test``: its test id. ``hint``: what the label means, on hover. After ``stale_s`` it looks stale."""
         self.box = ui.element("div").classes("so-tile is-missing").props(f"data-testid={test} data-ages")
         with self.box:
-            with ui.element("div").classes("so-row").style("justify-content: space-between; flex-wrap: nowrap"):
-                self._label = ui.label(label).classes("so-tile-label")
-                if hint:
-                    self._label.props(f'title="{escape(hint, quote=True)}"')
-                self._ago = Ago(stale_s=stale_s)
+            self._label = ui.label(label).classes("so-tile-label")
+            if hint:
+                self._label.props(f'title="{escape(hint, quote=True)}"')
             with ui.element("div").classes("so-tile-value"):
                 self._value = ui.label(MISSING).style("display: inline").props(f"data-testid={test}-value")
                 ui.html(f"<small>{escape(unit)}</small>", sanitize=False, tag="span")
-            self._more = ui.label("").classes("so-tile-more").props(f"data-testid={test}-more")
+            with ui.element("div").classes("so-tile-foot"):
+                self._more = ui.label("").classes("so-tile-more").props(f"data-testid={test}-more")
+                self._ago = Ago(stale_s=stale_s)
             self._why = ui.label("").classes("so-tile-why").props(f"data-testid={test}-why")
             self._why.set_visibility(False)
 

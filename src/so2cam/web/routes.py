@@ -9,19 +9,17 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from so2cam.core.errors import So2camError
 from so2cam.core.times import format_utc
-from so2cam.pages import read_asset
+from so2cam.web.assets import add_assets
 from so2cam.web.session import COOKIE, LASTS_S, Door, own_path, peer_of
 from so2cam.web.state import Pages
 
 _MOST_FORM: Final = 4096
-_KEEP: Final = "public, max-age=31536000, immutable"
 _LEVELS: Final = ("info", "warning", "critical")
 
 
 def add_routes(app: FastAPI, pages: Pages) -> None:
     """Add the routes to the station's application."""
-    if not any(getattr(route, "path", "") == "/static/so2cam/{name}" for route in app.routes):
-        app.add_api_route("/static/so2cam/{name}", _static, include_in_schema=False)
+    add_assets(app)
     _add_session(app, pages.door)
 
     @app.get("/pages/glance", include_in_schema=False)
@@ -34,19 +32,6 @@ def add_routes(app: FastAPI, pages: Pages) -> None:
 
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-
-
-def _static(name: str, request: Request) -> Response:
-    try:
-        asset = read_asset(name)
-    except KeyError:
-        raise HTTPException(404, "there is no such file") from None
-    tag = f'"{asset.tag}"'
-    named = request.query_params.get("v") == asset.tag
-    headers = {"ETag": tag, "Cache-Control": _KEEP if named else "no-cache"}
-    if request.headers.get("If-None-Match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(asset.content, media_type=asset.media_type, headers=headers)
 
 
 def _alarms(pages: Pages, site: str) -> dict[str, object]:

@@ -124,7 +124,7 @@ class Door:
         found = None if token is None else self.access.find(token)
         if found is not None:
             return Visitor(found, peer, signed_in=True)
-        return Visitor(_ANYBODY, peer, signed_in=False) if self.public and not self.access.first_run() else None
+        return Visitor(_ANYBODY, peer, signed_in=False) if self.public else None
 
     def _token(self, request: Request) -> str | None:
         sealed = request.cookies.get(COOKIE)

@@ -7,6 +7,7 @@ from typing import Any
 from so2cam.station.alarms_store import AlarmStore, Event
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.live_images import LiveImages
+from so2cam.station.live_spectrum import LiveSpectrum
 from so2cam.station.nodes import Nodes
 from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
@@ -23,6 +24,7 @@ class Pages:
     door: Door
     alarms: AlarmStore
     images: Mapping[str, LiveImages]
+    spectra: Mapping[str, LiveSpectrum]
     trials: Mapping[str, TrialLines]
     nodes: Nodes
     values: SharedValues = field(default_factory=SharedValues)

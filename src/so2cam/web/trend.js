@@ -10,7 +10,6 @@ const PANELS = [
   { key: "speed", name: "Speed", unit: "m/s", share: 0.18 },
   { key: "direction", name: "Direction", unit: "°", share: 0.18 },
 ];
-const NS = ["rate"];
 
 function css(name) {
   return getComputedStyle(document.body).getPropertyValue(name).trim();
@@ -188,7 +187,7 @@ export default {
       const small = this.$refs.plot.clientWidth < 34 * rem;
       const height = this.$refs.plot.clientHeight;
       const left = (small ? 2.9 : 3.6) * rem;
-      const head = 1.9 * rem;
+      const head = (small ? 3.3 : 1.9) * rem;
       const foot = 1.6 * rem;
       const gap = 1.75 * rem;
       const free = height - head - foot - gap * (PANELS.length - 1);
@@ -201,10 +200,10 @@ export default {
       this.base = {
         animation: false,
         useUTC: true,
-        textStyle: { fontFamily: "inherit", fontSize: 0.82 * rem },
+        textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 0.82 * rem },
         grid: grids,
         legend: {
-          top: 0, right: 0, itemGap: 0.9 * rem, itemWidth: 1.2 * rem, itemHeight: 0.5 * rem, icon: "roundRect",
+          top: 0, ...(small ? { left: 0 } : { right: 0 }), itemGap: 0.9 * rem, itemWidth: 1.2 * rem, itemHeight: 0.5 * rem, icon: "roundRect",
           textStyle: { color: css("--so-quiet"), fontSize: 0.85 * rem }, type: "scroll",
           inactiveColor: css("--so-line"),
         },
@@ -226,7 +225,7 @@ export default {
         yAxis: PANELS.map((panel, index) => ({
           type: "value", gridIndex: index, scale: panel.key === "direction", splitNumber: index ? 2 : 5,
           min: panel.key === "direction" ? undefined : (v) => Math.min(0, v.min),
-          name: `${panel.name}, ${panel.unit}`, nameLocation: "end", nameGap: 0.5 * rem,
+          name: `${panel.name}, ${panel.unit}`, nameLocation: "end", nameGap: 0.62 * rem,
           nameTextStyle: { color: css("--so-quiet"), align: "left", padding: [0, 0, 0, -left + 2], fontSize: 0.82 * rem },
           axisLabel: { color: css("--so-quiet"), fontSize: 0.8 * rem },
           axisLine: { show: false }, axisTick: { show: false },
@@ -237,8 +236,13 @@ export default {
     },
     draw() {
       if (!this.chart || !this.base) return;
-      const [start, end] = this.window();
+      let [start, end] = this.window();
       const lines = [...this.store.series.values()];
+      if (!this.span.start) {
+        // A station that has just begun shows what it has, not an empty hour.
+        const first = Math.min(...lines.filter((one) => one.t.length).map((one) => one.t[0]), end);
+        start = Math.max(start, Math.min(first, end - 300000));
+      }
       const series = [];
       for (const one of lines) {
         const colour = this.colour(one.line);

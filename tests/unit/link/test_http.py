@@ -3,6 +3,7 @@
 import http.client
 import json
 import random
+import socket
 import ssl
 import subprocess
 import sys
@@ -150,3 +151,29 @@ def test_no_question_of_the_description_makes_it_stumble(node: Any, linked: Any,
 def test_the_page_of_the_protocol_is_what_its_tool_writes() -> None:
     done = subprocess.run([sys.executable, str(TOOL), "--check"], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_server_ends_while_a_client_says_goodbye(node: Any, linked: Any) -> None:
+    """A thread that failed there would be reported by pytest, and leave connections open."""
+    head = (
+        "GET /v1/link HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nAuthorization: Bearer {node.token()}\r\n\r\n"
+    )
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    raw = context.wrap_socket(socket.create_connection(("127.0.0.1", node.node.port), timeout=20))
+    with raw:
+        raw.sendall(head.encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += raw.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 101")
+        raw.sendall(b"\x88\x82\x00\x00\x00\x00\x03\xe8")  # a close frame, 1000
+        assert raw.recv(4)[0] == 0x88, "it has been answered, and the connection is on its way down"
+        server = node.thread
+        node.stop.set()
+        server.join(20)
+        assert not server.is_alive()
+    again = linked.Linked(node.folder.parent / "again", port=node.node.port or 0).start()
+    again.end()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from so2cam.link import messages, protocol
 from so2cam.link.channel import Dialler
 from so2cam.link.client import LinkClient
 from so2cam.link.database import Database
-from so2cam.link.errors import LinkError, LinkLostError, LinkRefusedError
+from so2cam.link.errors import LinkError, LinkLostError, LinkRefusedError, UnfinishedError
 from so2cam.link.eventlog import EventLog
-from so2cam.link.ledger import Ledger
+from so2cam.link.ledger import RESUMED_S, Ledger
 from so2cam.link.messages import Done, MessageError, Refused
 from so2cam.link.pairing import PairingDesk, join
 from so2cam.link.pairings import Pairing, Pairings, pair
@@ -49,17 +50,19 @@ WHO = Principal("abc", "tester", Role.OPERATOR)
 def test_a_key_takes_effect_once(database: Database) -> None:
     ledger, done = Ledger(database), []
     for _ in range(3):
-        carried = ledger.carry_out(WHO, "p", "key-0001", messages.Shot(), lambda c: done.append(c) or Done(text="ok"))
+        carried = ledger.carry_out(
+            WHO, "p", "key-0001", messages.Shot(), lambda c, e: done.append(e) or Done(text="ok")
+        )
         assert carried.result == Done(text="ok")
     assert len(done) == 1
-    other = ledger.carry_out(WHO, "p", "key-0001", messages.Stop(), lambda c: Done(text="no"))
+    other = ledger.carry_out(WHO, "p", "key-0001", messages.Stop(), lambda c, e: Done(text="no"))
     assert isinstance(other.result, Refused)
 
 
 def test_two_at_once_are_one(database: Database) -> None:
     ledger, go, done, results = Ledger(database), threading.Event(), [], []
 
-    def do(command: Any) -> Done:
+    def do(command: Any, errand: Any) -> Done:
         assert go.wait(10)
         done.append(command)
         return Done(text="ok")
@@ -76,25 +79,66 @@ def test_two_at_once_are_one(database: Database) -> None:
     assert (len(done), len(results)) == (1, 4)
 
 
-def test_what_was_interrupted_is_told_and_not_repeated(database: Database) -> None:
-    def dies(command: Any) -> Done:
+def test_what_was_interrupted_is_carried_out_again_as_the_same_errand(database: Database) -> None:
+    seen: list[Any] = []
+
+    def dies(command: Any, errand: Any) -> Done:
+        seen.append(errand)
         raise KeyboardInterrupt
 
+    def does(command: Any, errand: Any) -> Done:
+        seen.append(errand)
+        return Done(text=command.type)
+
     ledger = Ledger(database)
-    for key, command in (("shot-0001", messages.Shot()), ("stop-0001", messages.Stop())):
+    for key, command in (
+        ("shot-0001", messages.Shot()),
+        ("stop-0001", messages.Stop()),
+        ("shot-0002", messages.Shot()),
+    ):
         with pytest.raises(KeyboardInterrupt):
             ledger.carry_out(WHO, "p", key, command, dies)
     again = Ledger(database)
-    assert again.outcome(WHO.id, "shot-0001").interrupted  # type: ignore[union-attr]
-    shot = again.carry_out(WHO, "p", "shot-0001", messages.Shot(), lambda c: Done(text="twice"))
-    assert shot.interrupted
-    assert isinstance(shot.result, Refused)
-    stop = again.carry_out(WHO, "p", "stop-0001", messages.Stop(), lambda c: Done(text="stopped"))
-    assert stop.result == Done(text="stopped")
-    settled = again.carry_out(WHO, "p", "shot-0001", messages.Shot(), dies, lambda key, c: Done(text="it did"))
-    assert settled.result == Done(text="it did")
-    assert again.outcome(WHO.id, "shot-0001").result == Done(text="it did")  # type: ignore[union-attr]
+    assert "still" in again.outcome(WHO.id, "shot-0001").result.text  # type: ignore[union-attr]
+    assert again.carry_out(WHO, "p", "stop-0001", messages.Stop(), does).result == Done(text="stop")
+    resumed = list(again.resume(does, threading.Event()))
+    assert [(entry.key, carried.result) for entry, carried in resumed] == [
+        ("shot-0001", Done(text="shot")),
+        ("shot-0002", Done(text="shot")),
+    ]
+    ids = [errand.id for errand in seen]
+    assert [ids[1], ids[0], ids[2]] == ids[3:], "the same errands"
+    assert len(set(ids)) == 3
+    assert [errand.again for errand in seen] == [False] * 3 + [True] * 3
+    assert again.outcome(WHO.id, "shot-0001").result == Done(text="shot")  # type: ignore[union-attr]
+    assert list(again.resume(does, threading.Event())) == []
     assert again.outcome(WHO.id, "other-001") is None
+
+
+def test_what_the_node_s_end_left_open_has_no_result_yet(database: Database) -> None:
+    def stops(command: Any, errand: Any) -> Done:
+        raise UnfinishedError("the agent stops")
+
+    ledger = Ledger(database)
+    carried = ledger.carry_out(WHO, "p", "shot-0001", messages.Shot(), stops)
+    assert (carried.new, carried.result) == (False, Refused(text="the agent stops"))
+    found = Ledger(database).carry_out(WHO, "p", "shot-0001", messages.Shot(), lambda c, e: Done(text="ok"))
+    assert found.result == Done(text="ok")
+
+
+def test_what_was_begun_long_ago_is_not_carried_out_any_more(database: Database) -> None:
+    now = [1000.0]
+
+    def dies(command: Any, errand: Any) -> Done:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Ledger(database, lambda: now[0]).carry_out(WHO, "p", "shot-0001", messages.Shot(), dies)
+    now[0] += RESUMED_S + 1
+    again = Ledger(database, lambda: now[0])
+    ((_, carried),) = again.resume(dies, threading.Event())
+    assert "too long ago" in carried.result.text  # type: ignore[union-attr]
+    assert again.carry_out(WHO, "p", "shot-0001", messages.Shot(), dies).result == carried.result
 
 
 # --- events ------------------------------------------------------------------------------------------------------
@@ -370,7 +414,8 @@ def test_an_instrument_that_dials_answers_the_same(make_node: Any, linked: Any, 
             assert client.call(messages.Shutdown()).answer.code == "role"
             assert len(client.ask(protocol.Items(waiting=True)).items) == 2
             assert client.read(protocol.Read(sequence=1))[1] == node.spool.read(node.spool.get(1))
-            assert next(client.events(0, threading.Event())).kind == "command"
+            told = islice(client.events(0, threading.Event()), 3)
+            assert sorted(event.kind for event in told) == ["command", "item", "item"]
             client._drop(None)  # a break: the instrument dials again
             assert client.hello().role == "operator"
         assert len(node.effects.lines()) == 1

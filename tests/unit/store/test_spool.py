@@ -13,6 +13,7 @@ import pytest
 
 from so2cam.store.disk import STEPS
 from so2cam.store.errors import (
+    AlreadyKeptError,
     ItemDamagedError,
     SpoolBusyError,
     SpoolDamagedError,
@@ -22,8 +23,9 @@ from so2cam.store.errors import (
     UnknownItemError,
 )
 from so2cam.store.gate import Gate
-from so2cam.store.items import Origin, StoreItem, item_digest
+from so2cam.store.items import Mark, Origin, StoreItem, item_digest
 from so2cam.store.journal import Journal
+from so2cam.store.recovery import recover_spool
 from so2cam.store.spool import Spool
 
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -454,11 +456,58 @@ def test_a_journal_that_was_replaced_by_another_process_is_opened_anew(spool: Sp
 def test_a_journal_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     Spool(tmp_path).close()
     connection = sqlite3.connect(tmp_path / "journal.sqlite")
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
-    with pytest.raises(SpoolError, match="format 2"):
+    with pytest.raises(SpoolError, match="format 3"):
         Spool(tmp_path)
     assert not (tmp_path / "quarantine").exists()
+
+
+def test_a_journal_without_marks_gets_them(tmp_path: Path, items: Any) -> None:
+    with Spool(tmp_path, node="lead") as spool:
+        spool.put(items())
+    connection = sqlite3.connect(tmp_path / "journal.sqlite")
+    connection.executescript("DROP TABLE marks; PRAGMA user_version = 1")
+    connection.close()
+    with Spool(tmp_path) as spool:
+        receipt = spool.put(dataclasses.replace(items(), mark=Mark("c1", 0, 1)))
+        assert spool.marked("c1", receipt.item.device) == {0: receipt.sequence}
+        assert len(spool.find()) == 2
+
+
+def test_of_a_command_s_items_each_is_kept_once(tmp_path: Path, items: Any) -> None:
+    with Spool(tmp_path, node="lead") as spool:
+        first = spool.put(dataclasses.replace(items(), mark=Mark("c1", 1, 2)))
+        with pytest.raises(AlreadyKeptError) as caught:
+            spool.put(dataclasses.replace(items(), mark=Mark("c1", 1, 2)))
+        assert caught.value.sequence == first.sequence
+        other = spool.put(dataclasses.replace(items(device="camera-off"), mark=Mark("c1", 1, 2)))
+        assert spool.find() == [first.item, other.item]
+        assert list((tmp_path / ".incoming").iterdir()) == []
+        told = json.loads((tmp_path / first.item.sidecar_path).read_bytes())["so2cam"]["command"]
+        assert told == {"id": "c1", "item": 1, "of": 2}
+    with pytest.raises(ValueError, match="no mark"):
+        Mark("c1", 2, 2)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_journal_built_anew_knows_what_commands_made(tmp_path: Path, items: Any, again: bool) -> None:
+    """``again``: the process ended between files and journal, and the item was taken once more."""
+    with Spool(tmp_path, node="lead") as spool:
+        first = spool.put(dataclasses.replace(items(), mark=Mark("c1", 0, 1)))
+    connection = sqlite3.connect(tmp_path / "journal.sqlite")
+    connection.executescript("DELETE FROM marks; DELETE FROM pending; DELETE FROM items")
+    connection.close()
+    if again:
+        with Spool(tmp_path) as spool:
+            spool.put(dataclasses.replace(items(device="camera-on"), mark=Mark("c1", 0, 1)))
+    report = recover_spool(tmp_path, full=True)
+    assert (report.adopted, report.quarantined) == ((0, 2) if again else (1, 0))
+    with Spool(tmp_path) as spool:
+        assert set(spool.marked("c1", first.item.device)) == {0}
+        assert len(spool.find()) == 1
+        with pytest.raises(AlreadyKeptError):
+            spool.put(dataclasses.replace(items(), mark=Mark("c1", 0, 1)))
 
 
 def test_a_spool_is_opened_as_it_is(tmp_path: Path, items: Any) -> None:

@@ -13,7 +13,8 @@ class SpectralDilution(NamedTuple):
     """The share (LDF) of light at 310 nm that is scattered in between, 1 sigma, and the distance [m] it belongs to.
 
     ``exponent`` of the wavelength, 4 for air without aerosol (and as the spectral fit has it); ``exponent_uncertainty``
-    is 1 sigma: haze has an exponent of 1 to 2.
+    is 1 sigma: haze has an exponent of 1 to 2. ``variation`` is the relative standard deviation of the columns within
+    the spectrometer's view, known to its own size.
     """
 
     value: float
@@ -22,6 +23,7 @@ class SpectralDilution(NamedTuple):
     distance_uncertainty_m: float
     exponent: float = 4.0
     exponent_uncertainty: float = 0.5
+    variation: float = 0.0
 
 
 def spectral_extinction(dilution: SpectralDilution, wavelength_nm: float) -> Extinction:
@@ -30,17 +32,22 @@ def spectral_extinction(dilution: SpectralDilution, wavelength_nm: float) -> Ext
     ``wavelength_nm`` is the band's effective wavelength. Source: Varnam et al. 2020, Front. Earth Sci. 8, 528753, with
     the share's ``1 - (1 - LDF)^((310 / lambda)^4)`` of the spectral fit. The distance is that of the plume where the
     spectrometer looks. A share below zero within 2 sigma counts as none.
+
+    Columns that vary within the view fill the bands as dilution does: mean light ``(1 - l) mean(exp(-x)) + l`` is, to
+    second order in x, that of the mean column under the share ``1 - (1 - l) / (1 + v)``, v the relative variance of
+    x. It is taken out, and its uncertainty is all of it.
     """
     inputs = (dilution.value, dilution.uncertainty, dilution.distance_m, dilution.distance_uncertainty_m)
     if not all(np.isfinite(inputs)) or dilution.distance_m <= 0 or dilution.value >= 1 or dilution.uncertainty < 0:
         return missing_extinction(ExtinctionStatus.NO_DILUTION_KNOWN)
     ratio = rayleigh_ratio(wavelength_nm, exponent=dilution.exponent)
     per_share = ratio / dilution.distance_m
-    value = -np.log1p(-dilution.value) * per_share
+    by_variation = float(np.log1p(dilution.variation**2)) * per_share
+    value = -np.log1p(-dilution.value) * per_share - by_variation
     by_share = per_share / (1 - dilution.value) * dilution.uncertainty
     by_distance = abs(value) / dilution.distance_m * dilution.distance_uncertainty_m
     by_exponent = abs(value * np.log(wavelength_nm / REFERENCE_WAVELENGTH_NM)) * dilution.exponent_uncertainty
-    errors = ExtinctionErrors(float(by_share), 0.0, float(by_distance), 0.0, float(by_exponent))
+    errors = ExtinctionErrors(float(by_share), 0.0, float(by_distance), float(by_variation), float(by_exponent))
     total = float(np.hypot(errors.noise, errors.systematic))
     status = ExtinctionStatus.OK
     if value < 0:

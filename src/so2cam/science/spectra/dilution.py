@@ -26,6 +26,10 @@ DETECTED = 6.0
 FLOOR = 0.05
 """Share of the mean signal that is added to the signal for the noise's variance, for what noise is not of photons."""
 POINTS, MINIMA = 64, 4
+DEPTHS = np.round(np.arange(-2, 21) * 0.1, 1)
+"""Depths ``-ln(1 - dilution)`` at which the misfit is told: dilutions from -0.22 to 0.86."""
+_RISE_KNOWN = 4.0
+"""Rise of the misfit up to which it must be known on both sides, unless it reaches the range's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,9 @@ class DilutionFit:
     ``rise`` (M, K) their chi-squared above the best in units of its variance. ``so2_range`` and
     ``light_dilution_range`` (M, 2) bound everything that explains a spectrum within 3 sigma and was searched (light
     dilution from -0.2 to 0.95); NaN where nothing was found.
+
+    ``misfit`` (M, G) is the least chi-squared at each of ``DEPTHS``, the column free, above the lowest of them and in
+    units of the noise's variance (straight on beyond 100); NaN where it was not asked for or is not known.
     """
 
     light_dilution: FloatArray
@@ -52,6 +59,7 @@ class DilutionFit:
     rise: FloatArray
     so2_range: FloatArray
     light_dilution_range: FloatArray
+    misfit: FloatArray
 
 
 def fit_with_dilution(
@@ -61,13 +69,15 @@ def fit_with_dilution(
     *,
     mask: npt.ArrayLike | None = None,
     precision: float = PRECISION,
+    misfit: bool = False,
 ) -> DilutionFit:
     """Find SO2 column and light dilution of spectra ``counts`` (M, N) of the detector from two windows' models.
 
     Both models hold light dilution and belong to one detector. One column and one light dilution (the model's, see
     ``build_fit``) are fitted to both windows at once; all else is each window's own. Pixels count by the photon noise
     of the fits without dilution, and half in each window where both hold them. ``mask`` (M, N) is True where a pixel
-    counts.
+    counts. With ``misfit`` that is found too, also where no single answer is: many spectra together may tell one
+    (``dilution_pool``).
 
     Status, besides those of ``fit_spectra`` (of the fits without dilution and of the joint one):
     ``DILUTION_NOT_UNIQUE`` where the column's 1 sigma is more than ``precision`` of it, or another answer within 3
@@ -140,6 +150,8 @@ def fit_with_dilution(
         model_counts,
         ended,
     )
+    if misfit:
+        blank.misfit[chosen] = _misfit(fine, window_data, weights, np.concatenate(starts, axis=1), noise)
     found = _Found(points, minima, solution, linear, variances, residual, model_counts, ended, noise)
     return _conclude(first, blank, chosen, found, window_data[0], weights[0] > 0, precision)
 
@@ -157,6 +169,46 @@ class _Found:
     model: FloatArray
     ended: IntArray
     noise: FloatArray
+
+
+def _misfit(
+    problems: tuple[Problem, Problem],
+    counts: list[FloatArray],
+    weights: list[FloatArray],
+    starts: FloatArray,
+    noise: FloatArray,
+) -> FloatArray:
+    """Misfit (R, G) at ``DEPTHS``; NaN where the fits failed before it had risen."""
+    from so2cam.science.spectra.dilution_profile_kernel import profile_batch
+
+    raw = np.full((noise.size, DEPTHS.size), np.nan)
+    profile_batch(
+        problems[0],
+        problems[1],
+        counts[0],
+        counts[1],
+        weights[0],
+        weights[1],
+        starts,
+        noise,
+        -np.expm1(-DEPTHS),
+        raw,
+        np.full_like(raw, np.nan),
+    )
+    result = np.full_like(raw, np.nan)
+    for row, values in enumerate(raw / noise[:, None]):
+        known = np.flatnonzero(np.isfinite(values))
+        if known.size < 4:
+            continue
+        first, last = known[0], known[-1]
+        risen = values - values[known].min()
+        if (first > 0 and risen[first] < _RISE_KNOWN) or (last < DEPTHS.size - 1 and risen[last] < _RISE_KNOWN):
+            continue
+        below, above = np.arange(first), np.arange(last + 1, DEPTHS.size)
+        risen[below] = risen[first] + (first - below) * max(risen[first] - risen[first + 1], 0.0)
+        risen[above] = risen[last] + (above - last) * max(risen[last] - risen[last - 1], 0.0)
+        result[row] = risen
+    return result
 
 
 def _detector_counts(
@@ -223,6 +275,7 @@ def _blank(first: FitModel, plain: FitResult, so2: FloatArray, so2_sigma: FloatA
         rise=np.full((spectra, MINIMA), np.nan),
         so2_range=empty.copy(),
         light_dilution_range=empty.copy(),
+        misfit=np.full((spectra, DEPTHS.size), np.nan),
     )
 
 

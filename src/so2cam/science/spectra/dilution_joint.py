@@ -16,7 +16,7 @@ from so2cam.science.spectra.model import Problem
 
 LARGEST_STEP = 0.7
 """in ln SO2 and in ln(1 - light dilution)"""
-FIXED_SO2, ALL_FREE = 0, -1
+FIXED_SO2, FIXED_DILUTION, ALL_FREE = 0, 1, -1
 """What is held."""
 
 
