@@ -38,7 +38,7 @@ class _Wizard:
         self._box = ui.element("div").classes("so-tab")
         self._run: CellRun | None = None
         self._held: bool | None = None
-        self._note: Report | None = None
+        self._said = ""
 
     async def draw(self) -> None:
         """Draw the present step, and again whenever somebody changes it."""
@@ -111,7 +111,7 @@ class _Wizard:
                 .classes("so-input")
             )
             row = ui.element("div").classes("so-row")
-            report = Report(test="cells-report")
+            report = self._report()
 
             def begin() -> str:
                 many = str(count.value or "").strip()
@@ -119,6 +119,7 @@ class _Wizard:
                     raise InputError(f"frames of each cell: 1 to {cell_run.MOST_FRAMES}", value=many)
                 said = self._desk.say(Cells(action="begin"))
                 self._runs.save(cell_run.begin(self._desk.node, self._desk.view.visitor.principal.name, int(many)))
+                self._said = said
                 return said
 
             with row:
@@ -155,7 +156,7 @@ class _Wizard:
                 "Hold it before all cameras so that it fills their view, and keep still while frames are taken."
             ).classes("so-quiet so-small").bind_visibility_from(what, "value", value="cell")
             row = ui.element("div").classes("so-row")
-            report = Report(test="cells-report")
+            report = self._report()
             with row:
                 self._desk.button(
                     f"Take {run.count} frames",
@@ -184,6 +185,13 @@ class _Wizard:
                     after=self._told,
                 )
             self._held_row("Hold again", lambda: self._desk.say(Cells(action="begin")), "cells-hold", report)
+
+    def _report(self) -> Report:
+        """Return the line that says what happened; what was said last stays when a step is drawn anew."""
+        report = Report(test="cells-report")
+        if self._said:
+            report.say(self._said, "ok")
+        return report
 
     def _state_words(self) -> None:
         self._words = ui.label("").classes("so-small").props("data-testid=cells-state")
@@ -215,9 +223,10 @@ class _Wizard:
         now = self._runs.load(desk.node)
         run = self._runs.save(cell_run.taken(now if now is not None and now.state == "going" else run, ppm_m, frames))
         take = run.takes[-1]
-        return f"{take.words}: {len(take.frames)} frames kept" + (
+        self._said = f"{take.words}: {len(take.frames)} frames kept" + (
             f"; look twice: {'; '.join(take.doubts)}" if take.doubts else ""
         )
+        return self._said
 
     def _end(self, state: str) -> str:
         run = self._runs.load(self._desk.node)
@@ -225,6 +234,7 @@ class _Wizard:
             raise LinkRefusedError("the calibration is over already")
         said = self._desk.say(Cells(action="end"))
         self._runs.save(cell_run.over(run, "ended" if state == "ended" else "cancelled"))
+        self._said = said
         return said
 
     def _use(self, number: int, used: bool) -> str:

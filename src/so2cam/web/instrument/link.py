@@ -1,9 +1,11 @@
 """Pairing with a node, the state of its link, and forgetting it."""
 
+from collections.abc import Callable
 from html import escape
 
 from nicegui import ui
 
+from so2cam.core.errors import So2camError
 from so2cam.link.addresses import parse_host, spaced
 from so2cam.link.protocol import Role
 from so2cam.station.nodes import NodeInfo, NodeLook
@@ -15,8 +17,11 @@ from so2cam.web.view import View
 _WAYS = {"dialled": "this station calls it", "calls-in": "it calls this station", "none": "not paired"}
 
 
-def draw_pairing(view: View, info: NodeInfo | None) -> None:
-    """Draw the form that pairs with a node: its address and the code that it shows."""
+def draw_pairing(view: View, info: NodeInfo | None, busy: Callable[[bool], None] = lambda begun: None) -> None:
+    """Draw the form that pairs with a node: its address and the code that it shows.
+
+    ``busy`` is told when pairing begins, and when it came to nothing.
+    """
     box, _ = panel("Pair with an instrument" if info is None else f"Pair with {info.name}", test="pair")
     known = "" if info is None or info.host is None else f"{info.host}:{info.port}"
     name = info.name if info is not None else "NAME"
@@ -46,7 +51,12 @@ def draw_pairing(view: View, info: NodeInfo | None) -> None:
 
         def join() -> str:
             address, port = parse_host(str(host.value or "").strip())
-            pairing = view.pages.nodes.join(address, port, str(code.value or "").strip())
+            busy(True)
+            try:
+                pairing = view.pages.nodes.join(address, port, str(code.value or "").strip())
+            except So2camError:
+                busy(False)
+                raise
             found.update(node=pairing.name, fingerprint=pairing.fingerprint)
             receives = "" if pairing.receiver else "; it gives no files: offer with --receiver station for that"
             view.pages.note(view.visitor, "instrument.pair", {"node": pairing.name, "host": f"{address}:{port}"})

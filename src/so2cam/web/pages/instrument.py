@@ -110,7 +110,7 @@ class _Page:
         self._content.props(f"data-testid=tab-content data-tab={self._tab}")
         with self._content:
             if not self._desk.info.paired:
-                draw_pairing(self._view, self._desk.info)
+                draw_pairing(self._view, self._desk.info, self._pairs)
                 return
             made = TABS[self._tab][1](self._desk)
             if made is not None:
@@ -133,6 +133,10 @@ class _Page:
         if self._waits and any(node.name == name and node.paired for node in nodes):
             self._waits = False
             view.client.open(view.link("/instrument", **{**self._desk.state, "node": name}))
+
+    def _pairs(self, begun: bool) -> None:
+        """Wait for nobody else while somebody pairs here: then the certificate is shown first."""
+        self._waits = not begun
 
     def _head(self, look: NodeLook) -> None:
         self._ago.set(look.seen)
