@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -54,3 +55,38 @@ def frames() -> ModuleType:
         sys.modules[name] = module
         spec.loader.exec_module(module)
     return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def pages() -> ModuleType:
+    """The module ``tests/fakes/pages.py``: a station with pages, in a process of its own."""
+    name = "so2cam_test_pages"
+    if name not in sys.modules:
+        place = Path(__file__).parents[1] / "fakes" / "pages.py"
+        spec = importlib.util.spec_from_file_location(name, place)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def place(pages: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A station without an instrument, with a day of health behind it: a ``PagesStation``."""
+    made = pages.PagesStation(tmp_path_factory.mktemp("place"), pages.free_port())
+    made.prepare()
+    made.tell_health(pages.history(25.0))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def other(browser: Browser) -> Iterator[BrowserContext]:
+    """The browser profile of a second person."""
+    made = browser.new_context(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
+    made.set_default_timeout(15_000)
+    yield made
+    made.close()
