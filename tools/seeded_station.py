@@ -170,7 +170,8 @@ def _write_rates(context: StationContext) -> None:
                 Rate(
                     at, line, method,
                     None if missing else value, None if missing else 0.06 * value, None if missing else 0.11 * value,
-                    None if missing else speed, None if missing else 0.6, None if missing else 303 + 2 * _wave(seconds, 7000),
+                    None if missing else speed, None if missing else 0.6,
+                    None if missing else 303 + 2 * _wave(seconds, 7000),
                     None if missing else value / speed, (4 if dark else 5) if missing else 0,
                 )
             )  # fmt: skip
