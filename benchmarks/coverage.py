@@ -1,15 +1,16 @@
 """How often the truth lies within the stated uncertainty: simulated volcanoes, processed with site files that err.
 
     python benchmarks/coverage.py [--scenario NAME ...] [--calibration spectrometer|cells|joint] [--realisations 60]
-                                  [--seeds 3] [--pairs 40] [--jobs 2] [--json FILE]
+                                  [--dilution terrain|spectra] [--seeds 3] [--pairs 40] [--jobs 2] [--json FILE]
 
 Each seed of a scenario is simulated once. A realisation processes it with a site file whose values are drawn from the
 uncertainties that it states: vent distance, viewing azimuth and elevation, orientation of the plume, focal length,
 registration (where the site file gives it), centres of the filters, cross section and zero of the spectrometer's
 columns, labels of the gas cells, and with light dilution each distance of the ground and the brightness of the air.
+(Light dilution from spectra draws the exponent of the wavelength; how columns vary within the view is the plume's.)
 Draws are a Latin hypercube: every sigma is drawn evenly, so that few realisations tell much. What is compared is the
 mean of the run with its true mean, and 1 sigma of it; and apart from that, pair by pair, the random part about the
-run's own bias.
+run's own bias. Runs of ``thick`` are twice as long: its plume changes slowly, and the field of view must be found.
 """
 
 import argparse
@@ -26,6 +27,9 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 import netCDF4
 import numpy as np
@@ -56,9 +60,11 @@ SCENARIOS = (
     "faint",
     "diluted",
 )
+LONGER = {"thick": 2}
+"""So many times more pairs than other scenarios."""
 _DRAWS = 48
 _CELL = re.compile(r"_([0-9.]+)ppmm(?=[._])")
-_COLUMN = "so2_column"
+_COLUMNS = ("so2_column", "so2_column_without_dilution")
 
 
 class Draws:
@@ -136,6 +142,9 @@ def drawn_settings(site: Site, draw: Draws) -> dict[str, Any]:
             regions.append(table)
         ratio = dilution.airlight_ratio + draw(dilution.airlight_ratio_uncertainty)
         changes["processing"] = {"light_dilution": {"regions": regions, "airlight_ratio": ratio}}
+    elif dilution.mode == "spectrum":
+        exponent = min(dilution.wavelength_exponent + draw(dilution.wavelength_exponent_uncertainty), 5.0)
+        changes["processing"] = {"light_dilution": {"wavelength_exponent": exponent}}
     return changes
 
 
@@ -164,7 +173,9 @@ def scaled_columns(product: Path, out: Path, site: Site, draw: Draws) -> Path:
     scale, zero = 1 + draw(relative), draw(settings.offset_uncertainty_molec_cm2)
     shutil.copyfile(product, out)
     with netCDF4.Dataset(out, "a") as data:
-        data[_COLUMN][:] = data[_COLUMN][:] * scale + zero
+        for name in _COLUMNS:
+            if name in data.variables:
+                data[name][:] = data[name][:] * scale + zero
     return out
 
 
@@ -178,21 +189,27 @@ def without_pictures() -> None:
         setattr(module, name, blank)
 
 
-def variant_of(scenario: str, calibration: str) -> Variant:
+def variant_of(scenario: str, calibration: str, dilution: str) -> Variant:
     """Return how a scenario is processed."""
     chosen = {"processing": {"calibration": {"source": calibration, "model": "band"}}}
-    base = DILUTED[0] if scenario in ("diluted", "snow") else SPECTROMETER
-    return Variant(calibration, merged(base.settings, chosen), spectra=calibration != "cells")
+    base = SPECTROMETER
+    if scenario in ("diluted", "snow"):
+        source = dilution if scenario == "diluted" else "terrain"
+        base = next(each for each in DILUTED if each.name == f"spectrometer, dilution from {source}")
+    spectra = calibration != "cells" or (scenario == "diluted" and dilution == "spectra")
+    return Variant(calibration, merged(base.settings, chosen), spectra=spectra)
 
 
-def run_seed(scenario: str, calibration: str, seed: int, pairs: int, numbers: FloatArray) -> list[Realisation | str]:
+def run_seed(
+    scenario: str, calibration: str, dilution: str, seed: int, pairs: int, numbers: FloatArray
+) -> list[Realisation | str]:
     """Return a realisation for each row of ``numbers``, the first without draws; a text where a run gives nothing."""
     without_pictures()
     found: list[Realisation | str] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = simulate(load_scenario(scenario), folder / "run", seed=seed, pairs=pairs)
-        variant = variant_of(scenario, calibration)
+        variant = variant_of(scenario, calibration, dilution)
         loaded = with_settings(load_site(made.site), variant.settings)
         product = folder / "columns"
         if variant.spectra:
@@ -267,6 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenario", action="append", help="one or more; all with a limit of their own if absent")
     parser.add_argument("--calibration", choices=("spectrometer", "cells", "joint"), default="spectrometer")
+    parser.add_argument("--dilution", choices=("terrain", "spectra"), default="terrain", help="of diluted")
     parser.add_argument("--realisations", type=int, default=60, help="of each scenario, over all seeds")
     parser.add_argument("--seeds", type=int, default=3, help="simulated runs of each scenario")
     parser.add_argument("--pairs", type=int, default=40)
@@ -285,7 +303,15 @@ def main() -> None:
             sample = qmc.LatinHypercube(d=_DRAWS, rng=np.random.default_rng(2026)).random(each * options.seeds)
             numbers = norm.ppf(sample).reshape(options.seeds, each, _DRAWS)
             futures = [
-                pool.submit(run_seed, scenario, options.calibration, seed + 1, options.pairs, numbers[seed])
+                pool.submit(
+                    run_seed,
+                    scenario,
+                    options.calibration,
+                    options.dilution,
+                    seed + 1,
+                    options.pairs * LONGER.get(scenario, 1),
+                    numbers[seed],
+                )
                 for seed in range(options.seeds)
             ]
             runs = [future.result() for future in as_completed(futures)]

@@ -9,6 +9,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("so2cam", deadline=None)  # how long an example takes never decides a test
+settings.load_profile("so2cam")
 
 
 @pytest.fixture(scope="session")

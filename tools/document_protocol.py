@@ -26,6 +26,8 @@ EXAMPLES = {
     "shot": '{"type":"shot","devices":["camera-on"],"kind":"test"}',
     "set": '{"type":"set","changes":[{"devices":["camera-on"],"values":{"automatic":false,"exposure_s":0.02}}]}',
     "cells": '{"type":"cells","action":"take","ppm_m":1257.0}',
+    "set-schedule": '{"type":"set-schedule","schedule":{"windows":[{"do":"capture","sun_above_deg":5.0}]}}',
+    "logs": '{"type":"logs","limit":50,"level":"warning"}',
     "restart-device": '{"type":"restart-device","device":"spectrometer"}',
     "outcome": '{"type":"outcome","key":"k-00000001"}',
     "preview": '{"type":"preview","device":"camera-on","width":486}',
@@ -47,8 +49,9 @@ One port, TLS only. There are three WebSockets, and plain addresses that say the
 | --- | --- | --- | --- |
 | `/v1/link` | the node | whoever asks | calls to the node, answers back |
 | `/v1/node` | the station | the node, where it cannot be called | the same: calls to the node, answers back |
-| `/v1/pair` | either | the one that joins | two messages of pairing; the only address without a token |
+| `/v1/pair` | either | the one that joins | two messages of pairing; needs no token |
 
+A browser signs in by `POST /v1/pair` with the code itself. That, and the page `/align` with its files, need no token.
 Every other request needs `Authorization: Bearer TOKEN`. Without a valid token it is refused (401) before
 anything but its head is read. A request has at most {request} bytes, its head 16384; a message of pairing
 {pair}. A connection that says nothing for {silent:g} s is closed, and so is one beyond {connections}. One
@@ -132,7 +135,8 @@ def page() -> str:
     results = get_args(protocol.AnyResult)
     parts += ["## Results\n", *(section(one, "###") for one in results)]
     parts += ["## Parts of messages\n", *(section(one, "###") for one in _parts((*SAID, *results)))]
-    parts += ["## Pairing\n", *(section(one, "###") for one in (pairing.PairRequest, pairing.PairReply))]
+    paired = (pairing.PairRequest, pairing.PairReply, pairing.BrowserPairing)
+    parts += ["## Pairing\n", *(section(one, "###") for one in paired)]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -42,34 +42,54 @@ def page(context: BrowserContext) -> Page:
     return context.new_page()
 
 
-@pytest.fixture(scope="session")
-def frames() -> ModuleType:
-    """The module ``tests/fakes/frames.py``: a page with the image viewer, and a server of frames."""
-    name = "so2cam_test_frames"
-    if name not in sys.modules:
-        place = Path(__file__).parents[1] / "fakes" / "frames.py"
-        spec = importlib.util.spec_from_file_location(name, place)
+def _fake(name: str) -> ModuleType:
+    """Return the module ``tests/fakes/<name>.py``."""
+    known = f"so2cam_test_{name}"
+    if known not in sys.modules:
+        place = Path(__file__).parents[1] / "fakes" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(known, place)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
+        sys.modules[known] = module
         spec.loader.exec_module(module)
-    return sys.modules[name]
+    return sys.modules[known]
+
+
+@pytest.fixture(scope="session")
+def frames() -> ModuleType:
+    """The module ``tests/fakes/frames.py``: a page with the image viewer, and a server of frames."""
+    return _fake("frames")
+
+
+@pytest.fixture(scope="session")
+def station(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real station with a simulated instrument (``tests/fakes/live_station.py``), one for all tests."""
+    running = _fake("live_station").LiveStation(tmp_path_factory.mktemp("station"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def sign_in(station: Any) -> Callable[[Page, str], None]:
+    """Sign a page in with the token of a role."""
+
+    def do(page: Page, role: str) -> None:
+        page.goto(f"{station.url}/sign-in")
+        page.get_by_test_id("token").fill(station.tokens[role])
+        page.get_by_test_id("door-go").click()
+        page.get_by_test_id("header").wait_for()
+
+    return do
 
 
 @pytest.fixture(scope="session")
 def pages() -> ModuleType:
     """The module ``tests/fakes/pages.py``: a station with pages, in a process of its own."""
-    name = "so2cam_test_pages"
-    if name not in sys.modules:
-        place = Path(__file__).parents[1] / "fakes" / "pages.py"
-        spec = importlib.util.spec_from_file_location(name, place)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+    return _fake("pages")
 
 
 @pytest.fixture(scope="session")

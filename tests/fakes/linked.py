@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import queue
 import random
 import socket
 import subprocess
@@ -228,32 +229,47 @@ class Proxy:
                 threading.Thread(target=self._pass, args=(one, other, budget), daemon=True).start()
 
     def _pass(self, one: socket.socket, other: socket.socket, budget: list[int] | None) -> None:
-        try:
+        """Pass bytes on at the rate, each ``delay_s`` later than that: a line as long as it is slow."""
+        line: queue.Queue[tuple[float, bytes]] = queue.Queue(16)
+        threading.Thread(target=self._deliver, args=(line, one, other, budget), daemon=True).start()
+        with contextlib.suppress(OSError):
             while data := one.recv(4096):
+                if self.rate:
+                    self._stop.wait(len(data) / self.rate)
+                line.put((time.monotonic() + self.delay_s, data))
+        line.put((0.0, b""))
+
+    def _deliver(
+        self,
+        line: "queue.Queue[tuple[float, bytes]]",
+        one: socket.socket,
+        other: socket.socket,
+        budget: list[int] | None,
+    ) -> None:
+        over = ended = False
+        with contextlib.suppress(OSError):
+            while not over:
+                due_s, data = line.get()
+                ended = not data
+                if ended:
+                    break
+                if (left_s := due_s - time.monotonic()) > 0:
+                    self._stop.wait(left_s)
                 if self.silent:
                     self._stop.wait(60)
                     break
-                if self.delay_s:
-                    self._stop.wait(self.delay_s)
-                if self.rate:
-                    self._stop.wait(len(data) / self.rate)
                 if budget is not None:
                     with self._lock:
                         data, budget[0] = data[: max(0, budget[0])], budget[0] - len(data)
                         over = budget[0] <= 0
-                    if data:
-                        other.sendall(data)
-                    if over:
-                        self.cuts += 1
-                        break
-                else:
-                    other.sendall(data)
+                other.sendall(data)
                 self.passed += len(data)
-        except OSError:
-            pass
-        finally:
-            self._reset(one)
-            self._reset(other)
+                if over:
+                    self.cuts += 1
+        self._reset(one)
+        self._reset(other)
+        while not ended:  # whoever reads still must not wait for room here
+            ended = not line.get()[1]
 
     def _reset(self, one: socket.socket) -> None:
         with self._lock:

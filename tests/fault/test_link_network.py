@@ -15,7 +15,7 @@ from so2cam.core.site_link import Transfer
 from so2cam.link.client import LinkClient, dial
 from so2cam.link.errors import LinkLostError
 from so2cam.link.messages import Done, Shot, Status
-from so2cam.link.protocol import LinkItem, Read
+from so2cam.link.protocol import Items, LinkItem, Read
 from so2cam.link.receiving import SpoolReceiver
 from so2cam.link.service import LinkService
 from so2cam.link.transfer import FileTransfer
@@ -52,6 +52,21 @@ class Pull:
         assert not self.thread.is_alive()
 
 
+class Counted:
+    """Bytes of files that a node's service sent."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        read = LinkService._read
+        self.sent = 0
+
+        def counted(service: LinkService, said: Read) -> Any:
+            result = read(service, said)
+            self.sent += len(result[1] or b"")
+            return result
+
+        monkeypatch.setattr(LinkService, "_read", counted)
+
+
 def same(kept: Spool, source: Spool) -> None:
     """Every item of the source is kept once, to the byte."""
     have = {one.origin.sequence: one for one in kept.find() if one.origin is not None}
@@ -67,15 +82,7 @@ def test_cuts_at_random_bytes(
     node: Any, linked: Any, tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cuts = rounds(12, 500)
-    read = LinkService._read
-    sent = [0]
-
-    def counted(self: LinkService, said: Read) -> Any:
-        result = read(self, said)
-        sent[0] += len(result[1] or b"")
-        return result
-
-    monkeypatch.setattr(LinkService, "_read", counted)
+    counted = Counted(monkeypatch)
     proxy = linked.Proxy(node.node.port, seed=11)
     proxy.cut_after = (4_000, 200_000)
     number = 0
@@ -88,7 +95,7 @@ def test_cuts_at_random_bytes(
         same(kept, node.spool)
     proxy.close()
     total = sum(one.total_bytes for one in node.spool.find())
-    assert sent[0] - total <= proxy.cuts * 65_536
+    assert counted.sent - total <= proxy.cuts * 65_536
 
 
 def test_a_half_open_connection_is_noticed(node: Any, linked: Any, tmp_path: Path) -> None:
@@ -132,6 +139,70 @@ def test_slow_and_late_the_newest_overtakes_the_backlog(node: Any, linked: Any, 
         same(kept, node.spool)
     proxy.close()
     assert order.index(backlog + 1) < len(order) - 1
+
+
+def test_a_slow_link_is_not_taken_for_a_broken_one(
+    node: Any, linked: Any, tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 kbit/s and 1 s each way (in full), with health and previews asked beside the files, as a station does."""
+    counted = Counted(monkeypatch)
+    linked.put_frames(node.spool, rounds(2, 12), size=rounds(10_000, 120_000))
+    proxy = linked.Proxy(node.node.port)
+    proxy.rate, proxy.delay_s = rounds(16_000, 8_000), rounds(3, 10) / 10
+    done = threading.Event()
+    answers: list[Any] = []
+
+    def ask(client: LinkClient) -> None:
+        while not done.wait(1.0):
+            answers.append(client.ask(Status(), patience_s=60.0))
+            answers.append(client.ask(Items(limit=100), patience_s=60.0))
+
+    with Spool(tmp_path / "kept", node="main") as kept:
+        client = node.client(port=proxy.port)
+        asking = threading.Thread(target=ask, args=(client,))
+        with Pull(client, kept, Transfer(poll_s=2.0)):
+            asking.start()
+            wait_until(lambda: not node.spool.undelivered(), 3000.0)
+            done.set()
+            asking.join(60)
+            assert client.connections == 1
+        same(kept, node.spool)
+    proxy.close()
+    assert answers
+    assert counted.sent == sum(one.total_bytes for one in node.spool.find()), "nothing was sent twice"
+
+
+def test_cuts_of_a_slow_link(
+    node: Any, linked: Any, tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 kbit/s and 1 s each way (in full), cut at random bytes, and half open in between."""
+    counted = Counted(monkeypatch)
+    cuts = rounds(1, 20)
+    proxy = linked.Proxy(node.node.port, seed=4)
+    proxy.rate, proxy.delay_s, proxy.cut_after = (
+        rounds(16_000, 8_000),
+        rounds(3, 10) / 10,
+        (rounds(5_000, 20_000), rounds(12_000, 200_000)),
+    )
+    number = breaks = 0
+    with Spool(tmp_path / "kept", node="main") as kept:
+        client = node.client(port=proxy.port, answer_s=rounds(4, 20), connect_s=rounds(5, 20))
+        with Pull(client, kept, Transfer(poll_s=2.0)):
+            while proxy.cuts < cuts or number == 0:
+                number += len(linked.put_frames(node.spool, rounds(1, 2), size=rounds(8_000, 90_000), first=number))
+                wait_until(lambda: not node.spool.undelivered(), 3000.0)
+                before = client.connections
+                proxy.silent = True  # what is there is taken, and nothing passes any more
+                number += len(linked.put_frames(node.spool, 1, size=2_000, first=number))
+                wait_until(lambda before=before: client.connections > before or not client.connected, 3000.0)
+                proxy.silent = False
+                proxy.cut()
+                breaks += 1
+            wait_until(lambda: not node.spool.undelivered(), 3000.0)
+        same(kept, node.spool)
+    proxy.close()
+    total = sum(one.total_bytes for one in node.spool.find())
+    assert counted.sent - total <= (proxy.cuts + breaks) * 65_536
 
 
 def test_both_ends_are_killed(linked: Any, tmp_path: Path, rounds: Rounds) -> None:

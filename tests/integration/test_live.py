@@ -54,6 +54,10 @@ ROLLING: Settings = {
         },
     }
 }
+BY_SPECTRA: Settings = {
+    "processing": {"light_dilution": {"mode": "spectrum"}},
+    "spectrometer": {"light_dilution": {"mode": "fit"}},
+}
 INTERPOLATED: Settings = {"processing": {"pairing": {"off_band": "interpolated"}}}
 
 
@@ -164,6 +168,23 @@ def test_live_is_batch_to_the_last_bit(volcano: Volcano, order: str) -> None:
     assert len(set(batch.calibration_number.tolist())) > 4
     assert np.isfinite(batch.extinction_per_m).all()
     assert (np.sum(batch.status == EmissionStatus.OK, axis=(0, 1)) > PAIRS / 2).all()
+
+
+def test_light_dilution_from_many_spectra(volcano: Volcano) -> None:
+    """No spectrum tells its dilution alone: it is known to live and batch from the same pair on."""
+    loaded = with_settings(volcano.loaded, BY_SPECTRA)
+    batch = volcano.batch("by-spectra", loaded)
+    frames, spectra = volcano.references
+    run = LiveRun(loaded, frames, spectra, hold_back_s=HELD_S)
+    records = [record for info in shuffled(volcano.plume, 6) for record in run.add(info)]
+    assert_same(series_of(run, records + run.finish()), batch)
+    known = np.isfinite(batch.extinction_per_m[:, 0])
+    assert not known[0]
+    assert PAIRS / 2 < known.sum() < PAIRS
+    assert np.unique(batch.extinction_per_m[known, 0]).size > 3, "found anew as spectra come"
+    unknown = (batch.quality_flags & int(QualityFlag.DILUTION_UNKNOWN)) > 0
+    assert (unknown.reshape(PAIRS, -1).any(axis=1) == ~known).all()
+    assert (np.sum(batch.status == EmissionStatus.OK, axis=(0, 1)) > PAIRS / 3).all()
 
 
 def test_interpolated_off_band(volcano: Volcano) -> None:

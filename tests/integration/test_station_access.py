@@ -4,9 +4,11 @@ import json
 import re
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +32,7 @@ from so2cam.station.api_server import ApiError, ApiServer
 from so2cam.station.context import StationContext, open_station
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bench" / "site.toml"
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "document_station.py"
 WRONG = "so2_00000000_" + "x" * 43
 ADMINS = {("get", "/api/v1/tokens"), ("post", "/api/v1/tokens"), ("delete", "/api/v1/tokens/{number}")}
 ADMINS |= {("get", "/api/v1/audit")}
@@ -309,6 +312,27 @@ def test_a_certificate_of_ones_own_is_shown_and_a_wrong_one_is_explained(
     own.key.write_text("no key", encoding="utf-8")
     with pytest.raises(LinkError, match="cannot be used"):
         ApiServer(replace(context, settings=Station(api=api)), tuple, access)
+
+
+def test_junk_and_silent_connections_hold_up_nobody(context: StationContext, access: Access) -> None:
+    with served(context, Api(port=0, loopback="closed"), access) as server, ExitStack() as opened:
+        for number in range(120):
+            silent = opened.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+            if number % 3 == 1:
+                silent.sendall(bytes([number]) * 500)
+            if number % 3 == 2:
+                silent.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a greeting
+        verify = trusting(context.folder / "link" / "link-certificate.pem")
+        token = access.create("wall", Role.VIEWER)
+        with httpx.Client(verify=verify, timeout=20, headers=bearer(token)) as client:
+            assert client.get(f"{server.url}/api/v1/sites").status_code == 200
+            assert client.get(f"{server.url}/api/v1/sites", headers={"X-Long": "y" * 300_000}).status_code == 400
+            assert client.get(f"{server.url}/api/v1/sites").status_code == 200
+
+
+def test_the_description_is_what_its_tool_writes() -> None:
+    done = subprocess.run([sys.executable, str(TOOL), "--check"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_pages_are_put_into_the_application_in_one_place(context: StationContext, access: Access) -> None:

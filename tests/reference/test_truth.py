@@ -12,6 +12,24 @@ LIMITS = {"ideal": 0.02, "baseline": 0.04}
 
 
 @pytest.mark.timeout(400)
+def test_light_dilution_from_terrain_and_from_spectra(tmp_path: Path) -> None:
+    """Thirty per cent of the light never passed the plume, and no single spectrum tells it."""
+    case = run_scenario("diluted", tmp_path / "diluted", seed=2, pairs=40)
+    assert not case.notes
+    rows = {row.variant: row for row in case.rows if row.method == "flow_raw"}
+    for variant, row in rows.items():
+        if variant.endswith("not corrected"):
+            assert row.bias < -0.3
+            continue
+        assert row.values >= 38
+        assert abs(row.bias) < 0.08
+        assert abs(row.bias) < row.stated_mean
+        assert row.random_within[1] > 0.85
+    from_spectra = rows["spectrometer, dilution from spectra"]
+    assert 0.06 < from_spectra.stated_systematic < rows["spectrometer, dilution from terrain"].stated_systematic
+
+
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("scenario", list(LIMITS))
 def test_rates_slopes_and_the_field_of_view(tmp_path: Path, scenario: str) -> None:
     case = run_scenario(scenario, tmp_path / scenario, seed=1, pairs=40)

@@ -200,7 +200,9 @@ def _station(
         outward = outward_services(context)
         undo.callback(outward.close)
         trials = trial_lines(context)
-        mount = page_mount(context, lambda: assembly.supervisor.states(), trials, open_to_all=True)
+        mount = page_mount(
+            context, lambda: assembly.supervisor.states(), trials, nodes=lambda: assembly.nodes, open_to_all=True
+        )
         others = [*outward.services, *trials.values()]
         assembly = assemble_station(context, others=others, alarms=outward.alarms, mount=mount)
         undo.callback(assembly.stop)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from so2cam.station.access import Access
     from so2cam.station.api_server import Mount
     from so2cam.station.context import StationContext
+    from so2cam.station.nodes import Nodes
     from so2cam.station.services import ServiceState
     from so2cam.station.trial import TrialLines
 
@@ -31,9 +32,12 @@ def page_mount(
     states: "Callable[[], Sequence[ServiceState]]",
     trials: "Mapping[str, TrialLines]",
     *,
+    nodes: "Callable[[], Nodes] | None" = None,
     open_to_all: bool = False,
 ) -> "Mount":
     """Return what puts the pages onto a station's application. ``open_to_all``: whoever looks is an admin.
+
+    ``nodes``: the way to the instruments, asked for when the pages are put there.
 
     Raises InputError where the packages of the pages are not installed.
     """
@@ -43,7 +47,8 @@ def page_mount(
         raise InputError(f"the package {error.name} is not installed", remedy="pip install 'so2cam[station]'") from None
 
     def mount(app: "FastAPI", access: "Access | None") -> None:
-        mount_pages(app, context, states, None if open_to_all else access, trials=trials)
+        way = None if nodes is None else nodes()
+        mount_pages(app, context, states, None if open_to_all else access, trials=trials, nodes=way)
 
     return mount
 

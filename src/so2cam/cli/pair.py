@@ -6,7 +6,8 @@ import click
 from rich.table import Table
 
 from so2cam.cli.console import console
-from so2cam.cli.link_places import home_of, parse_host, spaced, user_pairings
+from so2cam.cli.link_places import home_of, user_pairings
+from so2cam.link.addresses import parse_host, spaced
 from so2cam.link.pairing import VALID_S, PairingDesk
 from so2cam.link.protocol import role_of_word
 from so2cam.link.tokens import TokenStore

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import click
 
 from so2cam.cli.console import FolderPath, console, report_warning
-from so2cam.cli.link_places import spaced
 from so2cam.cli.pages import page_mount, tell_pages, trial_lines
 from so2cam.cli.station_status import ask_status
 from so2cam.core.errors import InputError, So2camError
 from so2cam.core.times import format_utc
+from so2cam.link.addresses import spaced
 
 if TYPE_CHECKING:
     from so2cam.station.api_server import ApiServer
@@ -88,7 +88,11 @@ def run(
         outward = outward_services(context)
         undo.callback(outward.close)
         trials = {} if no_api else trial_lines(context)
-        mount = None if no_api else page_mount(context, lambda: assembly.supervisor.states(), trials)
+        mount = (
+            None
+            if no_api
+            else page_mount(context, lambda: assembly.supervisor.states(), trials, nodes=lambda: assembly.nodes)
+        )
         others = [*outward.services, *trials.values()]
         assembly = assemble_station(context, api=not no_api, others=others, alarms=outward.alarms, mount=mount)
         undo.callback(assembly.stop)

@@ -52,7 +52,8 @@ class LightDilution(Table):
     """Light that air between camera and plume scatters in (Campion 2015): how its extinction is found.
 
     ``none``: not corrected. ``fixed``: the extinctions given. ``terrain``: from dark ground of known distance in the
-    images. ``spectrum``: from the spectrometer's own light dilution. What is said of terrain holds for that mode.
+    images. ``spectrum``: from what the spectra of recalculation_min tell together, with the spectrometer's
+    light_dilution.mode = "fit". What is said of terrain holds for that mode.
     """
 
     mode: Literal["none", "fixed", "terrain", "spectrum"] = "none"

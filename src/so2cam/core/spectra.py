@@ -80,6 +80,21 @@ FIT_STATUS_TEXT: dict[FitStatus, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class DilutionEvidence:
+    """What spectra tell of light dilution together, where it is fitted.
+
+    ``so2_molec_cm2`` and ``so2_random_molec_cm2`` (T,) are columns of a fit that knows no dilution and their 1 sigma.
+    ``misfit`` (T, G) is each spectrum's least chi-squared at ``depth`` (G,), depths -ln(1 - dilution), above the lowest
+    and in units of the noise's variance; NaN where a spectrum tells nothing.
+    """
+
+    so2_molec_cm2: FloatArray
+    so2_random_molec_cm2: FloatArray
+    depth: FloatArray
+    misfit: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnSeries:
     """SO2 columns of a series of spectra. Arrays have shape (T,) unless they say otherwise; NaN is missing.
 
@@ -105,6 +120,7 @@ class ColumnSeries:
     latitude_deg: FloatArray
     longitude_deg: FloatArray
     altitude_m: FloatArray
+    evidence: DilutionEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

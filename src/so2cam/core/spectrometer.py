@@ -168,7 +168,11 @@ class Fit(Table):
 
 
 class LightDilution(Table):
-    """Light scattered in between camera and plume (Varnam 2020): found from two windows."""
+    """Light scattered in between camera and plume (Varnam 2020): found from two windows.
+
+    With ``fit`` each spectrum has a column where it tells its dilution by itself, and tells what it knows of it to the
+    correction of images (processing.light_dilution.mode = "spectrum").
+    """
 
     mode: Literal["none", "fit", "fixed"] = "none"
     value: float = Field(default=0.0, ge=0, lt=1, description="share of the light at 310 nm, for mode = fixed")

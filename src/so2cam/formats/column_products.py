@@ -20,6 +20,7 @@ from so2cam.core.errors import InputError, OutputError
 from so2cam.core.records import FloatArray, Provenance
 from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, FitStatus
 from so2cam.core.times import format_utc, parse_utc
+from so2cam.formats.column_evidence import read_evidence, write_evidence
 from so2cam.formats.products import TIME_UNITS
 from so2cam.formats.provenance import from_milliseconds, provenance_attributes, to_milliseconds
 
@@ -189,7 +190,7 @@ def read_columns_csv(path: Path) -> ColumnSeries:
             for name, column in PARAMETERS.items()
             if np.isfinite(table[column]).any()
         },
-        **{field: table[column] for column, field in _CSV_FIELDS.items()},
+        **dict[str, Any]({field: table[column] for column, field in _CSV_FIELDS.items()}),
     )
 
 
@@ -284,6 +285,8 @@ def write_columns_netcdf(path: Path, series: ColumnSeries, provenance: Provenanc
                 _write(dataset, name, getattr(series, field), attributes | placed)
             _write(dataset, "fit_status", series.status.astype(np.int8), _status_attributes())
             _write_parameters(dataset, series.parameters)
+            if series.evidence is not None:
+                write_evidence(dataset, _D, series.evidence, {"coordinates": _COORDINATES})
             inputs = tuple(zip(*provenance.input_sha256, strict=True)) or ((), ())
             _write_strings(dataset, "input_file", "input", inputs[0], "file whose content entered the results")
             _write_strings(dataset, "input_sha256", "input", inputs[1], "SHA-256 of the input file")
@@ -313,6 +316,7 @@ def read_columns_netcdf(path: Path) -> ColumnSeries:
                 files=tuple(str(value) for value in _variable_of(dataset, "file", path)[...]),
                 status=np.asarray(_variable_of(dataset, "fit_status", path)[...], np.int64),
                 parameters=_read_parameters(dataset, path),
+                evidence=read_evidence(dataset, _D, path),
                 **values,
             )
     except (OSError, RuntimeError, OverflowError) as error:
@@ -330,7 +334,7 @@ def _check_shapes(series: ColumnSeries) -> None:
             raise ValueError(f"{name} has the shape {values.shape}, expected {expected}, one for each time")
 
 
-_NOT_ARRAYS: Final = ("times", "files", "parameters")
+_NOT_ARRAYS: Final = ("times", "files", "parameters", "evidence")
 
 
 def _status_attributes() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from so2cam.core.health import DeviceHealth, DiskHealth, HealthRecord, SpoolHeal
 from so2cam.core.site import Site
 from so2cam.core.site_devices import CameraDevice, Device, GpioDevice
 from so2cam.core.site_instrument import Instrument, Node
+from so2cam.core.site_schedule import Schedule
 from so2cam.instrument.battery import BatteryGuard
 from so2cam.instrument.clock_quality import ClockQuality
 from so2cam.instrument.commands import Commander
@@ -28,6 +29,8 @@ from so2cam.instrument.memory import Held, load_memory, save_memory
 from so2cam.instrument.mirroring import MirrorThread
 from so2cam.instrument.network import Gatherer, build_link, serve_link
 from so2cam.instrument.observer import NodeView, Observer
+from so2cam.instrument.own_schedule import NAME as SCHEDULE
+from so2cam.instrument.own_schedule import OwnSchedule, ScheduleFile
 from so2cam.instrument.places import places_of
 from so2cam.instrument.plan import UsedExposures
 from so2cam.instrument.power_schedule import NAME, write_power_schedule
@@ -98,6 +101,7 @@ class NodeAgent:
         self._options = options or RunOptions()
         self.site = site
         self.site_path = site_path
+        self.socket = socket
         self.instrument, self.node = find_node(site, node)
         self._storage = self.instrument.storage_of(self.node)
         self.places = places_of(self.instrument, self.node, site_path)
@@ -111,8 +115,10 @@ class NodeAgent:
             device.name: from_site(device, self.instrument.acquisition) for device in self.node.instruments
         }
         self.settings: Mapping[str, DeviceSettings] = load_settings(self.site_settings, self.override_file)
+        self.schedule_file = ScheduleFile(self.places.state / SCHEDULE, self.instrument.schedule)
+        self.schedule: OwnSchedule = self.schedule_file.load()
         self.director = Director(
-            self.instrument.schedule,
+            self.schedule.schedule,
             site.camera.position,
             start=self.instrument.acquisition.start,
             kind=self.instrument.acquisition.kind,
@@ -344,6 +350,20 @@ class NodeAgent:
         """Take over settings for this run and the next start of each device."""
         self.settings = {**self.settings, **changed}
 
+    def take_schedule(self, wanted: Schedule | None) -> None:
+        """Follow another schedule (None: that of the site file) from now on. Raises OutputError; then all is as it was.
+
+        What people asked for meanwhile is forgotten, as when the schedule changes by itself.
+        """
+        now = now_utc()
+        self.schedule = self.schedule_file.keep(wanted, now)
+        with self.director_lock:
+            self.director.take(self.schedule.schedule)
+        self.power_times = self._power_follower()
+        self._plan_power(now)
+        self._follow_schedule(now)
+        self.observer.note_change("schedule", "the schedule was changed")
+
     # --- duties --------------------------------------------------------------------------------------------------
 
     def _follow_schedule(self, now: datetime) -> None:
@@ -373,7 +393,7 @@ class NodeAgent:
 
     def _plan_power(self, now: datetime) -> None:
         """Write the power schedule of the board, where there is one and the time is known."""
-        schedule = self.instrument.schedule
+        schedule = self.schedule.schedule
         if schedule is None or self.node.power is None or self.observer.clock().quality == "unset":
             return
         try:
@@ -383,7 +403,7 @@ class NodeAgent:
             _LOG.warning("the power schedule cannot be written: %s", " ".join(str(error).split()))
 
     def _battery_guard(self) -> BatteryGuard | None:
-        schedule, board = self.instrument.schedule, self.node.power
+        schedule, board = self.schedule.schedule, self.node.power
         if schedule is None or schedule.power.battery is None or board is None:
             return None
         return BatteryGuard(
@@ -396,7 +416,7 @@ class NodeAgent:
 
     def _power_follower(self) -> PowerTimes | None:
         """Return what follows the power times, where the board's own software does not."""
-        schedule = self.instrument.schedule
+        schedule = self.schedule.schedule
         if schedule is None or self.node.power is None or schedule.power.board_folder is not None:
             return None
         return PowerTimes(

@@ -14,6 +14,7 @@ from so2cam.core.errors import So2camError
 from so2cam.core.site_devices import CameraDevice
 from so2cam.instrument.errors import InstrumentError, SettingRefusedError
 from so2cam.instrument.launch import now_utc
+from so2cam.instrument.own_schedule import require_possible
 from so2cam.instrument.settings import DeviceSettings, changed, known_settings
 from so2cam.instrument.supervise import OrderReply
 from so2cam.link.ledger import Errand
@@ -29,6 +30,7 @@ from so2cam.link.messages import (
     Schedule,
     ScheduleResult,
     Set,
+    SetSchedule,
     Shot,
     Shutdown,
     Start,
@@ -85,6 +87,8 @@ class Commander:
             return self._darks(command, errand)
         if isinstance(command, Schedule):
             return self._schedule(command)
+        if isinstance(command, SetSchedule):
+            return self._set_schedule(command)
         if isinstance(command, RestartDevice):
             return Done(text="all devices were started anew") if errand.again else self._restart(command)
         if isinstance(command, Shutdown):
@@ -244,6 +248,15 @@ class Commander:
                 paused_until=director.paused_until,
                 coming=director.coming(now),
             )
+
+    def _set_schedule(self, command: SetSchedule) -> Result:
+        agent = self._agent
+        if command.schedule is None:
+            agent.take_schedule(None)
+            return Done(text="the schedule of the site file holds")
+        require_possible(command.schedule, agent.instrument.schedule, agent.site.camera.position, now_utc())
+        agent.take_schedule(command.schedule)
+        return Done(text="the new schedule holds, over restarts too")
 
     def _restart(self, command: RestartDevice) -> Result:
         supervisor = self._agent.supervisors.get(command.device)

@@ -63,6 +63,14 @@ class Director:
         for name in devices:
             self._asked[name] = Asked(kind)
 
+    def take(self, schedule: Schedule | None) -> None:
+        """Follow another schedule from now on; what was asked for meanwhile is forgotten."""
+        self._schedule = schedule
+        self._scheduled = None
+        self._change_known = None
+        self._asked.clear()
+        self._for_all = None
+
     def pause(self, until: datetime | None) -> None:
         """Keep the schedule out: devices go on as they are."""
         self.paused, self.paused_until = True, until

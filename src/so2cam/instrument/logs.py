@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from so2cam.core.times import format_utc
 
+NAME: Final = "agent.log"
 FOLD_S: Final = 60.0
 _MAXIMUM_KEYS: Final = 512
 _NUMBERS = re.compile(r"[0-9]+(?:[.:][0-9]+)*")
@@ -169,7 +170,7 @@ class AgentLog:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 rotating = logging.handlers.RotatingFileHandler(
-                    folder / "agent.log", maxBytes=size, backupCount=files, encoding="utf-8", delay=True
+                    folder / NAME, maxBytes=size, backupCount=files, encoding="utf-8", delay=True
                 )
             except OSError as error:
                 note = f"no log files in {folder}: {error.strerror or error}"

@@ -10,8 +10,12 @@ from so2cam import __version__
 from so2cam.core.errors import So2camError
 from so2cam.core.site_link import Link, Transfer
 from so2cam.instrument.launch import now_utc
+from so2cam.instrument.log_tail import latest_lines
+from so2cam.instrument.logs import NAME as LOG
+from so2cam.instrument.sight import examine_node, sight_of
 from so2cam.link.ledger import Do
 from so2cam.link.node import LinkNode, LinkPlace
+from so2cam.link.protocol import ScheduleSettingsResult
 from so2cam.link.service import NodeFace, Values
 from so2cam.store.spool import Spool
 
@@ -36,6 +40,10 @@ def build_link(agent: "NodeAgent", handle: Do, open_spool: Callable[[], Spool]) 
         handle=handle,
         settings=lambda: settings_of(agent),
         now=now_utc,
+        sight=lambda: sight_of(agent.site, agent.node),
+        examine=lambda: examine_node(agent.site_path, agent.node.name, agent.socket),
+        schedule=lambda: schedule_of(agent),
+        logs=lambda said: latest_lines(agent.places.logs, LOG, said),
     )
     place = place_of(agent.places.state, agent.site_path, agent.instrument.link_address_of(agent.node), settings)
     return LinkNode(face, open_spool, place, settings, lambda: agent.observer.latest)
@@ -64,6 +72,18 @@ def place_of(state: Path, site_path: Path, address: str, settings: Link) -> Link
 def settings_of(agent: "NodeAgent") -> dict[str, Values]:
     """Return the settings of each device that captures."""
     return {name: dict(one.values()) for name, one in agent.settings.items()}
+
+
+def schedule_of(agent: "NodeAgent") -> ScheduleSettingsResult:
+    """Return the schedule that is followed, and that of the site file."""
+    place, own = agent.site.camera.position, agent.schedule
+    return ScheduleSettingsResult(
+        schedule=own.schedule,
+        site_schedule=agent.instrument.schedule,
+        changed=own.changed,
+        latitude=place.latitude,
+        longitude=place.longitude,
+    )
 
 
 class Gatherer:

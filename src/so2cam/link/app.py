@@ -19,11 +19,13 @@ from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter, ValidatorFunctionWrapHandler, WrapValidator
 from starlette.websockets import WebSocketDisconnect
 
-from so2cam.link import messages, protocol
+from so2cam.link import aiming, messages, protocol
 from so2cam.link.gate import Gate
 from so2cam.link.limits import Buckets
 from so2cam.link.messages import Command, MessageError, Refused
-from so2cam.link.pairing import MAXIMUM_BYTES, PairingDesk, PairReply
+from so2cam.link.pages import add_pages
+from so2cam.link.pairing import MAXIMUM_BYTES, BrowserPairing, PairingDesk, PairReply
+from so2cam.link.preview import MEDIA
 from so2cam.link.protocol import Answer, Call, Data, Spoken
 from so2cam.link.service import LinkService, wait_for_events
 from so2cam.link.tokens import Principal, TokenStore
@@ -97,6 +99,7 @@ class LinkApp:
         self.api = api
         api.add_exception_handler(RequestValidationError, _not_understood)
         self._add_routes(api)
+        add_pages(api)
         api.add_api_websocket_route("/v1/link", self._link)
         api.add_api_websocket_route("/v1/pair", self._pair)
         self.asgi = Gate(api, tokens)
@@ -115,7 +118,8 @@ class LinkApp:
 
     async def _answer(self, principal: Principal, peer: str, call: Call) -> Spoken:
         waits = isinstance(call.say, protocol.Events) and call.say.wait_s > 0
-        pool = self._commands if protocol.changes(call.say) else self._waiting if waits else self._pool
+        slow = protocol.changes(call.say) or isinstance(call.say, aiming.Examine)
+        pool = self._commands if slow else self._waiting if waits else self._pool
         return await asyncio.get_running_loop().run_in_executor(pool, self._say, principal, peer, call)
 
     async def _http(self, request: Request, say: Any, key: str | None = None) -> Response:
@@ -195,6 +199,13 @@ class LinkApp:
                         reply = await asyncio.to_thread(self._desk.answer, text, self._fingerprint)
                     await websocket.send_text(reply.model_dump_json(exclude_none=True))
             await websocket.close()
+
+    async def _pair_browser(self, request: Request, body: BrowserPairing) -> Response:
+        if not self._pairings.take(_peer(request)):
+            refusal = Refused(text="too many tries in a short time", remedy="wait a minute")
+            return JSONResponse(refusal.model_dump(mode="json"), status_code=429)
+        reply = await asyncio.to_thread(self._desk.admit, body.code, body.name)
+        return JSONResponse(reply.model_dump(mode="json"), status_code=403 if reply.token is None else 200)
 
     # --- plain addresses -----------------------------------------------------------------------------------------
 
@@ -278,6 +289,34 @@ class LinkApp:
         ) -> Response:
             return await say(request, protocol.Preview(device=device, width=width, after=after))
 
+        @api.get(
+            "/v1/frame/{device}",
+            response_class=Response,
+            responses={200: {"content": {MEDIA["frame"]: {}}}, 204: {"description": "nothing newer"}},
+            summary="The latest picture of a camera as a frame message, for the image viewer",
+        )
+        async def frame(
+            request: Request,
+            device: Annotated[str, InPath(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")],
+            width: Annotated[int, Query(ge=64, le=1296)] = 648,
+            after: Annotated[int, Query(ge=0, le=2**53)] = 0,
+        ) -> Response:
+            asked = protocol.Preview(device=device, width=width, after=after, form="frame")
+            spoken = await self._answer(request.state.principal, _peer(request), Call.model_construct(say=asked))
+            return _frame(spoken)
+
+        @api.get("/v1/sight", response_model=aiming.SightResult, summary="What the cameras should see")
+        async def sight(request: Request) -> Response:
+            return await say(request, aiming.Sight())
+
+        @api.get("/v1/examination", response_model=aiming.ExamineResult, summary="Is all well? Takes some seconds")
+        async def examination(request: Request) -> Response:
+            return await say(request, aiming.Examine())
+
+        @api.post("/v1/pair", response_model=PairReply, summary="Sign a browser in by a pairing code; needs no token")
+        async def pair(request: Request, body: BrowserPairing) -> Response:
+            return await self._pair_browser(request, body)
+
         @api.post(
             "/v1/commands",
             response_model=messages.Done | messages.StatusResult | messages.ScheduleResult,
@@ -310,6 +349,18 @@ async def _not_understood(request: Request, error: Exception) -> Response:
     key = ".".join(str(part) for part in first["loc"]) or None
     refusal = Refused(text=f"the message cannot be understood: {first['msg']}"[:500], key=key, remedy="correct it")
     return JSONResponse(refusal.model_dump(mode="json"), status_code=422)
+
+
+def _frame(spoken: Spoken) -> Response:
+    """Answer as the image viewer wants it: 204 where there is nothing newer, 404 where there is nothing at all."""
+    result = spoken.answer.result
+    if isinstance(result, Data) and spoken.payload is not None:
+        headers = {"etag": f'"{result.sequence}"', "cache-control": "no-store"}
+        return Response(spoken.payload, headers=headers, media_type=result.media)
+    if spoken.answer.code == "unknown":
+        return Response(status_code=204)
+    status = 404 if spoken.answer.code == "refused" else _STATUS[spoken.answer.code]
+    return JSONResponse(result.model_dump(mode="json"), status_code=status)
 
 
 def _file(request: Request, data: Data, payload: bytes) -> Response:

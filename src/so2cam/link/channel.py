@@ -25,7 +25,9 @@ from so2cam.link.websocket import (
 )
 
 MAXIMUM_ANSWER_BYTES: Final = MAXIMUM_REPLY_BYTES + MAXIMUM_PART_BYTES + 4096
-_PING_S: Final = 15.0
+PING_S: Final = 15.0
+PONG_S: Final = 40.0
+"""The answer to a ping may wait behind parts of files for so long, on the slowest of links."""
 _AT_ONCE: Final = 8
 _LOG = logging.getLogger(__name__)
 
@@ -73,8 +75,8 @@ def upgrade(
             additional_headers=headers,
             compression=None,
             open_timeout=timeout_s,
-            ping_interval=_PING_S,
-            ping_timeout=_PING_S,
+            ping_interval=PING_S,
+            ping_timeout=PONG_S,
             close_timeout=1.0,
             max_size=largest,
             proxy=None,

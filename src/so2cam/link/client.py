@@ -54,9 +54,9 @@ class LinkClient:
         *,
         patience_s: float = 30.0,
         answer_s: float = 20.0,
-        connect_s: float = 15.0,
+        connect_s: float = 20.0,
     ) -> None:
-        """Prepare. ``answer_s``: a connection on which an answer takes longer counts as broken."""
+        """Prepare. ``answer_s``: a connection that is silent for longer while an answer is waited for is broken."""
         self._connect = connect
         self.patience_s = patience_s
         self._answer_s = answer_s
@@ -68,6 +68,7 @@ class LinkClient:
         self._channel: Channel | None = None
         self._pending: dict[int, Future[Spoken]] = {}
         self._number = 0
+        self._heard_s = 0.0
         self.connections = 0
         """How often a connection was made."""
 
@@ -180,17 +181,33 @@ class LinkClient:
             try:
                 with self._sending:
                     channel.send(encode_call(Call.model_construct(id=number, key=key, say=say)))
-                wait_s = getattr(say, "wait_s", 0.0)
-                return future.result(max(0.01, min(limit - time.monotonic(), answer_s + wait_s)))
+                return self._await(future, limit, answer_s + getattr(say, "wait_s", 0.0))
             except (OSError, EOFError, WebSocketException) as error:
                 self._drop(channel)
                 raise LinkLostError(f"the connection broke: {error}", remedy="try again") from None
             except FutureTimeoutError:
-                self._drop(channel)  # half open, or too slow: a new one tells
+                self._drop(channel)  # half open: a new one tells
                 raise LinkLostError("no answer came in time", remedy="try again") from None
         finally:
             with self._lock:
                 self._pending.pop(number, None)
+
+    def _await(self, future: Future[Spoken], limit: float, silent_s: float) -> Spoken:
+        """Wait for an answer. Raises TimeoutError after so long a silence, LinkLostError at ``limit``.
+
+        On a slow connection other answers come first: that is no silence, and no reason to break it.
+        """
+        asked_s = time.monotonic()
+        while True:
+            silent_until = max(asked_s, self._heard_s) + silent_s
+            try:
+                return future.result(max(0.01, min(limit, silent_until) - time.monotonic()))
+            except FutureTimeoutError:
+                now_s = time.monotonic()
+                if now_s >= max(asked_s, self._heard_s) + silent_s:
+                    raise
+                if now_s >= limit:
+                    raise LinkLostError("no answer came in time", remedy="try again") from None
 
     def _channel_now(self, limit: float) -> Channel:
         with self._dialling:
@@ -201,6 +218,7 @@ class LinkClient:
             channel = self._connect(max(0.05, min(self._connect_s, limit - time.monotonic())))
             with self._lock:
                 self._channel = channel
+                self._heard_s = time.monotonic()
                 self.connections += 1
             threading.Thread(target=self._listen, args=(channel,), name="link-answers", daemon=True).start()
             return channel
@@ -210,6 +228,7 @@ class LinkClient:
             while True:
                 spoken = parse_answer(channel.recv())
                 with self._lock:
+                    self._heard_s = time.monotonic()
                     future = self._pending.get(spoken.answer.id)
                 if future is not None:
                     with contextlib.suppress(InvalidStateError):  # given up just now

@@ -15,6 +15,10 @@ from so2cam.link.tokens import TokenStore
 
 OPEN_PATHS: Final = frozenset({"/v1/pair"})
 """What may be asked without a token: only to pair, by WebSocket."""
+OPEN_REQUESTS: Final = frozenset({("POST", "/v1/pair"), ("GET", "/align")})
+"""And by HTTP: to pair, and the page that asks who one is; it holds nothing of the node."""
+OPEN_FOLDER: Final = "/static/so2cam/"
+"""The page's own files, the same everywhere."""
 BODY_S: Final = 15.0
 _LOG = logging.getLogger(__name__)
 
@@ -38,7 +42,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         websocket = scope["type"] == "websocket"
-        if not (websocket and scope["path"] in OPEN_PATHS):
+        if not _is_open(scope):
             try:
                 principal = await asyncio.to_thread(self._tokens.find, bearer_of(scope))
             except So2camError as error:
@@ -55,6 +59,14 @@ class Gate:
         body = await bounded_body(scope, receive, send)
         if body is not None:
             await self._app(scope, Replay(body, receive), send)
+
+
+def _is_open(scope: Scope) -> bool:
+    path = scope["path"]
+    if scope["type"] == "websocket":
+        return path in OPEN_PATHS
+    method = scope["method"]
+    return (method, path) in OPEN_REQUESTS or (method == "GET" and path.startswith(OPEN_FOLDER))
 
 
 class Replay:

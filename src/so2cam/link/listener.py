@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from so2cam.link.channel import MAXIMUM_ANSWER_BYTES, Channel, close_quietly
+from so2cam.link.channel import MAXIMUM_ANSWER_BYTES, PING_S, PONG_S, Channel, close_quietly
 from so2cam.link.errors import LinkLostError
 from so2cam.link.limits import Buckets, Limits
 from so2cam.link.pairing import MAXIMUM_BYTES, PairingDesk
@@ -21,7 +21,6 @@ from so2cam.link.tls import TlsFiles
 from so2cam.link.tokens import TokenStore
 from so2cam.link.websocket import Server, ServerConnection, State, WebSocketException, serve
 
-_PING_S: Final = 15.0
 _PAIR_S: Final = 15.0
 _LOG = logging.getLogger(__name__)
 
@@ -66,8 +65,8 @@ class Listener:
             process_request=self._admit,
             compression=None,
             open_timeout=15.0,
-            ping_interval=_PING_S,
-            ping_timeout=_PING_S,
+            ping_interval=PING_S,
+            ping_timeout=PONG_S,
             close_timeout=1.0,
             max_size=MAXIMUM_ANSWER_BYTES,
             server_header=None,

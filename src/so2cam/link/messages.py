@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
+from so2cam.core.site_schedule import Schedule as SiteSchedule
 
 MAXIMUM_REQUEST_BYTES: Final = 65_536
 MAXIMUM_REPLY_BYTES: Final = 1_048_576
@@ -146,6 +147,16 @@ class Schedule(_Message):
     for_s: Seconds | None = None
 
 
+class SetSchedule(_Message):
+    """Follow this schedule from now on, over restarts too; null: that of the site file again.
+
+    ``power.battery`` and ``power.board_folder`` must be those of the site file.
+    """
+
+    type: Literal["set-schedule"] = "set-schedule"
+    schedule: SiteSchedule | None = None
+
+
 class RestartDevice(_Message):
     """End a device's process and start it anew."""
 
@@ -161,7 +172,7 @@ class Shutdown(_Message):
 
 
 Command = Annotated[
-    Status | Start | Stop | Shot | Set | Darks | Cells | Schedule | RestartDevice | Shutdown,
+    Status | Start | Stop | Shot | Set | Darks | Cells | Schedule | SetSchedule | RestartDevice | Shutdown,
     Field(discriminator="type"),
 ]
 

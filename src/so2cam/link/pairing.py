@@ -32,6 +32,10 @@ _SALT_BYTES: Final = 16
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+BROWSER_S: Final = 7 * 86400.0
+"""How long the token of a browser is valid."""
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -43,6 +47,13 @@ class PairRequest(_Message):
     nonce: Hex
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$")]
     proof: Hex | None = None
+
+
+class BrowserPairing(_Message):
+    """What a browser sends to sign in: the code itself, over TLS."""
+
+    code: Annotated[str, Field(min_length=1, max_length=64)]
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$")] = "browser"
 
 
 class PairReply(_Message):
@@ -124,6 +135,27 @@ class PairingDesk:
             site=self._site,
             node=self._node,
         )
+
+    def admit(self, code: str, name: str) -> PairReply:
+        """Give a browser that sends the code itself a token, valid for some days, of nobody who receives.
+
+        A browser cannot see the certificate that it was shown, so that it cannot prove anything bound to it: that it
+        speaks with the right computer is for its own check of the certificate, or for the person, to say.
+        """
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                "SELECT id, role, key, salt FROM offer WHERE expires > ? AND attempts > 0", (self._now_s(),)
+            ).fetchone()
+            if row is not None:
+                connection.execute("UPDATE offer SET attempts = attempts - 1 WHERE id = ?", (row[0],))
+        number, role, key, salt = row or ("", "", secrets.token_bytes(32), secrets.token_bytes(_SALT_BYTES))
+        if not hmac.compare_digest(key, key_of(code, salt)) or row is None:
+            return PairReply(error=_REFUSED)
+        with self._database.transaction() as connection:
+            if not connection.execute("DELETE FROM offer WHERE id = ?", (number,)).rowcount:
+                return PairReply(error=_REFUSED)  # somebody was quicker
+        token = self._tokens.create(name, role_of_word(role), valid_s=BROWSER_S)
+        return PairReply(token=token, role=role, site=self._site, node=self._node)
 
 
 _REFUSED: Final = "the code is wrong, used, or too old"

@@ -1,29 +1,33 @@
-"""Small pictures for people: the latest frame of a camera as JPEG, made once for all who look."""
+"""Pictures for people: the latest frame of a camera as JPEG or as a frame message, made once for all who look."""
 
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from so2cam.link.errors import LinkError
+from so2cam.link.preview_frame import to_frame
 from so2cam.store.items import StoredItem
 from so2cam.store.spool import Spool
 
 AGAIN_S: Final = 1.0
 """A new picture of a device is made at most this often; in between everybody gets the last one."""
+MEDIA: Final = {"jpeg": "image/jpeg", "frame": "application/vnd.so2cam.frame"}
+"""Media types of the forms of a picture."""
 _QUALITY: Final = 80
-_LOOK_BACK: Final = 50
+_KEPT: Final = 16
+Form = Literal["jpeg", "frame"]
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A JPEG, the item that it shows and its time."""
+    """A picture's bytes, the item that it shows and its time."""
 
-    jpeg: bytes
+    data: bytes
     sequence: int
     time: datetime
 
@@ -35,25 +39,42 @@ class Previews:
         self._spool = spool
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: dict[tuple[str, int], tuple[float, Picture]] = {}
+        self._kept: dict[tuple[str, int, Form], tuple[float, Picture]] = {}
 
-    def latest(self, device: str, width: int, after: int = 0) -> Picture | None:
+    def latest(self, device: str, width: int, after: int = 0, form: Form = "jpeg") -> Picture | None:
         """Return the latest picture of ``device``, ``width`` pixels wide; None where its item is ``after`` or older.
 
         Raises LinkError where the device has no frame, or it cannot be read.
         """
+        name = (device, width, form)
         with self._lock:
-            kept = self._kept.get((device, width))
+            kept = self._kept.get(name)
             if kept is None or self._clock() - kept[0] >= AGAIN_S:
                 item = self._latest_item(device)
                 if kept is None or kept[1].sequence != item.sequence:
-                    picture = Picture(to_jpeg(self._spool.read(item), width), item.sequence, item.time)
-                    if len(self._kept) >= 16:
+                    picture = Picture(self._make(item, width, form), item.sequence, item.time)
+                    if len(self._kept) >= _KEPT:
                         self._kept.clear()
                 else:
                     picture = kept[1]
-                kept = self._kept[device, width] = (self._clock(), picture)
+                kept = self._kept[name] = (self._clock(), picture)
         return None if kept[1].sequence <= after else kept[1]
+
+    def of(self, device: str, width: int, sequence: int, form: Form = "jpeg") -> Picture:
+        """Return the picture of the item ``sequence``, ``width`` pixels wide.
+
+        Raises UnknownItemError where there is none, LinkError where it is none of ``device``, or no picture.
+        """
+        item = self._spool.get(sequence)
+        if item.device != device or item.kind != "frame":
+            raise LinkError("this item is no picture of this device", key="sequence", value=sequence)
+        return Picture(self._make(item, width, form), item.sequence, item.time)
+
+    def _make(self, item: StoredItem, width: int, form: Form) -> bytes:
+        data = self._spool.read(item)
+        if form == "jpeg":
+            return to_jpeg(data, width)
+        return to_frame(data, self._spool.read(item, sidecar=True), item, width)
 
     def _latest_item(self, device: str) -> StoredItem:
         found = self._spool.find(kind="frame", device=device, limit=1, order="newest")

@@ -15,7 +15,9 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from so2cam.core.health import HealthRecord
+from so2cam.core.site_schedule import Schedule as SiteSchedule
 from so2cam.link import messages
+from so2cam.link.aiming import Examine, ExamineResult, Sight, SightResult
 from so2cam.link.messages import MAXIMUM_REPLY_BYTES, MAXIMUM_REQUEST_BYTES, MessageError
 from so2cam.store.items import StoredItem, item_digest
 
@@ -96,13 +98,35 @@ class Settings(_Message):
     type: Literal["settings"] = "settings"
 
 
+class ScheduleSettings(_Message):
+    """Which schedule do you follow, and which one stands in the site file?"""
+
+    type: Literal["schedule-settings"] = "schedule-settings"
+
+
+class Logs(_Message):
+    """The latest lines of the agent's log, from ``level`` up, that contain ``text`` (whatever its case)."""
+
+    type: Literal["logs"] = "logs"
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    text: Annotated[str, Field(max_length=100)] = ""
+    device: messages.DeviceName | None = None
+
+
 class Preview(_Message):
-    """The latest picture of a camera as a small JPEG; none where its item is still ``after``."""
+    """The latest picture of a camera; none where its item is still ``after``. ``sequence``: that of this item instead.
+
+    A small JPEG to look at, or a ``frame``: the counts themselves for the image viewer, with exposure, saturated share,
+    histogram and sharpness of the whole picture.
+    """
 
     type: Literal["preview"] = "preview"
     device: messages.DeviceName
     width: Annotated[int, Field(ge=64, le=1296)] = 486
+    sequence: Sequence | None = None
     after: Annotated[int, Field(ge=0, le=2**53)] = 0
+    form: Literal["jpeg", "frame"] = "jpeg"
 
 
 class Items(_Message):
@@ -140,7 +164,9 @@ class Confirm(_Message):
     confirmations: Annotated[tuple[Confirmation, ...], Field(min_length=1, max_length=200)]
 
 
-Question = Hello | Outcome | Events | Settings | Preview | Items | Read | Confirm
+Question = (
+    Hello | Outcome | Events | Settings | ScheduleSettings | Logs | Preview | Sight | Examine | Items | Read | Confirm
+)
 CommandType = (
     messages.Status
     | messages.Start
@@ -150,6 +176,7 @@ CommandType = (
     | messages.Darks
     | messages.Cells
     | messages.Schedule
+    | messages.SetSchedule
     | messages.RestartDevice
     | messages.Shutdown
 )
@@ -198,6 +225,35 @@ class SettingsResult(_Message):
 
     type: Literal["settings"] = "settings"
     devices: dict[str, dict[str, bool | int | float | str | None]]
+
+
+class ScheduleSettingsResult(_Message):
+    """The schedule that is followed (null: none, it captures always), that of the site file, and the place."""
+
+    type: Literal["schedule-settings"] = "schedule-settings"
+    schedule: SiteSchedule | None = None
+    site_schedule: SiteSchedule | None = None
+    changed: AwareDatetime | None = None
+    """When it was set otherwise than in the site file."""
+    latitude: float
+    longitude: float
+
+
+class LogLine(_Message):
+    """One line of the log."""
+
+    time: AwareDatetime
+    level: str
+    logger: str
+    device: str | None = None
+    text: str
+
+
+class LogsResult(_Message):
+    """Lines of the log, the newest last."""
+
+    type: Literal["logs"] = "logs"
+    lines: tuple[LogLine, ...]
 
 
 class LinkItem(_Message):
@@ -272,6 +328,10 @@ LinkResult = Annotated[
     | HelloResult
     | EventsResult
     | SettingsResult
+    | SightResult
+    | ExamineResult
+    | ScheduleSettingsResult
+    | LogsResult
     | ItemsResult
     | Confirmed
     | Data,
@@ -285,6 +345,10 @@ AnyResult = (
     | HelloResult
     | EventsResult
     | SettingsResult
+    | SightResult
+    | ExamineResult
+    | ScheduleSettingsResult
+    | LogsResult
     | ItemsResult
     | Confirmed
     | Data

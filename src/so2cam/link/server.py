@@ -12,6 +12,7 @@ from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from so2cam.link.channel import PING_S, PONG_S
 from so2cam.link.errors import LinkError
 from so2cam.link.gate import App
 from so2cam.link.limits import Limits
@@ -19,7 +20,6 @@ from so2cam.link.messages import MAXIMUM_REQUEST_BYTES
 from so2cam.link.tls import TlsFiles
 from so2cam.link.websocket import InvalidState
 
-_PING_S: Final = 20.0
 HEAD_BYTES: Final = 16_384
 _END_S: Final = 3.0
 _START_S: Final = 15.0
@@ -52,11 +52,11 @@ class LinkServer:
                 http=bounded_http(self._limits),
                 ws=_BoundedWebSocket,
                 ws_max_size=MAXIMUM_REQUEST_BYTES,
-                ws_ping_interval=_PING_S,
-                ws_ping_timeout=_PING_S,
+                ws_ping_interval=PING_S,
+                ws_ping_timeout=PONG_S,
                 ws_per_message_deflate=False,
                 h11_max_incomplete_event_size=HEAD_BYTES,
-                timeout_keep_alive=int(_PING_S),
+                timeout_keep_alive=int(PING_S),
                 timeout_graceful_shutdown=1,
                 lifespan="off",
                 log_config=None,

@@ -4,19 +4,21 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
+from so2cam.link.aiming import Examine, ExamineResult, Sight, SightResult
+from so2cam.link.errors import LinkError
 from so2cam.link.eventlog import EventLog
 from so2cam.link.ledger import Do, Errand, Ledger
 from so2cam.link.limits import Buckets, Limits
 from so2cam.link.local import refused
 from so2cam.link.messages import Command, Refused
-from so2cam.link.preview import Previews
+from so2cam.link.preview import MEDIA, Picture, Previews
 from so2cam.link.protocol import (
     Answer,
     AnyResult,
@@ -30,9 +32,14 @@ from so2cam.link.protocol import (
     HelloResult,
     Items,
     ItemsResult,
+    LogLine,
+    Logs,
+    LogsResult,
     Outcome,
     Preview,
     Read,
+    ScheduleSettings,
+    ScheduleSettingsResult,
     Settings,
     SettingsResult,
     Spoken,
@@ -48,9 +55,15 @@ from so2cam.store.spool import Spool
 _LOG = logging.getLogger(__name__)
 _AUDIT = logging.getLogger("so2cam.audit")
 _POLL_S: Final = 0.5
+_EXAMINED_S: Final = 5.0
+"""What an examination found is told again for so long."""
 _MEDIA: Final = {".png": "image/png", ".json": "application/json", ".csv": "text/csv", ".txt": "text/plain"}
 _NO_ERRAND: Final = Errand("question")
 Values = dict[str, bool | int | float | str | None]
+
+
+def _cannot_examine() -> ExamineResult:
+    raise LinkError("this node cannot examine itself", remedy="run so2cam instrument doctor on it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,8 @@ class NodeFace:
     """What the link asks of a node.
 
     ``handle`` carries a command out, as of ``ledger.Do``: of the same errand it takes effect once. ``settings`` are
-    those of each device.
+    those of each device. ``sight`` is what the cameras should see; ``examine`` looks whether all is well, and may take
+    some seconds. ``schedule`` is the one that is followed; ``logs`` gives lines of the log.
     """
 
     site: str
@@ -67,6 +81,10 @@ class NodeFace:
     handle: Do
     settings: Callable[[], dict[str, Values]]
     now: Callable[[], datetime]
+    sight: Callable[[], SightResult] = lambda: SightResult(cameras=())
+    examine: Callable[[], ExamineResult] = _cannot_examine
+    schedule: Callable[[], ScheduleSettingsResult] | None = None
+    logs: Callable[[Logs], Sequence[LogLine]] = lambda said: ()
 
 
 class _DeniedError(Exception):
@@ -95,6 +113,8 @@ class LinkService:
         self._ledger = ledger
         self._tokens = tokens
         self._previews = Previews(spool)
+        self._examining = threading.Lock()
+        self._examined: tuple[float, ExamineResult] | None = None
         self._commands = Buckets(self.limits.commands_per_s, self.limits.commands_at_once)
         self._calls = Buckets(self.limits.calls_per_s, self.limits.calls_at_once)
 
@@ -163,8 +183,16 @@ class LinkService:
             return self.events.after(said.after, said.limit), None, "ok"
         if isinstance(said, Settings):
             return SettingsResult(devices=self.face.settings()), None, "ok"
+        if isinstance(said, ScheduleSettings):
+            return self._schedule_settings(), None, "ok"
+        if isinstance(said, Logs):
+            return LogsResult(lines=tuple(self.face.logs(said))), None, "ok"
         if isinstance(said, Preview):
             return self._preview(said)
+        if isinstance(said, Sight):
+            return self.face.sight(), None, "ok"
+        if isinstance(said, Examine):
+            return self._examine(), None, "ok"
         if isinstance(said, Items):
             return self._items(who, said), None, "ok"
         if isinstance(said, Read):
@@ -174,6 +202,11 @@ class LinkService:
         if not changes(said):
             return self.face.handle(said, _NO_ERRAND), None, "ok"
         return self._command(who, peer, call.key or "", said)
+
+    def _schedule_settings(self) -> AnyResult:
+        if self.face.schedule is None:
+            return Refused(text="this node has no schedule")
+        return self.face.schedule()
 
     def _hello(self, who: Principal) -> HelloResult:
         face = self.face
@@ -253,12 +286,22 @@ class LinkService:
         return Confirmed(new=new, unknown=tuple(unknown))
 
     def _preview(self, said: Preview) -> tuple[AnyResult, bytes | None, Code]:
-        picture = self._previews.latest(said.device, said.width, said.after)
+        picture: Picture | None
+        if said.sequence is not None:
+            picture = self._previews.of(said.device, said.width, said.sequence, said.form)
+        else:
+            picture = self._previews.latest(said.device, said.width, said.after, said.form)
         if picture is None:
             return Refused(text="there is no newer picture yet", key="after"), None, "unknown"
-        size = len(picture.jpeg)
-        data = Data(media="image/jpeg", size=size, total=size, sequence=picture.sequence, time=picture.time)
-        return data, picture.jpeg, "ok"
+        size = len(picture.data)
+        data = Data(media=MEDIA[said.form], size=size, total=size, sequence=picture.sequence, time=picture.time)
+        return data, picture.data, "ok"
+
+    def _examine(self) -> ExamineResult:
+        with self._examining:
+            if self._examined is None or time.monotonic() - self._examined[0] > _EXAMINED_S:
+                self._examined = (time.monotonic(), self.face.examine())
+            return self._examined[1]
 
 
 class EventFeed:

@@ -31,9 +31,12 @@ from so2cam.link.receiving import ItemParts, Receiver
 
 _PAGE: Final = 100
 _PAGES: Final = 20
+_FEW: Final = 10
 _SET_ASIDE_S: Final = 300.0
 _CHUNK_S: Final = 2.0
 _SMALLEST: Final = 4096
+_FORGET: Final = 1.05
+_LONGEST_TRAVEL_S: Final = 3.0
 _CONFIRM_AT_ONCE: Final = 50
 _STALE_S: Final = 7 * 86_400.0
 _RANKS: Final = {"frame": 2, "spectrum": 1}
@@ -77,6 +80,8 @@ class FileTransfer:
         rate = self._settings.bandwidth_bytes_s
         self._bucket = None if rate is None else Bucket(rate, rate)
         self._rate: float | None = None
+        self._travel_s = float("inf")
+        """The least that an answer took lately: how long it is on its way, however short it is."""
         self._fresh: list[LinkItem] = []
         self._backlog: list[LinkItem] = []
         self._looked_s = float("-inf")
@@ -136,13 +141,25 @@ class FileTransfer:
         now_s = time.monotonic()
         if now_s - self._looked_s >= self._settings.poll_s or again:
             self._flush()
-            found = self._items(Items(waiting=True, order="newest", limit=_PAGE))
-            edge = found.now - timedelta(seconds=self._settings.fresh_s)
-            self._fresh = [item for item in self._open(found.items) if item.stored >= edge]
+            self._fresh = self._newest()
             self._fresh.sort(key=lambda item: (_RANKS.get(item.kind, 0), item.sequence))
             self._looked_s = now_s
         if not self._backlog:
             self._backlog = self._next_backlog()
+
+    def _newest(self) -> list[LinkItem]:
+        """Return what is fresh; asked for few by few, since on a slow link a long list is seconds of it."""
+        fresh: list[LinkItem] = []
+        after: int | None = None
+        for _ in range(_PAGE // _FEW):
+            found = self._items(Items(waiting=True, order="newest", after=after, limit=_FEW))
+            edge = found.now - timedelta(seconds=self._settings.fresh_s)
+            some = [item for item in found.items if item.stored >= edge]
+            fresh += self._open(tuple(some))
+            if len(some) < _FEW:
+                break
+            after = some[-1].sequence
+        return fresh
 
     def _next_backlog(self) -> list[LinkItem]:
         after: int | None = None
@@ -246,16 +263,21 @@ class FileTransfer:
         return True
 
     def _length(self, left: int) -> int:
-        """Return how much to ask for: what passes in about two seconds."""
+        """Return how much to ask for: what passes in about two seconds, or while a question and its answer travel."""
         most = self._settings.chunk_bytes
-        for rate in (self._rate, self._settings.bandwidth_bytes_s):
+        for rate, seconds in (
+            (self._rate, max(_CHUNK_S, self._travel_s)),
+            (self._settings.bandwidth_bytes_s, _CHUNK_S),
+        ):
             if rate is not None:
-                most = min(most, max(_SMALLEST, int(rate * _CHUNK_S)))
+                most = min(most, max(_SMALLEST, int(rate * seconds)))
         return min(left, most)
 
     def _pace(self, size: int, took_s: float) -> None:
-        rate = size / max(took_s, 1e-3)
-        self._rate = rate if self._rate is None else 0.5 * (rate + self._rate)
+        self._travel_s = min(took_s, self._travel_s * _FORGET, _LONGEST_TRAVEL_S)
+        if size >= _SMALLEST:
+            rate = size / max(took_s - 0.9 * self._travel_s, 1e-3)
+            self._rate = rate if self._rate is None else 0.5 * (rate + self._rate)
         self._note(bytes=self.status.bytes + size)
         if self._bucket is not None and (pause_s := self._bucket.spend(size)) > 0:
             self._stop.wait(pause_s)

@@ -6,7 +6,8 @@ is ``code * scale + offset``. The header is padded with blanks so that the pixel
 
 import json
 import struct
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ class FrameHeader:
 
     ``invalid`` is the code of pixels without a value, ``saturation`` the code from which on a pixel is too bright to be
     measured; None where there is none. ``stale`` and ``why`` say that, and why, it must not be trusted as it is.
+    ``more`` is what a page shows beside it; it becomes part of the header.
     """
 
     label: str = ""
@@ -36,6 +38,10 @@ class FrameHeader:
     saturation: int | None = None
     stale: bool = False
     why: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+_OWN: Final = tuple(each.name for each in fields(FrameHeader) if each.name != "more")
 
 
 def encode_frame(pixels: NDArray[np.uint16], header: FrameHeader) -> bytes:
@@ -56,7 +62,8 @@ def encode_frame(pixels: NDArray[np.uint16], header: FrameHeader) -> bytes:
     if pixels.dtype != np.uint16 or pixels.ndim != 2 or pixels.size == 0:
         raise ValueError(f"a frame is a uint16 image, not {pixels.dtype} of shape {pixels.shape}")
     rows, columns = pixels.shape
-    said = {"rows": rows, "columns": columns, "dtype": "uint16", **asdict(header), "time": _iso(header.time)}
+    own = {name: getattr(header, name) for name in _OWN} | {"time": _iso(header.time)}
+    said = {**header.more, "rows": rows, "columns": columns, "dtype": "uint16", **own}
     text = json.dumps(said, separators=(",", ":"), allow_nan=False).encode()
     text += b" " * (len(text) % 2)
     return _LENGTH.pack(len(text)) + text + np.ascontiguousarray(pixels, dtype="<u2").tobytes()

@@ -18,7 +18,7 @@ from so2cam.formats.products import write_emission_csv, write_emission_netcdf
 from so2cam.formats.quicklook import write_quicklook
 from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.pipeline.calibration_products import calibration_products
-from so2cam.pipeline.columns import columns_from_product, columns_from_spectra
+from so2cam.pipeline.columns import columns_from_product, columns_from_spectra, pools_dilution
 from so2cam.pipeline.dilution import build_dilution, terrain_files
 from so2cam.pipeline.dilution_agreement import agreement_text, agreement_warnings, dilution_agreement, dilution_troubles
 from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
@@ -117,7 +117,7 @@ def process_folders(
     references = build_references(site, plan.frames, darks, reader)
     found = None
     if columns is not None and needs_columns(site):
-        found = columns_from_product(columns)
+        found = columns_from_product(columns, pooled=pools_dilution(loaded))
         require_same_dilution(site, found, columns)
     elif columns is not None or (spectra and not needs_columns(site)):
         notes = (*notes, *unused_columns(site, "--spectra" if columns is None else "--columns"))

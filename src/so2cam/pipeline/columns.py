@@ -9,13 +9,14 @@ import numpy as np
 
 from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
-from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, FitStatus
+from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, DilutionEvidence, FitStatus
 from so2cam.core.times import format_utc
 from so2cam.formats.column_products import read_columns_csv, read_columns_netcdf
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.pipeline.output import hash_file
 from so2cam.pipeline.spectra_batch import fit_files, plan_spectra, require_spectra
 from so2cam.pipeline.spectrum_processor import ColumnRecord
+from so2cam.science.spectra.dilution import DEPTHS
 
 COLUMN_MARGIN = timedelta(minutes=5)
 """Spectra this long before the first and after the last frame wanted are fitted too."""
@@ -139,13 +140,23 @@ def columns_from_spectra(
     return ColumnSet(_in_order(points), reader.hashes, notes)
 
 
-def columns_from_product(path: Path) -> ColumnSet:
+def columns_from_product(path: Path, *, pooled: bool = False) -> ColumnSet:
     """Return the columns in a product of ``so2cam spectra``, columns.nc or columns.csv.
 
-    The CSV knows neither exposures nor the uncertainty of light dilution. Raises InputError for any other file.
+    The CSV knows neither exposures nor the uncertainty of light dilution. ``pooled``: those without light dilution,
+    with what each spectrum tells of it, where the product has them. Raises InputError for any other file.
     """
     series = read_columns_netcdf(path) if path.suffix.lower() == ".nc" else read_columns_csv(path)
-    points = [point for index in range(len(series.times)) if (point := _point_at(series, index)) is not None]
+    evidence = series.evidence if pooled else None
+    if evidence is not None and not np.array_equal(evidence.depth, DEPTHS):
+        raise InputError(
+            "tells light dilution at other depths than this version of so2cam looks at",
+            file=path,
+            key="dilution_depth",
+            remedy="run `so2cam spectra` again",
+        )
+    found = (_point_at(series, evidence, index) for index in range(len(series.times)))
+    points = [point for point in found if point is not None]
     if not points:
         reason, remedy = _why_none([FitStatus(int(status)) for status in series.status])
         raise InputError(f"holds no valid column ({reason})", file=path, remedy=remedy)
@@ -160,17 +171,24 @@ def _why_none(statuses: Sequence[FitStatus]) -> tuple[str, str]:
     remedy = "look at them with `so2cam spectra`, and correct [spectrometer] of the site file"
     if reason is FitStatus.DILUTION_NOT_UNIQUE:
         remedy = (
-            'a plume as thin as this tells no light dilution: set spectrometer.light_dilution.mode = "none", and '
-            'processing.light_dilution.mode = "terrain" or "fixed" if it is to be corrected'
+            'alone they tell none: set processing.light_dilution.mode = "spectrum", which finds one from many '
+            'together; or spectrometer.light_dilution.mode = "none", with processing.light_dilution.mode = "terrain" '
+            'or "fixed" if it is to be corrected'
         )
     return FIT_STATUS_TEXT[reason], remedy
 
 
-def _point_at(series: ColumnSeries, index: int) -> ColumnPoint | None:
+def _point_at(series: ColumnSeries, evidence: DilutionEvidence | None, index: int) -> ColumnPoint | None:
+    dilution = (float(series.light_dilution[index]), float(series.light_dilution_uncertainty[index]))
+    if evidence is not None:
+        value, sigma = float(evidence.so2_molec_cm2[index]), float(evidence.so2_random_molec_cm2[index])
+        misfit = tuple(evidence.misfit[index].tolist()) if np.isfinite(evidence.misfit[index]).all() else None
+        if not (np.isfinite(value) and sigma > 0):
+            return None
+        return ColumnPoint(series.times[index], 0.0, value, sigma, dilution, diluted=True, misfit=misfit)
     value, sigma = float(series.so2_molec_cm2[index]), float(series.so2_random_molec_cm2[index])
     if series.status[index] != FitStatus.OK or not (np.isfinite(value) and sigma > 0):
         return None
-    dilution = (float(series.light_dilution[index]), float(series.light_dilution_uncertainty[index]))
     return ColumnPoint(series.times[index], 0.0, value, sigma, dilution)
 
 

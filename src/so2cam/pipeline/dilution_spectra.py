@@ -38,7 +38,7 @@ class _FromSpectra(PlumeSource):
         super().__init__(site, folder)
         self._every = timedelta(minutes=site.processing.light_dilution.recalculation_min)
         self._wavelengths = effective_wavelengths_nm(site)
-        self._trouble: str | None = "none shows enough SO2"
+        self._trouble = "none shows enough SO2, or is known well enough"
 
     def airlight(self) -> tuple[float, float]:
         """Return 1 and 0: what spectra tell is the share of light itself, whatever the air's brightness."""

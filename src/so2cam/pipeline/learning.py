@@ -153,7 +153,7 @@ def require_same_dilution(site: Site, columns: ColumnSet, path: Path) -> None:
 
     Raises InputError where they are not: it would be taken out twice, or not at all.
     """
-    if site.spectrometer is None or not columns.points:
+    if site.spectrometer is None or not columns.points or columns.diluted:
         return
     mode = site.spectrometer.light_dilution.mode
     taken_out = any(np.isfinite(point.light_dilution[0]) for point in columns.points)

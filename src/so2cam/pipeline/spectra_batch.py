@@ -16,7 +16,15 @@ from so2cam import __version__
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import FrameFileError, InputError, OutputError
 from so2cam.core.records import FloatArray, Provenance
-from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, ExampleFit, FitStatus, SpectrumInfo, SpectrumKind
+from so2cam.core.spectra import (
+    FIT_STATUS_TEXT,
+    ColumnSeries,
+    DilutionEvidence,
+    ExampleFit,
+    FitStatus,
+    SpectrumInfo,
+    SpectrumKind,
+)
 from so2cam.core.spectrometer import Spectrometer
 from so2cam.core.times import format_utc
 from so2cam.formats.column_products import write_columns_csv, write_columns_netcdf
@@ -27,7 +35,8 @@ from so2cam.formats.spectra.folder import scan_spectra
 from so2cam.formats.spectra.gps import add_positions, read_gps_track
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
 from so2cam.pipeline.spectral_models import SpectralModels
-from so2cam.pipeline.spectrum_processor import ColumnRecord, SpectrumProcessor, SpectrumReader
+from so2cam.pipeline.spectrum_processor import ColumnRecord, Evidence, SpectrumProcessor, SpectrumReader
+from so2cam.science.spectra.dilution import DEPTHS
 from so2cam.store.atomic import remove_stale_temporaries
 
 Progress = Callable[[int, int], None]
@@ -336,6 +345,22 @@ def assemble_columns(loaded: LoadedSpectrometer, records: Sequence[ColumnRecord]
         latitude_deg=place(lambda info: info.latitude_deg),
         longitude_deg=place(lambda info: info.longitude_deg),
         altitude_m=place(lambda info: info.altitude_m),
+        evidence=_evidence(records) if settings.light_dilution.mode == "fit" else None,
+    )
+
+
+def _evidence(records: Sequence[ColumnRecord]) -> DilutionEvidence:
+    """Return what the records' spectra tell of light dilution together."""
+    nothing = Evidence(np.nan, np.nan, None)
+    found = [nothing if record.evidence is None else record.evidence for record in records]
+    unknown = np.full(DEPTHS.size, np.nan)
+    return DilutionEvidence(
+        so2_molec_cm2=np.array([one.column for one in found], np.float64),
+        so2_random_molec_cm2=np.array([one.sigma for one in found], np.float64),
+        depth=DEPTHS.copy(),
+        misfit=np.array([unknown if one.misfit is None else one.misfit for one in found], np.float64).reshape(
+            -1, DEPTHS.size
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from so2cam.station.context import StationContext
 from so2cam.station.daily import DailyFiles
 from so2cam.station.link_ingest import LinkIngest
 from so2cam.station.live import LiveProcessing
+from so2cam.station.nodes import Nodes
 from so2cam.station.recalculate import Recalculation
 from so2cam.station.services import Service, ServiceState, Supervisor
 from so2cam.station.watch import FolderWatcher
@@ -29,6 +30,7 @@ class Assembly:
     api: ApiServer | None
     watchers: tuple[FolderWatcher, ...]
     link: LinkIngest | None
+    nodes: Nodes
 
     @property
     def access(self) -> Access | None:
@@ -38,6 +40,7 @@ class Assembly:
     def stop(self) -> None:
         """Stop all services and let go of the address. Stopping again does nothing."""
         self.supervisor.stop()
+        self.nodes.close()
         if self.api is not None:
             self.api.close()
             self.api.access.close()
@@ -83,4 +86,4 @@ def assemble_station(
             services.append(server)
         supervisor = Supervisor([*services, *others])
         undo.pop_all()
-    return Assembly(context, supervisor, server, tuple(watchers), ingest)
+    return Assembly(context, supervisor, server, tuple(watchers), ingest, Nodes(context, ingest))

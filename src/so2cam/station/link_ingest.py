@@ -7,12 +7,14 @@ the site file whose link is dialled by the instrument.
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
 from so2cam.link.client import LinkClient
 from so2cam.link.messages import Status, StatusResult
+from so2cam.link.pairings import Pairing
 from so2cam.link.protocol import LinkItem
 from so2cam.link.station import StationLinks
 from so2cam.link.transfer import FileTransfer, TransferStatus
@@ -32,6 +34,8 @@ class NodeIngest:
     ) -> None:
         self._context, self._site, self._node, self._connect = context, site, node, connect
         self._transfer: FileTransfer | None = None
+        self.client: LinkClient | None = None
+        """Its link while it fetches: of a node that calls in the only one."""
 
     @property
     def name(self) -> str:
@@ -46,6 +50,7 @@ class NodeIngest:
     def run(self, stop: threading.Event) -> None:
         """Fetch until told to stop. Raises LinkError where the node is not paired (it is tried again)."""
         with self._connect() as client:
+            self.client = client
             health = threading.Thread(
                 target=self._ask_health, args=(client, stop), name=f"so2cam-{self.name}-health", daemon=True
             )
@@ -97,7 +102,7 @@ class LinkIngest:
     def __init__(self, context: StationContext) -> None:
         self._context = context
         self._links: StationLinks | None = None
-        self._nodes: dict[str, tuple[NodeIngest, threading.Thread]] = {}
+        self._nodes: dict[str, _Fetching] = {}
 
     @property
     def name(self) -> str:
@@ -106,7 +111,22 @@ class LinkIngest:
 
     def statuses(self) -> dict[str, TransferStatus]:
         """Return how fetching goes, by the name of the service of each node."""
-        return {ingest.name: ingest.status for ingest, _ in list(self._nodes.values())}
+        return {one.ingest.name: one.ingest.status for one in list(self._nodes.values())}
+
+    @property
+    def links(self) -> StationLinks | None:
+        """The station's links while the service runs."""
+        return self._links
+
+    def status_of(self, name: str) -> TransferStatus | None:
+        """Return how fetching from a node goes; None where nothing is fetched from it."""
+        one = self._nodes.get(name)
+        return None if one is None else one.ingest.status
+
+    def calling(self, name: str) -> LinkClient | None:
+        """Return the link of a node that calls in; None where it has not called since the start, or is dialled."""
+        one = self._nodes.get(name)
+        return one.ingest.client if one is not None and one.wanted.calls_in else None
 
     def run(self, stop: threading.Event) -> None:
         """Look for paired nodes and fetch from all until told to stop. Raises LinkError where it cannot listen."""
@@ -117,35 +137,49 @@ class LinkIngest:
             if settings.listen is not None:
                 links.listen(settings.listen.address, settings.listen.port)
             while not stop.is_set():
-                for name, (site, calls_in) in self._wanted(links).items():
-                    known = self._nodes.get(name)
-                    if known is None or not known[1].is_alive():
-                        self._start(links, site, name, calls_in, stop)
+                self._look(links)
                 stop.wait(_LOOK_EVERY_S)
         finally:
-            for _, thread in self._nodes.values():
-                thread.join(5.0)
+            self._links = None
+            for one in self._nodes.values():
+                one.stop.set()
+            for one in self._nodes.values():
+                one.thread.join(5.0)
             links.close()
 
-    def _wanted(self, links: StationLinks) -> dict[str, tuple[StationSite, bool]]:
-        """Return the site of every node to fetch from, and whether it calls in."""
-        found: dict[str, tuple[StationSite, bool]] = {}
+    def _look(self, links: StationLinks) -> None:
+        """Start what is wanted and does not run; stop what is not wanted any more, or was paired anew."""
+        found = self._wanted(links)
+        for name, one in list(self._nodes.items()):
+            if not one.wanted.calls_in and found.get(name) != one.wanted:
+                one.stop.set()
+                if not one.thread.is_alive():
+                    del self._nodes[name]
+        for name, wanted in found.items():
+            known = self._nodes.get(name)
+            if known is None or not known.thread.is_alive():
+                self._start(links, name, wanted)
+
+    def _wanted(self, links: StationLinks) -> "dict[str, _Wanted]":
+        """Return every node to fetch from."""
+        found: dict[str, _Wanted] = {}
         sites = {site.name: site for site in self._context.sites}
         for pairing in links.pairings.all().values():
             site = sites.get(pairing.site)
             if site is not None:
-                found[pairing.name] = (site, False)
+                found[pairing.name] = _Wanted(site.name, pairing=pairing)
         if links.listener is not None:
             for site in self._context.sites:
                 instrument = site.loaded.site.instrument
                 for node in () if instrument is None else instrument.nodes:
                     link = None if instrument is None else instrument.link_of(node)
                     if link is not None and link.dial != "station" and node.name in links.listener.nodes():
-                        found[node.name] = (site, True)
+                        found[node.name] = _Wanted(site.name, calls_in=True)
         return found
 
-    def _start(self, links: StationLinks, site: StationSite, name: str, calls_in: bool, stop: threading.Event) -> None:
-        ingest = NodeIngest(self._context, site, name, lambda: links.client(name, calls_in=calls_in))
+    def _start(self, links: StationLinks, name: str, wanted: "_Wanted") -> None:
+        site, stop = self._context.site(wanted.site), threading.Event()
+        ingest = NodeIngest(self._context, site, name, lambda: links.client(name, calls_in=wanted.calls_in))
 
         def run() -> None:
             try:
@@ -154,6 +188,23 @@ class LinkIngest:
                 _LOG.warning("nothing can be fetched from %s: %s", name, " ".join(str(error).split()))
 
         thread = threading.Thread(target=run, name=f"so2cam-{ingest.name}", daemon=True)
-        self._nodes[name] = (ingest, thread)
+        self._nodes[name] = _Fetching(ingest, thread, stop, wanted)
         self._context.board.add_link(site.name, name, lambda: ingest.status)
         thread.start()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A node to fetch from: its site, and how it was paired where it is dialled."""
+
+    site: str
+    calls_in: bool = False
+    pairing: Pairing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetching:
+    ingest: NodeIngest
+    thread: threading.Thread
+    stop: threading.Event
+    wanted: _Wanted

@@ -14,6 +14,7 @@ from so2cam.core.records import FrameInfo
 from so2cam.core.spectra import SpectrumInfo
 from so2cam.station.arrivals import FRAME, SPECTRUM, Recogniser
 from so2cam.station.catalogue import ArchivedFile
+from so2cam.station.cell_run import folder_of, left_out
 from so2cam.station.context import StationSite
 
 _LOG = logging.getLogger(__name__)
@@ -49,7 +50,10 @@ def day_of(time: datetime) -> str:
 
 
 def choose_references(site: StationSite, day: str) -> list[ArchivedFile]:
-    """Return the calibration files for a day, in order of time within each kind."""
+    """Return the calibration files for a day, in order of time within each kind.
+
+    Frames of cells that somebody found to be wrong are left out (``cell_run``).
+    """
     catalogue, name = site.archive.catalogue, site.name
     start, end = day_bounds(day)
     margin = timedelta(days=site.settings.reference_days)
@@ -64,7 +68,8 @@ def choose_references(site: StationSite, day: str) -> list[ArchivedFile]:
         chosen += catalogue.find_files(
             name, kind=FRAME, subject=PLUME, end=start, newest=True, limit=_REGISTRATION_FRAMES
         )
-    return chosen
+    left = left_out(folder_of(site))
+    return [file for file in chosen if file.origin not in left]
 
 
 def read_references(site: StationSite, files: Sequence[ArchivedFile]) -> ReferenceInfos:

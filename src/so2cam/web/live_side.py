@@ -211,7 +211,7 @@ class StatePanel:
                 ui.element("div").classes("so-state-row").props(f"data-ages data-testid=state-node-{record.node}"),
             ):
                 ui.label(f"Node {record.node}").classes("so-state-name")
-                with ui.element("div").classes("so-row so-grow"):
+                with ui.element("div").classes("so-state-what"):
                     chip, ago = Chip(), Ago(stale_s=_NODE_STALE_S)
                     row = chip, ui.label("").classes("so-small so-quiet so-state-more"), ago
             self._node_rows[record.node] = row

@@ -20,11 +20,13 @@ from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.context import StationContext
 from so2cam.station.live_images import LiveImages
 from so2cam.station.live_spectrum import LiveSpectrum
+from so2cam.station.nodes import Nodes
 from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
 from so2cam.web.doors import add_door_pages
 from so2cam.web.health_routes import add_health_routes
+from so2cam.web.instrument_routes import add_instrument_routes
 from so2cam.web.live_routes import add_live_routes
 from so2cam.web.registry import PageSpec, all_pages
 from so2cam.web.routes import add_routes
@@ -45,12 +47,14 @@ def mount_pages(
     access: Access | None = None,
     *,
     trials: Mapping[str, TrialLines] | None = None,
+    nodes: Nodes | None = None,
 ) -> Pages:
     """Put the pages onto ``app``, below its own routes. Without ``access`` everybody is an admin.
 
-    ``trials``: the trial lines of each site, which are services of the station. Who is not signed in may look where the
-    site file says so: ``station.pages.public``, or ``station.api.loopback`` on this computer. The server must run the
-    application's lifespan. Raises So2camError where the pages' key or the alarms cannot be opened.
+    ``trials``: the trial lines of each site, which are services of the station. ``nodes``: the way to the
+    instruments; without it the pages dial them themselves. Who is not signed in may look where the site file says so:
+    ``station.pages.public``, or ``station.api.loopback`` on this computer. The server must run the application's
+    lifespan. Raises So2camError where the pages' key or the alarms cannot be opened.
     """
     settings = context.settings
     door = Door(access, Seal.of_station(context.folder), settings.pages.public or settings.api.is_open)
@@ -62,9 +66,11 @@ def mount_pages(
         {site.name: LiveImages(context, site) for site in context.sites},
         {site.name: LiveSpectrum(context, site) for site in context.sites},
         trials or {},
+        nodes or Nodes(context),
     )
     add_routes(app, pages)
     add_live_routes(app, pages)
+    add_instrument_routes(app, pages)
     add_health_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)

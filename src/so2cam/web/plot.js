@@ -55,14 +55,16 @@ export default {
         }
       }
       const names = series.filter((one) => one.kind !== "band" && one.legend !== false).map((one) => one.name);
+      const below = names.length > 2 && this.$el.clientWidth < 26 * rem;
       this.chart.setOption(
         {
           animation: false, useUTC: true, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-          grid: { left: 0.4 * rem, right: 1.1 * rem, top: 2.1 * rem, bottom: 1.9 * rem, containLabel: true },
-          legend: { show: names.length > 1, data: names, top: 0, right: 0, itemWidth: 1.1 * rem, itemHeight: 0.5 * rem, textStyle: { color: css("quiet"), fontSize: 0.82 * rem } },
+          title: { text: y.name || "", left: 0, top: 0, padding: 0, textStyle: { color: css("quiet"), fontSize: 0.82 * rem, fontWeight: "normal" } },
+          grid: { left: 0.2 * rem, right: 1.1 * rem, top: (below ? 3.1 : 1.9) * rem, bottom: 1.9 * rem, containLabel: true },
+          legend: { show: names.length > 1, data: names, top: below ? 1.2 * rem : -0.25 * rem, ...(below ? { left: 0 } : { right: 0 }), itemGap: 0.7 * rem, itemWidth: 1.1 * rem, itemHeight: 0.5 * rem, textStyle: { color: css("quiet"), fontSize: 0.82 * rem } },
           tooltip: { trigger: series.every((one) => one.kind === "points") ? "item" : "axis", confine: true, transitionDuration: 0, borderColor: css("line"), backgroundColor: css("surface"), textStyle: { color: css("ink"), fontSize: 0.85 * rem }, valueFormatter: (v) => (typeof v === "number" ? String(Number(v.toPrecision(4))) : "–") },
           xAxis: { ...axis(x), name: x.name, nameLocation: "middle", nameGap: 1.9 * rem },
-          yAxis: { ...axis(y), name: y.name, nameLocation: "end", nameTextStyle: { color: css("quiet"), align: "left", fontSize: 0.82 * rem, padding: [0, 0, 0, -2 * rem] } },
+          yAxis: { ...axis(y), splitNumber: this.$el.clientHeight < 11 * rem ? 2 : 4 },
           series: drawn,
         },
         { notMerge: true },

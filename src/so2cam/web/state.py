@@ -8,6 +8,7 @@ from so2cam.station.alarms_store import AlarmStore, Event
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.live_images import LiveImages
 from so2cam.station.live_spectrum import LiveSpectrum
+from so2cam.station.nodes import Nodes
 from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
 from so2cam.web.session import Door, Visitor
@@ -25,6 +26,7 @@ class Pages:
     images: Mapping[str, LiveImages]
     spectra: Mapping[str, LiveSpectrum]
     trials: Mapping[str, TrialLines]
+    nodes: Nodes
     values: SharedValues = field(default_factory=SharedValues)
     notices: Notices = field(default_factory=Notices)
 
@@ -45,5 +47,6 @@ class Pages:
             self.door.access.note(visitor.principal, visitor.peer, action, detail, outcome)
 
     def close(self) -> None:
-        """Let go of the alarms' file."""
+        """Let go of the alarms' file, and of the links to nodes."""
+        self.nodes.close()
         self.alarms.close()

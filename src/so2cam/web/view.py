@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -29,6 +29,8 @@ class View:
     visitor: Visitor
     request: Request
     client: Client
+    kept: dict[str, str] = field(default_factory=dict)
+    """what ``keep`` wrote"""
 
     @property
     def context(self) -> StationContext:
@@ -51,7 +53,8 @@ class View:
 
     def keep(self, **query: str | None) -> None:
         """Write the page's state into the address of the browser, without loading it anew; None takes a key out."""
-        merged = {key: value for key, value in {**self.query, **query}.items() if value is not None}
+        self.kept.update({key: value or "" for key, value in query.items()})
+        merged = {key: value for key, value in {**self.query, **self.kept}.items() if value}
         text = f"{self.spec.path}?{urlencode(merged)}" if merged else self.spec.path
         self.client.run_javascript(f"history.replaceState(null, '', {json.dumps(text)})")
 

@@ -13,7 +13,7 @@ from netCDF4 import Dataset
 
 from so2cam.core.errors import InputError, OutputError
 from so2cam.core.records import Provenance
-from so2cam.core.spectra import ColumnSeries, FitStatus
+from so2cam.core.spectra import ColumnSeries, DilutionEvidence, FitStatus
 from so2cam.formats.column_products import (
     CSV_COLUMNS,
     read_columns_csv,
@@ -80,11 +80,27 @@ def assert_same(found: ColumnSeries, expected: ColumnSeries, **tolerance: Any) -
     assert found.files == expected.files
     assert list(found.parameters) == list(expected.parameters)
     for field in dataclasses.fields(ColumnSeries):
-        if field.name not in ("times", "files", "parameters"):
+        if field.name not in ("times", "files", "parameters", "evidence"):
             np.testing.assert_allclose(getattr(found, field.name), getattr(expected, field.name), **tolerance)
     for name, pair in expected.parameters.items():
         for mine, theirs in zip(found.parameters[name], pair, strict=True):
             np.testing.assert_allclose(mine, theirs, **tolerance)
+    assert (found.evidence is None) == (expected.evidence is None)
+    if found.evidence is not None and expected.evidence is not None:
+        for item in dataclasses.fields(DilutionEvidence):
+            mine, theirs = getattr(found.evidence, item.name), getattr(expected.evidence, item.name)
+            np.testing.assert_allclose(mine, theirs, **tolerance)
+
+
+def with_evidence(series: ColumnSeries, depths: int = 7) -> ColumnSeries:
+    rng = np.random.default_rng(5)
+    count = len(series.times)
+    misfit = rng.uniform(0, 90, (count, depths))
+    misfit[::3] = np.nan
+    evidence = DilutionEvidence(
+        rng.uniform(0, 3e18, count), rng.uniform(1e15, 1e17, count), np.linspace(-0.2, 1, depths), misfit
+    )
+    return dataclasses.replace(series, evidence=evidence)
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, 5000])
@@ -92,6 +108,29 @@ def test_netcdf_gives_back_what_was_written(tmp_path: Path, count: int) -> None:
     series = make_series(count)
     write_columns_netcdf(tmp_path / "c.nc", series, PROVENANCE)
     assert_same(read_columns_netcdf(tmp_path / "c.nc"), series, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_netcdf_keeps_what_spectra_tell_of_light_dilution_together(tmp_path: Path, count: int) -> None:
+    series = with_evidence(make_series(count))
+    write_columns_netcdf(tmp_path / "c.nc", series, PROVENANCE)
+    assert_same(read_columns_netcdf(tmp_path / "c.nc"), series, rtol=0, atol=0)
+    with Dataset(tmp_path / "c.nc") as dataset:
+        assert dataset["light_dilution_misfit"].dimensions == ("spectrum", "dilution_depth")
+        assert all(variable.long_name for variable in dataset.variables.values())
+
+
+def test_evidence_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    series = with_evidence(make_series(4))
+    assert series.evidence is not None
+    short = dataclasses.replace(series.evidence, misfit=series.evidence.misfit[:2])
+    with pytest.raises(ValueError, match="evidence of 4 spectra"):
+        write_columns_netcdf(tmp_path / "c.nc", dataclasses.replace(series, evidence=short), PROVENANCE)
+    write_columns_netcdf(tmp_path / "c.nc", series, PROVENANCE)
+    with Dataset(tmp_path / "c.nc", "a") as dataset:
+        dataset.renameVariable("so2_column_without_dilution", "else")
+    with pytest.raises(InputError, match="variable over spectrum"):
+        read_columns_netcdf(tmp_path / "c.nc")
 
 
 def test_netcdf_says_what_it_holds(tmp_path: Path) -> None:

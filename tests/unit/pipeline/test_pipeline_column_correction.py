@@ -37,7 +37,8 @@ DILUTION = PlumeDilution(
 def test_columns_are_corrected_where_only_the_images_know_the_dilution() -> None:
     assert corrects_columns(site_with("none", FIXED))
     assert not corrects_columns(site_with("fit", FIXED))
-    assert not corrects_columns(site_with("fit", {"mode": "spectrum"}))
+    assert corrects_columns(site_with("fit", {"mode": "spectrum"}))
+    assert not corrects_columns(site_with("fit", {"mode": "spectrum"}), pooled=False)
     assert not corrects_columns(site_with("none", {"mode": "none"}))
 
 

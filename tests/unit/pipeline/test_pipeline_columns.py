@@ -9,13 +9,14 @@ import pytest
 
 from so2cam.core.errors import InputError
 from so2cam.core.records import Provenance
-from so2cam.core.spectra import ColumnSeries, FitStatus, SpectrumInfo, SpectrumKind
+from so2cam.core.spectra import ColumnSeries, DilutionEvidence, FitStatus, SpectrumInfo, SpectrumKind
 from so2cam.formats.column_products import write_columns_csv, write_columns_netcdf
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline import columns as columns_module
 from so2cam.pipeline.columns import ColumnPoint, columns_from_product, columns_from_spectra, point_of
 from so2cam.pipeline.output import hash_file
-from so2cam.pipeline.spectrum_processor import ColumnRecord
+from so2cam.pipeline.spectrum_processor import ColumnRecord, Evidence
+from so2cam.science.spectra.dilution import DEPTHS
 
 START = datetime(2026, 1, 15, 14, tzinfo=UTC)
 NAN = float("nan")
@@ -44,7 +45,7 @@ def make_series(count: int = 6, **changes: Any) -> ColumnSeries:
         "light_dilution": one,
         "light_dilution_uncertainty": one / 5,
     }
-    fields["parameters"] = {"so2": (so2, random)}
+    fields |= {"parameters": {"so2": (so2, random)}, "evidence": None}
     for name in ColumnSeries.__dataclass_fields__:
         fields.setdefault(name, one)
     return ColumnSeries(**{**fields, **changes})
@@ -181,3 +182,42 @@ def test_spectra_around_the_frames_are_fitted_too(loaded: LoadedSite, monkeypatc
 
 def test_the_end_of_a_point() -> None:
     assert ColumnPoint(at(0), 3.0, 1.0, 1.0).end == at(1.5)
+
+
+# --- light dilution of many spectra together ---------------------------------------------------------------------
+
+MISFIT = tuple(float(value) for value in (DEPTHS - 0.3) ** 2)
+
+
+def test_the_point_of_a_spectrum_that_tells_its_dilution_with_others_only() -> None:
+    record = spectrum(10, status=FitStatus.DILUTION_NOT_UNIQUE, column=NAN, evidence=Evidence(7e17, 1e16, MISFIT))
+    assert point_of(record) is None
+    point = point_of(record, pooled=True)
+    assert point is not None
+    assert (point.column_molec_cm2, point.sigma_molec_cm2, point.end) == (7e17, 1e16, at(11))
+    assert point.diluted
+    assert point.misfit == MISFIT
+    thin = point_of(spectrum(0, evidence=Evidence(1e15, 1e16, None)), pooled=True)
+    assert thin is not None
+    assert thin.misfit is None
+    for lost in (None, Evidence(NAN, NAN, None), Evidence(1e17, 0.0, MISFIT)):
+        assert point_of(spectrum(0, evidence=lost), pooled=True) is None
+
+
+def test_the_product_keeps_what_spectra_tell_together(tmp_path: Path) -> None:
+    misfit = np.array([MISFIT] * 6)
+    misfit[3] = np.nan
+    evidence = DilutionEvidence(np.full(6, 5e17), np.array([1e16, 1e16, 1e16, 1e16, 1e16, NAN]), DEPTHS, misfit)
+    write_columns_netcdf(tmp_path / "columns.nc", make_series(evidence=evidence), PROVENANCE)
+    alone = columns_from_product(tmp_path / "columns.nc")
+    assert not alone.diluted
+    together = columns_from_product(tmp_path / "columns.nc", pooled=True)
+    assert together.diluted
+    assert [point.time for point in together.points] == [at(8 * index) for index in range(5)]
+    assert [point.misfit for point in together.points] == [MISFIT, MISFIT, MISFIT, None, MISFIT]
+    assert {point.column_molec_cm2 for point in together.points} == {5e17}
+
+    other = DilutionEvidence(evidence.so2_molec_cm2, evidence.so2_random_molec_cm2, DEPTHS + 0.05, misfit)
+    write_columns_netcdf(tmp_path / "columns.nc", make_series(evidence=other), PROVENANCE)
+    with pytest.raises(InputError, match="other depths"):
+        columns_from_product(tmp_path / "columns.nc", pooled=True)

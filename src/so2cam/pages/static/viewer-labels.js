@@ -25,16 +25,24 @@ export class Labels {
   }
 
   header(header) {
-    const { caption, badge } = this;
+    const { caption } = this;
     caption.hidden = !header || (!header.label && !header.time);
     caption.firstChild.textContent = header?.label ?? "";
     const time = caption.lastChild;
     time.textContent = header?.time ? utc(header.time) : "";
     time.dateTime = header?.time ?? "";
     caption.title = header?.time ? `Local time ${new Date(header.time).toLocaleString()}` : "";
-    badge.hidden = !header?.stale && !header?.why;
-    badge.textContent = [header?.stale ? "Stale" : "", header?.why ?? ""].filter(Boolean).join(": ");
-    this.stage.classList.toggle("stale", header?.stale === true);
+    this.age(header, null, Infinity);
+  }
+
+  /** Say whether an image is stale: because its header says so, or because it is older than `limit` seconds. */
+  age(header, seconds, limit) {
+    const old = header && seconds > limit;
+    const why = header?.why ?? (old ? `taken ${span(seconds)} ago` : "");
+    const text = [header?.stale || old ? "Stale" : "", why].filter(Boolean).join(": ");
+    if (this.badge.textContent !== text) this.badge.textContent = text;
+    this.badge.hidden = !text;
+    this.stage.classList.toggle("stale", header?.stale === true || Boolean(old));
   }
 
   connection(state, hasImage) {
@@ -82,4 +90,9 @@ export class Labels {
     this.input.hidden = true;
     done?.(this.input.value.trim());
   }
+}
+
+function span(seconds) {
+  if (seconds < 100) return `${Math.floor(seconds)} s`;
+  return seconds < 6000 ? `${Math.floor(seconds / 60)} min` : `${Math.floor(seconds / 3600)} h`;
 }

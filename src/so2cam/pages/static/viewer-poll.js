@@ -9,7 +9,7 @@ const FIRST_RETRY_MS = 400;
 const LONGEST_RETRY_MS = 5_000;
 
 export class Poller {
-  /** `onFrame({header, pixels})` for each new frame; `onState("ok" | "none" | "lost" | "refused")` where it changes. */
+  /** `onFrame({header, pixels}, age)` for each new frame, its age in seconds by the server's clock; `onState("ok" | "none" | "lost" | "refused")` where it changes. */
   constructor(onFrame, onState) {
     this.onFrame = onFrame;
     this.onState = onState;
@@ -46,7 +46,7 @@ export class Poller {
       }
       if (answer.frame) {
         tag = answer.tag;
-        this.onFrame(answer.frame);
+        this.onFrame(answer.frame, answer.age);
       }
       let wait = begun + 1000 / Math.max(this.rate, 0.01) - performance.now();
       if (answer.state === "lost") {
@@ -77,7 +77,8 @@ export class Poller {
       const frame = decodeFrame(await response.arrayBuffer());
       const quoted = response.headers.get("etag");
       const found = quoted === null ? (frame.header.tag ?? null) : quoted.replace(/^W\//, "").replaceAll('"', "");
-      return { state: "ok", frame, tag: found };
+      const age = (Date.parse(response.headers.get("date")) - Date.parse(frame.header.time)) / 1000;
+      return { state: "ok", frame, tag: found, age: age > 0 ? age : 0 };
     } catch {
       return { state: "lost" }; // no connection, a call that took too long, or an answer that is no frame
     } finally {

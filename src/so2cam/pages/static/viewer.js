@@ -15,10 +15,11 @@ import { furnish } from "./viewer-parts.js";
 import { KINDS } from "./viewer-geometry.js";
 import { drawHost, gesturesHost, shapesHost } from "./viewer-hosts.js";
 
+const AGE_MS = 500;
 const BOOLEANS = ["readonly", "marks", "compact", "histogram"];
 
 export class So2camViewer extends HTMLElement {
-  static observedAttributes = ["src", "rate", "colours", "tool", "label", "hint", ...BOOLEANS];
+  static observedAttributes = ["src", "rate", "colours", "tool", "label", "hint", "stale-after", ...BOOLEANS];
 
   constructor() {
     super();
@@ -31,6 +32,7 @@ export class So2camViewer extends HTMLElement {
     this.view_ = new View();
     this.statistics = new Statistics();
     this.image = null; // {header, pixels}
+    this.born = null; // when it was taken, by performance.now()
     this.fixed = null; // contrast by hand
     this.current = [0, 1];
     this.colours_ = "grey";
@@ -52,7 +54,11 @@ export class So2camViewer extends HTMLElement {
       root,
     );
     this.poller = new Poller(
-      ({ header, pixels }) => this.setImage(header, pixels),
+      ({ header, pixels }, age) => {
+        this.setImage(header, pixels);
+        this.born = performance.now() - 1000 * age;
+        this.showAge();
+      },
       (state) => this.setConnection(state),
     );
     this.watch = new ResizeObserver(() => this.measure());
@@ -67,7 +73,8 @@ export class So2camViewer extends HTMLElement {
   }
 
   connectedCallback() {
-    for (const name of ["src", "rate", "headers", "colours", "tool", "shapes", "contrast", "label", ...BOOLEANS]) {
+    this.ageing = setInterval(() => this.showAge(), AGE_MS);
+    for (const name of ["src", "rate", "staleAfter", "headers", "colours", "tool", "shapes", "contrast", "label", ...BOOLEANS]) {
       if (!Object.hasOwn(this, name)) continue; // set before the element was defined
       const value = this[name];
       delete this[name];
@@ -81,6 +88,7 @@ export class So2camViewer extends HTMLElement {
   disconnectedCallback() {
     this.watch.disconnect();
     this.poller.stop();
+    clearInterval(this.ageing);
   }
 
   attributeChangedCallback(name, before, value) {
@@ -92,6 +100,7 @@ export class So2camViewer extends HTMLElement {
     else if (name === "label") this.stage.setAttribute("aria-label", `${value ?? "Image"}: + and − zoom, arrows move`);
     else if (name === "hint") this.showHint();
     else if (name === "readonly") this.shapes_.render();
+    else if (name === "stale-after") this.showAge();
     else this.later({ paint: true });
   }
 
@@ -112,6 +121,16 @@ export class So2camViewer extends HTMLElement {
 
   set rate(value) {
     this.setAttribute("rate", String(value));
+  }
+
+  /** Seconds after which an image from `src` is called stale; null: only where its header says so. */
+  get staleAfter() {
+    return this.hasAttribute("stale-after") ? Number(this.getAttribute("stale-after")) : null;
+  }
+
+  set staleAfter(value) {
+    if (value === null) this.removeAttribute("stale-after");
+    else this.setAttribute("stale-after", String(value));
   }
 
   get headers() {
@@ -174,6 +193,7 @@ export class So2camViewer extends HTMLElement {
     const header = completeHeader(given);
     if (pixels.length !== header.rows * header.columns) throw new RangeError("pixels are rows times columns");
     this.image = { header, pixels };
+    this.born = null;
     this.statistics.take(header, pixels);
     if (this.view_.setImage(header.columns, header.rows)) {
       this.style.setProperty("--aspect", `${header.columns} / ${header.rows}`);
@@ -327,6 +347,11 @@ export class So2camViewer extends HTMLElement {
     const header = this.image?.header ?? null;
     this.labels.header(header);
     if (this.connection === "none" && header) this.setConnection("ok");
+  }
+
+  showAge() {
+    if (this.staleAfter === null || !this.image || this.born === null) return;
+    this.labels.age(this.image.header, (performance.now() - this.born) / 1000, this.staleAfter);
   }
 
   showHint() {

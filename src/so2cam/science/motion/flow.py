@@ -127,7 +127,6 @@ def optical_flow(
     )
     found = local_motion(
         *scaled,
-        _trusted(start, regional.field(), smooth, window, noise / smoothing**4),
         weight,
         regional,
         window_px=window,
@@ -221,18 +220,6 @@ def _dense_inverse_search(a: FloatImage, b: FloatImage) -> tuple[FloatImage, flo
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = search.calc(stretched(a), stretched(b), np.zeros((*a.shape, 2), np.float32))
     return np.asarray(flow, np.float32), step
-
-
-def _trusted(start: FloatImage, base: FloatImage, smooth: FloatImage, window: int, noise: float) -> FloatImage:
-    """Return the first guess where windows hold more texture than noise, and the region's motion elsewhere.
-
-    ``noise`` is the variance of a pixel's noise over the fourth power of the smoothing.
-    """
-    gx, gy = gradient(smooth)
-    energy = cv2.blur(gx * gx + gy * gy, (window, window))
-    share = 1 - np.float32(noise / (4 * np.pi)) / np.maximum(energy, np.float32(1e-30))
-    trust = np.clip((share - 0.3) / 0.4, 0, 1)[..., None]
-    return np.asarray(base + trust * (start - base), np.float32)
 
 
 def _plume_weight(a: FloatImage, b: FloatImage, solid: BoolImage, window: int) -> FloatImage:

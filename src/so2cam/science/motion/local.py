@@ -4,6 +4,11 @@ In every window the displacement is the best of two estimates: that of its own t
 which windows differ by ``tau``. How much they do is itself estimated, from how much more the windows' own estimates
 scatter than their noise makes them. A window with texture keeps its own motion; one
 without gets the region's, and the uncertainty of that: what hybrid methods (Gliss et al. 2018) do by thresholds.
+
+Where windows move differently, gas gathers or thins out between them: by continuity the absorbance changes on its way
+by the motion's divergence. In a smooth plume that looks the same as motion, as both are a slow change of brightness.
+So each window's change of brightness is uncertain in proportion to ``tau``, and the less texture there is, the less a
+window is believed.
 """
 
 from dataclasses import dataclass
@@ -12,19 +17,28 @@ from typing import Final
 import cv2
 import numpy as np
 
-from so2cam.core.records import FloatImage
+from so2cam.core.records import BoolImage, FloatArray, FloatImage
 from so2cam.science.motion.regional import RegionalMotion, gradient, noise_gradient_fluctuation
+from so2cam.science.motion.tensors import Tensor, added, applied, inverted, sandwiched, scaled_identity
 
 _LEAST_SPREAD: Final = (0.01, 0.005)
 """Least ``tau``, as a share of the region's motion and in pixels."""
 _ALIKE: Final = 0.2
 """Share of ``tau^2`` that windows next to each other have in common: plumes are sheared as a whole."""
+_REACH: Final = 2.0
+"""Windows over which deviations from the region's motion keep their size: each of the two terms of their divergence
+has the variance ``(tau / length)^2`` with that length."""
 _IN_PLUME: Final = 0.15
 _STRIDE: Final = 2
-"""Distance [px] of the windows' centres."""
+"""Distance [px] of the windows' centres, and of the pixels that count: smoothed images are known from every second."""
+_LEAST_WINDOWS: Final = 4
+_UNKNOWN_SPREAD: Final = 0.3
+"""``tau`` as a share of the region's motion where there are fewer windows."""
+_SEARCH: Final = 12
+_PASSES: Final = 2
+"""The equations are linear about a motion: first about the region's, then about what was found."""
 
-_Tensor = tuple[FloatImage, FloatImage, FloatImage]
-"""xx, xy and yy of symmetric matrices."""
+_ImageTensor = Tensor[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,6 @@ class LocalMotion:
 def local_motion(
     first: FloatImage,
     second: FloatImage,
-    start: FloatImage,
     weight: FloatImage,
     regional: RegionalMotion,
     *,
@@ -54,23 +67,30 @@ def local_motion(
 ) -> LocalMotion:
     """Return the motion from ``first`` to ``second`` (rows, columns), smoothed with ``smoothing_px``.
 
-    ``start`` (rows, columns, 2) is where the search begins, ``weight`` (rows, columns) how much of a plume there is.
+    ``weight`` (rows, columns) is how much of a plume there is.
     """
-    base = regional.field()
-    half = (window_px // 2, window_px // 2)
-    field = np.asarray(cv2.blur(start, half), np.float32)
-    scores = _Scores(first, second, field, base, regional.dimming, window_px, smoothing_px, variance_floor)
-    tau2 = _spread(scores, weight, window_px, float(np.hypot(*regional.parameters[:2])))
-    information, score = scores.weighed(tau2)
-    prior = np.float32(1 / tau2)
-    inverse = _inverse((information[0] + prior, information[1], information[2] + prior))
-    deviation = np.stack(_applied(inverse, score), axis=-1)
-    own = _sandwich(inverse, information)
-    xx, xy, yy = regional.variances(inverse[0].shape)
-    add = np.float32(_ALIKE * tau2)
-    lean = (prior * inverse[0], prior * inverse[1], prior * inverse[2])
-    common = _sandwich(lean, (xx + add, xy, yy + add))
     shape = first.shape
+    base = regional.field()
+    images = _Images(first, second, base, regional.fading(), window_px, smoothing_px, variance_floor)
+    rows, columns = weight[::_STRIDE, ::_STRIDE].shape
+    of_region = regional.variances((rows, columns))
+    in_plume = weight[::_STRIDE, ::_STRIDE] > _IN_PLUME
+    length = float(np.hypot(*regional.parameters[:2]))
+    least = max(_LEAST_SPREAD[0] * length, _LEAST_SPREAD[1]) ** 2
+    unknown = max(least, (_UNKNOWN_SPREAD * length) ** 2)
+    unit = scaled_identity(1.0, of_region[0])
+    deviation = np.zeros((rows, columns, 2), np.float32)
+    tau2 = 0.0
+    for _ in range(_PASSES):
+        scores = images.scores(deviation)
+        tau2 = _spread(scores, in_plume, of_region, window_px, start=tau2, least=least, unknown=unknown)
+        information, score = scores.weighed(tau2)
+        inverse = inverted(added(information, unit, 1 / tau2))
+        deviation = np.stack(applied(inverse, score), axis=-1)
+    # How far a window's motion is the region's: what errors of that, and of leaning on it, are worth.
+    lean = (inverse[0] / np.float32(tau2), inverse[1] / np.float32(tau2), inverse[2] / np.float32(tau2))
+    own = added(sandwiched(inverse, information), sandwiched(lean, unit), (1 - _ALIKE) * tau2)
+    common = sandwiched(lean, added(of_region, unit, _ALIKE * tau2))
     return LocalMotion(
         base + _at_every_pixel(deviation, shape),
         _at_every_pixel(np.stack(own, axis=-1), shape),
@@ -79,125 +99,154 @@ def local_motion(
     )
 
 
-class _Scores:
-    """The windows' equations about the region's motion: ``score = J deviation + error``, error ~ N(0, variance)."""
+class _Images:
+    """Two images and what windows' equations about any motion need of them."""
 
     def __init__(
         self,
         first: FloatImage,
         second: FloatImage,
-        field: FloatImage,
         base: FloatImage,
-        dimming: float,
+        fading: FloatImage,
         window_px: int,
         smoothing_px: float,
         variance_floor: float,
     ) -> None:
         rows, columns = first.shape
-        to_x = field[..., 0] + np.arange(columns, dtype=np.float32)[None, :]
-        to_y = field[..., 1] + np.arange(rows, dtype=np.float32)[:, None]
-        moved = np.asarray(cv2.remap(second, to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
-        ax, ay = gradient(first)
-        bx, by = gradient(moved)
-        gx, gy, hx, hy = 0.5 * (ax + bx), 0.5 * (ay + by), 0.5 * (bx - ax), 0.5 * (by - ay)
-        change = moved - first + np.float32(0.5 * dimming) * (first + moved)
+        self._first, self._second = first, second
+        self._gradient = tuple(_thinned(image) for image in gradient(first))
+        self._thin, self._half_fading = _thinned(first), np.float32(0.5) * _thinned(fading)
+        self._to = base.copy()
+        self._to[..., 0] += np.arange(columns, dtype=np.float32)[None, :]
+        self._to[..., 1] += np.arange(rows, dtype=np.float32)[:, None]
+        self._window_px, self._side = window_px, window_px // _STRIDE | 1
+        self._smoothing_px, self._floor = smoothing_px, variance_floor
 
-        size = (max(columns // _STRIDE, 1), max(rows // _STRIDE, 1))
-        side = window_px // _STRIDE | 1
+    def _box(self, image: FloatImage) -> FloatImage:
+        """Means over windows, at every second pixel: windows overlap by far more than that."""
+        return np.asarray(cv2.blur(image, (self._side, self._side), borderType=cv2.BORDER_REFLECT_101), np.float32)
 
-        def box(image: FloatImage) -> FloatImage:
-            """Means over windows, at every second pixel: windows overlap by far more than that."""
-            small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            return np.asarray(cv2.blur(small, (side, side), borderType=cv2.BORDER_REFLECT_101), np.float32)
-
-        noise = box(hx * hx), box(hx * hy), box(hy * hy)
-        self.observed: _Tensor = box(gx * gx), box(gx * gy), box(gy * gy)
-        self.texture: _Tensor = tuple(o - n for o, n in zip(self.observed, noise, strict=True))  # type: ignore[assignment]
-        # What varies within a window stays as it is in the field; the window finds what all of it is off by.
-        deviation = np.asarray(cv2.resize(field - base, size, interpolation=cv2.INTER_AREA), np.float32)
-        known = _applied(self.texture, (deviation[..., 0], deviation[..., 1]))
-        self.score = known[0] - box(gx * change), known[1] - box(gy * change)
-        pixels = (side * _STRIDE) ** 2
-        # The density of the noise at low frequencies, where the gradients of a plume are, from what smoothing left.
-        density = 4 * np.pi * smoothing_px**2
-        self.variance = np.maximum(np.float32(density) * box(change * change), np.float32(variance_floor)) / np.float32(
-            pixels
+    def scores(self, deviation: FloatImage) -> "_Scores":
+        """Return the equations about a motion that differs from the region's by ``deviation`` at every second pixel."""
+        deviation = np.asarray(cv2.blur(deviation, (self._side // 2, self._side // 2)), np.float32)
+        to = _at_every_pixel(deviation, self._first.shape)
+        to += self._to
+        moved = np.asarray(
+            cv2.remap(self._second, to[..., 0], to[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+            np.float32,
         )
-        luck = noise_gradient_fluctuation(smoothing_px) / pixels
-        self.luck = np.float32(min(luck, 1.0)) * (noise[0] + noise[2]) ** 2
+        ax, ay = self._gradient
+        bx, by = (_thinned(image) for image in gradient(moved))
+        first, moved = self._thin, _thinned(moved)
+        gx, gy, hx, hy = 0.5 * (ax + bx), 0.5 * (ay + by), 0.5 * (bx - ax), 0.5 * (by - ay)
+        mean = 0.5 * (first + moved)
+        change = moved - first + self._half_fading * (first + moved)
+        box = self._box
+        noise = box(hx * hx), box(hx * hy), box(hy * hy)
+        observed = box(gx * gx), box(gx * gy), box(gy * gy)
+        texture: _ImageTensor = (observed[0] - noise[0], observed[1] - noise[1], observed[2] - noise[2])
+        # What varies within a window stays as it is; the window finds what all of it is off by.
+        known = applied(texture, (deviation[..., 0], deviation[..., 1]))
+        score = known[0] - box(gx * change), known[1] - box(gy * change)
+        pixels = (self._side * _STRIDE) ** 2
+        # The density of the noise at low frequencies, where the gradients of a plume are, from what smoothing left.
+        density = 4 * np.pi * self._smoothing_px**2
+        left = np.maximum(np.float32(density) * box(change * change), np.float32(self._floor))
+        luck = min(noise_gradient_fluctuation(self._smoothing_px) / pixels, 1.0)
+        # A window that drifts from its neighbours thins out too, by the sum of two gradients.
+        thinning = np.float32(2 / (_REACH * self._window_px) ** 2)
+        lever = box(gx * mean), box(gy * mean)
+        chance = np.float32(luck) * (noise[0] + noise[2]) ** 2
+        return _Scores(
+            observed=observed,
+            texture=texture,
+            score=score,
+            variance=left / np.float32(pixels),
+            per_spread=(
+                chance + thinning * lever[0] * lever[0],
+                thinning * lever[0] * lever[1],
+                chance + thinning * lever[1] * lever[1],
+            ),
+        )
 
-    def at(self, side: slice) -> "_Scores":
-        """Every so many windows."""
-        part = object.__new__(_Scores)
-        part.observed = tuple(image[side, side] for image in self.observed)  # type: ignore[assignment]
-        part.texture = tuple(image[side, side] for image in self.texture)  # type: ignore[assignment]
-        part.score = self.score[0][side, side], self.score[1][side, side]
-        part.variance, part.luck = self.variance[side, side], self.luck[side, side]
-        return part
 
-    def error(self, tau2: float) -> _Tensor:
-        """Variance of the scores' errors."""
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """The windows' equations about the region's motion: ``score = texture deviation + error``.
+
+    The error has a variance that is known, and one in proportion to tau^2, ``per_spread``.
+    """
+
+    observed: _ImageTensor
+    texture: _ImageTensor
+    score: tuple[FloatImage, FloatImage]
+    variance: FloatImage
+    per_spread: _ImageTensor
+
+    def known_error(self) -> _ImageTensor:
+        """Variance of the scores' errors by noise."""
         least = np.float32(1e-3) * (self.observed[0] + self.observed[2])
-        more = self.luck * np.float32(tau2) + self.variance * least + np.float32(1e-30)
+        more = self.variance * least + np.float32(1e-30)
         xx, xy, yy = (self.variance * part for part in self.observed)
         return xx + more, xy, yy + more
 
-    def weighed(self, tau2: float) -> tuple[_Tensor, tuple[FloatImage, FloatImage]]:
-        """Information (a tensor) on the deviations, and the scores times ``J`` over their variance."""
-        inverse = _inverse(self.error(tau2))
-        return _sandwich(self.texture, inverse), _applied(self.texture, _applied(inverse, self.score))
+    def weighed(self, tau2: float) -> tuple[_ImageTensor, tuple[FloatImage, FloatImage]]:
+        """Information (a tensor) on the deviations, and the scores times ``texture`` over their variance."""
+        inverse = inverted(added(self.known_error(), self.per_spread, tau2))
+        return sandwiched(self.texture, inverse), applied(self.texture, applied(inverse, self.score))
 
 
-def _spread(scores: _Scores, weight: FloatImage, window_px: int, motion_px: float) -> float:
-    """Return tau^2 [px^2]: with it, windows side by side deviate as much as they should (Paule and Mandel 1982)."""
+def _spread(
+    scores: _Scores,
+    in_plume: BoolImage,
+    of_region: _ImageTensor,
+    window_px: int,
+    *,
+    start: float,
+    least: float,
+    unknown: float,
+) -> float:
+    """Return tau^2 [px^2]: with it, windows side by side deviate as much as they should (Paule and Mandel 1982).
+
+    The score of a window has the variance of its noise, of the region's motion (``of_region``) and, in proportion to
+    tau^2, of the window's own deviation and of the thinning that comes with it. The search begins at ``start``;
+    ``least`` is the least answer, ``unknown`` that where there are too few windows to tell.
+    """
     step = window_px // _STRIDE | 1
     side = slice(step // 2, None, step)
-    rows, columns = scores.variance.shape
-    used = cv2.resize(weight, (columns, rows), interpolation=cv2.INTER_AREA)[side, side] > _IN_PLUME
+    used = in_plume[side, side]
     windows = int(np.count_nonzero(used))
-    least = max(_LEAST_SPREAD[0] * motion_px, _LEAST_SPREAD[1]) ** 2
-    if windows < 4:
-        return max(least, (0.3 * motion_px) ** 2)
-    information, score = scores.at(side).weighed(0.0)
-    xx, xy, yy = (part[used].astype(np.float64) for part in information)
-    values, vectors = np.linalg.eigh(np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2))
-    along = np.einsum("nk,nkj->nj", np.stack([part[used] for part in score], axis=-1).astype(np.float64), vectors)
-    values = np.maximum(values, 1e-12)
-    excess = along**2 / values
-    expected = float(excess.size)
-    tau2 = 0.0
-    for _ in range(12):
-        factor = 1 / (1 + values * tau2)
-        over = float(np.sum(excess * factor)) - expected
-        if over <= 0:
+    if windows < _LEAST_WINDOWS:
+        return unknown
+
+    def at(image: FloatImage) -> FloatArray:
+        return image[side, side][used].astype(np.float64)
+
+    def all_at(tensor: _ImageTensor) -> Tensor[np.float64]:
+        return at(tensor[0]), at(tensor[1]), at(tensor[2])
+
+    texture = all_at(scores.texture)
+    fixed = added(all_at(scores.known_error()), sandwiched(texture, all_at(of_region)))
+    growing = added(all_at(scores.per_spread), sandwiched(texture, scaled_identity(1.0, texture[0])))
+    score = at(scores.score[0]), at(scores.score[1])
+    expected, tau2 = 2.0 * windows, start
+    for _ in range(_SEARCH):
+        inverse = inverted(added(fixed, growing, tau2))
+        x, y = applied(inverse, score)
+        over = float(np.sum(x * score[0] + y * score[1])) - expected
+        if abs(over) < 0.01 * expected or (over < 0 and tau2 == 0):
             break
-        tau2 += over / max(float(np.sum(excess * values * factor**2)), 1e-30)
+        along = applied(growing, (x, y))
+        tau2 = max(tau2 + over / max(float(np.sum(x * along[0] + y * along[1])), 1e-30), 0.0)
     # An estimate of none is no proof of none: a quarter of its own 1 sigma remains.
-    error = np.sqrt(2 * expected) / max(float(np.sum(values / (1 + values * tau2))), 1e-12)
+    trace = inverse[0] * growing[0] + 2 * inverse[1] * growing[1] + inverse[2] * growing[2]
+    error = np.sqrt(2 * expected) / max(float(np.sum(trace)), 1e-12)
     return max(tau2, 0.25 * float(error), least)
+
+
+def _thinned(image: FloatImage) -> FloatImage:
+    return np.ascontiguousarray(image[::_STRIDE, ::_STRIDE])
 
 
 def _at_every_pixel(image: FloatImage, shape: tuple[int, ...]) -> FloatImage:
     return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _inverse(tensor: _Tensor) -> _Tensor:
-    xx, xy, yy = tensor
-    determinant = np.maximum(xx * yy - xy * xy, np.float32(1e-6) * xx * yy + np.float32(1e-37))
-    return yy / determinant, -xy / determinant, xx / determinant
-
-
-def _applied(tensor: _Tensor, vector: tuple[FloatImage, FloatImage]) -> tuple[FloatImage, FloatImage]:
-    xx, xy, yy = tensor
-    return xx * vector[0] + xy * vector[1], xy * vector[0] + yy * vector[1]
-
-
-def _sandwich(outer: _Tensor, inner: _Tensor) -> _Tensor:
-    """Return ``outer inner outer``."""
-    first = _applied(outer, (inner[0], inner[1]))
-    second = _applied(outer, (inner[1], inner[2]))
-    return (
-        first[0] * outer[0] + second[0] * outer[1],
-        first[0] * outer[1] + second[0] * outer[2],
-        first[1] * outer[1] + second[1] * outer[2],
-    )

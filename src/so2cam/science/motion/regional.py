@@ -8,8 +8,9 @@ their mean. Two things make that wrong for plumes, and both are taken care of he
   and no plume; its products are subtracted. What is left are the products of the one image's gradient with the
   other's.
 - a plume thins out along its way although it moves: its mean profile stands still, and that draws the displacement
-  to zero as well. By continuity ``dA/dt + u . grad A = -A div u``, so that a common share by which the absorbance
-  changes on its way is an unknown of its own (Negahdaripour 1998 calls it the multiplier).
+  to zero as well. By continuity ``dA/dt + u . grad A = -A div u``, so that the share by which the absorbance changes
+  on its way is an unknown of its own (Negahdaripour 1998 calls it the multiplier). A plume that widens thins out
+  fastest near the vent: the share changes linearly over the region.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ _UNKNOWN: Final = 1e-7
 _STEP: Final = 2.0
 """Longest step [px] of an iteration."""
 _STRIDE: Final = 2
-_UNKNOWNS: Final = 7
+_MOTION: Final = 6
+_UNKNOWNS: Final = 9
 _LUCK: Final = 12.0
 """How many sigma of the noise's products count as luck."""
 _LARGEST: Final = 1e8
@@ -42,12 +44,13 @@ class RegionalMotion:
     """Affine motion of a region of images: ``(x, y)`` at its centre, and what it changes by to the edges, in pixels.
 
     ``parameters`` are u, v, and the changes of u with x, of u with y, of v with x and of v with y from the centre to
-    the edges; ``covariance`` (6, 6) is theirs. ``dimming`` is the share of absorbance that is lost on the way.
+    the edges; ``covariance`` (6, 6) is theirs. ``dimming`` (3,) is the share of absorbance that is lost on the way at
+    the centre, and what it changes by with x and with y to the edges.
     """
 
     parameters: FloatArray
     covariance: FloatArray
-    dimming: float
+    dimming: FloatArray
     shape: tuple[int, int]
 
     def field(self) -> FloatImage:
@@ -57,6 +60,12 @@ class RegionalMotion:
         field = np.empty((*self.shape, 2), np.float32)
         field[..., 0], field[..., 1] = u + ux * x + uy * y, v + vx * x + vy * y
         return field
+
+    def fading(self) -> FloatImage:
+        """Share of absorbance (rows, columns) that is lost on the way from every pixel."""
+        x, y = normalised_grid(self.shape)
+        level, with_x, with_y = (np.float32(p) for p in self.dimming)
+        return np.asarray(level + with_x * x + with_y * y, np.float32)
 
     def variances(self, shape: tuple[int, ...]) -> tuple[FloatImage, FloatImage, FloatImage]:
         """Variance of x, covariance, and variance of y [px^2] of the displacement on a grid of ``shape``."""
@@ -137,7 +146,7 @@ def regional_motion(
 
 
 class _Equations:
-    """Normal equations at a motion: unknowns are the motion's six parameters and the dimming."""
+    """Normal equations at a motion: unknowns are six of the motion and three of the dimming, or two and one."""
 
     def __init__(
         self, first: FloatImage, second: FloatImage, weight: FloatImage, motion: FloatArray, *, stride: int = 1
@@ -171,7 +180,8 @@ class _Equations:
         """The unknowns' columns (K, pixels) of the equations, and those of noise alone, 0 for the dimming."""
         gx, gy, hx, hy = self.gx, self.gy, self.hx, self.hy
         if affine:
-            of = [gx, gy, gx * self.x, gx * self.y, gy * self.x, gy * self.y, self.mean]
+            of = [gx, gy, gx * self.x, gx * self.y, gy * self.x, gy * self.y]
+            of += [self.mean, self.mean * self.x, self.mean * self.y]
             noise = [hx, hy, hx * self.x, hx * self.y, hy * self.x, hy * self.y]
         else:
             of, noise = [gx, gy, self.mean], [hx, hy]
@@ -184,7 +194,8 @@ class _Equations:
         weighted = signal * weight
         matrix = np.asarray(weighted @ signal.T, np.float64)
         of_noise = np.zeros_like(matrix)
-        of_noise[:-1, :-1] = (noise * weight) @ noise.T
+        motion = noise.shape[0]
+        of_noise[:motion, :motion] = (noise * weight) @ noise.T
         return matrix - of_noise, of_noise, np.asarray(weighted @ self.change.ravel(), np.float64), signal
 
 
@@ -221,9 +232,9 @@ def _with_gradients(
         variance = alike * max(equations.difference, variance_floor)
         size = _GRADIENT_PRIOR[0] * float(np.hypot(*motion[:2])) + _GRADIENT_PRIOR[1]
         prior[2:6] = variance / size**2
-        at = np.concatenate([motion, [0.0]])
+        at = np.concatenate([motion, np.zeros(_UNKNOWNS - _MOTION)])
         step = -_inverse(matrix, np.diag(prior)) @ (right + prior * at)
-        motion = motion + np.clip(step[:6], -_STEP, _STEP)
+        motion = motion + np.clip(step[:_MOTION], -_STEP, _STEP)
     # White's estimate with clusters; the mean gradients stand for the noise's own errors too.
     residual = equations.change + np.tensordot(step, signal, 1).reshape(equations.change.shape)
     scores = (signal * (equations.weight * residual).ravel()).reshape(_UNKNOWNS, *residual.shape)
@@ -237,7 +248,7 @@ def _with_gradients(
     inverse = _inverse(matrix - feigned, np.diag(prior), least=_UNKNOWN)
     covariance = inverse @ spread @ inverse + variance_floor * alike * inverse
     covariance = np.clip(covariance, -_LARGEST, _LARGEST)
-    return RegionalMotion(motion, covariance[:6, :6], float(step[6]), (first.shape[0], first.shape[1]))
+    return RegionalMotion(motion, covariance[:_MOTION, :_MOTION], step[_MOTION:], (first.shape[0], first.shape[1]))
 
 
 def _affine(shift: FloatArray) -> FloatArray:

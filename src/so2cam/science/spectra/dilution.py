@@ -28,7 +28,7 @@ FLOOR = 0.05
 POINTS, MINIMA = 64, 4
 DEPTHS = np.round(np.arange(-2, 21) * 0.1, 1)
 """Depths ``-ln(1 - dilution)`` at which the misfit is told: dilutions from -0.22 to 0.86."""
-_RISE_KNOWN = 16.0
+_RISE_KNOWN = 4.0
 """Rise of the misfit up to which it must be known on both sides, unless it reaches the range's end."""
 
 

@@ -74,6 +74,8 @@ def pool_dilution(depth: FloatArray, misfit: FloatArray, *, precision: float = P
     fine = np.linspace(depth[0], depth[-1], round((depth[-1] - depth[0]) / _FINE) + 1)
     height = total(fine)
     lowest = int(np.argmin(height))
+    if np.ptp(height) <= ACCEPTED:
+        return _none(spectra, PoolStatus.NOT_UNIQUE)
     if lowest in (0, fine.size - 1):
         return _none(spectra, PoolStatus.AT_BOUND)
     curvature = float(total(fine[lowest], 2))

@@ -8,7 +8,7 @@ import numpy as np
 from so2cam.core.records import FloatArray
 from so2cam.science.spectra.compiled import compiled
 from so2cam.science.spectra.dilution_joint import FIXED_DILUTION, minimise, move
-from so2cam.science.spectra.dilution_kernel import HIGHEST_COLUMN, SEARCH_EVALUATIONS, _join, _room
+from so2cam.science.spectra.dilution_kernel import FINAL_EVALUATIONS, HIGHEST_COLUMN, _join, _room
 from so2cam.science.spectra.kernel import _solve, _workspace
 from so2cam.science.spectra.model import Problem
 
@@ -61,7 +61,7 @@ def profile_batch(
             while 0 <= g < dilution.size:
                 pair.q[-1] = pair.more_q[-1] = dilution[g]
                 chi2, converged = minimise(
-                    pair, np.int64(FIXED_DILUTION), PROFILE_TOLERANCE * noise[m], np.int64(SEARCH_EVALUATIONS), joint
+                    pair, np.int64(FIXED_DILUTION), PROFILE_TOLERANCE * noise[m], np.int64(FINAL_EVALUATIONS), joint
                 )
                 if not converged or not 0 < pair.q[0] < HIGHEST_COLUMN:
                     break

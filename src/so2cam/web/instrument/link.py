@@ -1,0 +1,144 @@
+"""Pairing with a node, the state of its link, and forgetting it."""
+
+from html import escape
+
+from nicegui import ui
+
+from so2cam.link.addresses import parse_host, spaced
+from so2cam.link.protocol import Role
+from so2cam.station.nodes import NodeInfo, NodeLook
+from so2cam.web.instrument.desk import Desk
+from so2cam.web.instrument.words import size
+from so2cam.web.parts import Report, action, ask, panel, time_text
+from so2cam.web.view import View
+
+_WAYS = {"dialled": "this station calls it", "calls-in": "it calls this station", "none": "not paired"}
+
+
+def draw_pairing(view: View, info: NodeInfo | None) -> None:
+    """Draw the form that pairs with a node: its address and the code that it shows."""
+    box, _ = panel("Pair with an instrument" if info is None else f"Pair with {info.name}", test="pair")
+    known = "" if info is None or info.host is None else f"{info.host}:{info.port}"
+    name = info.name if info is not None else "NAME"
+    with box:
+        ui.html(
+            "<p>Pairing makes the two computers trust each other, once. On the instrument somebody makes a code:</p>"
+            f'<pre class="so-code">so2cam pair offer SITE --node {escape(name)} --role operator --receiver station</pre>'
+            "<p>The code stands there for ten minutes and works once. It is not sent: both sides prove that they know it, "
+            "and from then on only the certificate that was shown is accepted.</p>",
+            sanitize=False,
+        )
+        with ui.element("div").classes("so-row"):
+            host = (
+                ui.input("Address", value=known, placeholder="192.168.5.5:8443")
+                .props("outlined dense data-testid=pair-host")
+                .classes("so-input is-wide")
+            )
+            code = (
+                ui.input("Code", placeholder="ABCDEF-GHJKL")
+                .props("outlined dense autocomplete=off data-testid=pair-code")
+                .classes("so-input is-wide")
+            )
+        row = ui.element("div").classes("so-row")
+        report = Report(test="pair-report")
+        found: dict[str, str] = {}
+
+        def join() -> str:
+            address, port = parse_host(str(host.value or "").strip())
+            pairing = view.pages.nodes.join(address, port, str(code.value or "").strip())
+            found.update(node=pairing.name, fingerprint=pairing.fingerprint)
+            receives = "" if pairing.receiver else "; it gives no files: offer with --receiver station for that"
+            view.pages.note(view.visitor, "instrument.pair", {"node": pairing.name, "host": f"{address}:{port}"})
+            return f"paired with {pairing.name} of {pairing.site}, as {pairing.role}{receives}"
+
+        async def after() -> None:
+            if found:
+                view.changed("instrument/nodes")
+                await _compare(found["fingerprint"])
+                view.client.open(view.link("/instrument", node=found["node"], tab="link"))
+
+        def done() -> None:
+            ui.timer(0.01, after, once=True)
+
+        with row:
+            action(view, "Pair", join, test="pair-go", report=report, role=Role.ADMIN, after=done)
+
+
+async def _compare(fingerprint: str) -> None:
+    question = (
+        "Paired. Who wants to be quite sure compares the certificate with the one that `so2cam pair offer` shows: "
+        + spaced(fingerprint)
+    )
+    await ask(question, "Go on")
+
+
+def draw_link(desk: Desk) -> None:
+    """Draw the state of the link, and what ends it."""
+    view, info = desk.view, desk.info
+    with ui.element("div").classes("so-columns so-cards"):
+        box, _ = panel("Link", test="link")
+        with box:
+            facts = ui.html("", sanitize=False)
+            row = ui.element("div").classes("so-row")
+            report = Report(test="link-report")
+        draw_pairing(view, None)
+
+    def forget() -> str:
+        view.pages.nodes.forget(desk.node)
+        view.pages.note(view.visitor, "instrument.unpair", {"node": desk.node})
+        return f"{desk.node} is forgotten here; its token there is revoked with so2cam token revoke"
+
+    with row:
+        action(
+            view,
+            "Forget this pairing",
+            forget,
+            test="unpair",
+            report=report,
+            role=Role.ADMIN,
+            confirm=f"Forget {desk.node}? Nothing is fetched from it any more, until it is paired anew.",
+            danger=True,
+            after=lambda: ui.timer(1.5, lambda: view.client.open(view.link("/instrument", node=desk.node)), once=True),
+        )
+
+    def update(look: NodeLook) -> None:
+        facts.set_content(_facts(desk, info, look))
+
+    desk.watch(update)
+
+
+def _facts(desk: Desk, info: NodeInfo, look: NodeLook) -> str:
+    transfer = desk.view.pages.nodes.transfer(desk.node)
+    rows = [
+        ("connected", "yes" if look.connected else "no", look.error or ""),
+        ("last seen", time_text(look.seen), "by this station since it started"),
+        ("who calls", _WAYS.get(info.way, info.way), ""),
+        ("address", f"{info.host}:{info.port}" if info.host else "–", ""),
+        ("its role for us", info.role or "–", "what this station may do at the node"),
+        (
+            "files",
+            f"fetched as {info.receiver}" if info.receiver else "not fetched",
+            "whose confirmation lets the node delete",
+        ),
+    ]
+    if transfer is not None:
+        last = "–" if transfer.last_item is None else transfer.last_item.name
+        rows += [
+            ("fetched", f"{transfer.items} items, {size(transfer.bytes)}", "since the station started"),
+            ("waiting", "–" if transfer.waiting is None else f"{transfer.waiting}, {size(transfer.waiting_bytes)}", ""),
+            ("last item", last, ""),
+        ]
+    cells = "".join(
+        f'<div title="{escape(hint, quote=True)}"><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>'
+        for name, value, hint in rows
+    )
+    seal = (
+        ""
+        if info.fingerprint is None
+        else (
+            '<p class="so-quiet so-small" title="SHA-256 of the certificate that is accepted">certificate '
+            f'<span class="so-mono" data-testid="fingerprint">{spaced(info.fingerprint)}</span></p>'
+        )
+    )
+    trouble = f'<p class="so-doubt">{escape(look.error)} {escape(look.remedy or "")}</p>' if look.error else ""
+    return f'<dl class="so-facts">{cells}</dl>{seal}{trouble}'
