@@ -6,7 +6,7 @@ SEED ?= 1
 DEMO ?= --for 60
 PYTEST_ARGS ?=
 
-.PHONY: help demo batch test fault lint benchmark docs clean
+.PHONY: help demo batch test fault lint benchmark screenshots docs clean
 
 help:
 	@echo "make demo       a simulated instrument and its station, live for a minute, against the truth (DEMO= until Ctrl-C)"
@@ -15,6 +15,7 @@ help:
 	@echo "make fault      kills, power cuts, failing disks and devices in full number (about 40 minutes; as root on Linux)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make benchmark  time and memory of the image chain"
+	@echo "make screenshots  pictures of all pages into docs/images/web (needs Chromium)"
 	@echo "make docs       build the documentation into site/"
 	@echo "make clean      remove everything that was made"
 
@@ -38,6 +39,9 @@ lint: $(VENV)/.installed-dev
 
 benchmark: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/image_chain.py
+
+screenshots: $(VENV)/.installed-dev
+	$(BIN)/python tools/screenshots.py
 
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
