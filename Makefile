@@ -28,7 +28,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 fault: $(VENV)/.installed-dev
-	SO2CAM_FAULT=full $(BIN)/python -m pytest tests/fault --timeout 3600 $(PYTEST_ARGS)
+	SO2CAM_FAULT=full $(BIN)/python -m pytest tests/fault tests/unit/link tests/integration/test_cli_link.py --timeout 3600 $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
