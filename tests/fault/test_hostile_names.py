@@ -13,7 +13,8 @@ from so2cam.station.catalogue import Catalogue
 PARTS = (
     "..", ".", "/", "\\", "~", "a", "image", ".png", ".json", "\0", "\n", " ", "%2e%2e", "%2f", "..%c0%af",
     "C:", "CON", "NUL", "-rf", "$HOME", "`id`", "*", "?", "|", ";", "é", "\u202e", "\uff0f", "\u2215", "\ud800",
-    "x" * 120, "x" * 300, "archive", "..\\..", "../..", "/etc/passwd", "//host/share", "file://", ".staging", ".lock", "catalogue.sqlite",
+    "x" * 120, "x" * 300, "archive", "..\\..", "../..", "/etc/passwd", "//host/share", "file://",
+    ".staging", ".lock", "catalogue.sqlite",
 )  # fmt: skip
 TIME = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
