@@ -12,7 +12,7 @@ help:
 	@echo "make demo       a simulated instrument and its station, live for a minute, against the truth (DEMO= until Ctrl-C)"
 	@echo "make batch      simulate a volcano, process it, compare with the truth (SEED=1)"
 	@echo "make test       run all tests"
-	@echo "make fault      kills, power cuts, failing disks and devices in full number (about 40 minutes; as root on Linux)"
+	@echo "make fault      kills, power cuts, failing disks and devices in full number (about two hours; as root on Linux)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make benchmark  time and memory of the image chain"
 	@echo "make docs       build the documentation into site/"
