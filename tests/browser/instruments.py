@@ -29,14 +29,21 @@ class Home:
     tokens: dict[str, str] = field(default_factory=dict)
     _station: "subprocess.Popen[bytes] | None" = None
 
-    def write(self, devices: dict[str, Sequence[str]], ports: dict[str, int], api: int, extra: str = "") -> None:
+    def write(
+        self,
+        devices: dict[str, Sequence[str]],
+        ports: dict[str, int],
+        api: int,
+        extra: str = "",
+        period_s: float = 0.5,
+    ) -> None:
         """Write the site file: devices and port of each node."""
         text = f"[station]\nlive = false\ntransfer = {{ poll_s = 0.2 }}\napi = {{ port = {api} }}\n{extra}"
         with_ports = {
             name: [f'link = {{ port = {ports[name]}, address = "127.0.0.1" }}\n', *tables]
             for name, tables in devices.items()
         }
-        self.bench.write(with_ports, extra=text)
+        self.bench.write(with_ports, extra=text, period_s=period_s)
         self.url = f"http://127.0.0.1:{api}"
 
     def start_station(self) -> None:

@@ -183,10 +183,15 @@ def _against_earlier(run: CellRun, take: CellTake, device: str, mine: Sequence[C
         found.append(
             f"{device}: another exposure than before ({1e3 * now[0]:.4g} instead of {1e3 * exposures[0]:.4g} ms)"
         )
-    weaker = [frame.middle for ppm_m, frame in earlier if frame.middle and (ppm_m or 0) < (take.ppm_m or 0)]
     here = [frame.middle for frame in mine if frame.middle]
-    if mine[0].band == "on" and weaker and here and sum(here) / len(here) >= min(weaker):
-        found.append(f"{device}: not darker than with less SO2; is the right cell in?")
+    if mine[0].band == "on" and here:
+        level = sum(here) / len(here)
+        weaker = [frame.middle for ppm_m, frame in earlier if frame.middle and (ppm_m or 0) < (take.ppm_m or 0)]
+        stronger = [frame.middle for ppm_m, frame in earlier if frame.middle and (ppm_m or 0) > (take.ppm_m or 0)]
+        if weaker and level >= min(weaker):
+            found.append(f"{device}: not darker than with less SO2; is the right cell in?")
+        if stronger and level <= max(stronger):
+            found.append(f"{device}: not brighter than with more SO2; is the right cell in?")
     return found
 
 

@@ -149,6 +149,8 @@ class DayBar extends HTMLElement {
       const block = this.block(track, span, `so-block is-${window.do}`);
       const words = make("span", "", block);
       words.textContent = `${clock(span[0])}–${clock(span[1])}`;
+      const room = ((span[1] - span[0]) / 24) * (track.clientWidth || 900);
+      block.classList.toggle("is-narrow", room < 110);
       block.title = `${clock(span[0])} to ${clock(span[1])} UTC; from ${this.local(span[0])}`;
       if (!this.data.editable) return;
       for (const end of ["start", "end"]) this.handle(track, block, window, index, span, part, end);

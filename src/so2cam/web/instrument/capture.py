@@ -1,5 +1,6 @@
 """Start and stop, single items, darks: what people ask for beside the schedule."""
 
+from functools import partial
 from html import escape
 from typing import Final
 
@@ -65,12 +66,12 @@ def _draw_run(desk: Desk) -> None:
         with ui.element("div").classes("so-row"):
             kind = (
                 ui.select(dict(KINDS), value="plume", label="Kind")
-                .props("dense outlined data-testid=run-kind")
+                .props("dense outlined stack-label data-testid=run-kind")
                 .classes("so-input")
             )
             count = (
                 ui.input("How many", placeholder="no end")
-                .props("dense outlined inputmode=numeric data-testid=run-count")
+                .props("dense outlined stack-label inputmode=numeric data-testid=run-count")
                 .classes("so-input")
             )
         row = ui.element("div").classes("so-row")
@@ -116,7 +117,7 @@ def _draw_pause(desk: Desk) -> None:
         ui.label("Schedule").classes("so-strong")
         hours = (
             ui.select({"": "until resumed", "1": "1 h", "4": "4 h", "24": "24 h"}, value="4", label="Pause for")
-            .props("dense outlined data-testid=pause-for")
+            .props("dense outlined stack-label data-testid=pause-for")
             .classes("so-input")
         )
     row = ui.element("div").classes("so-row")
@@ -141,17 +142,17 @@ def _draw_shot(desk: Desk) -> None:
         with ui.element("div").classes("so-row"):
             kind = (
                 ui.select(dict(SHOTS), value="test", label="Kind")
-                .props("dense outlined data-testid=shot-kind")
+                .props("dense outlined stack-label data-testid=shot-kind")
                 .classes("so-input")
             )
             length = (
                 ui.input("Exposure", placeholder="as set")
-                .props('dense outlined suffix="ms" inputmode=decimal data-testid=shot-exposure')
+                .props('dense outlined stack-label suffix="ms" inputmode=decimal data-testid=shot-exposure')
                 .classes("so-input")
             )
             times = (
                 ui.input("In a row", value="1")
-                .props("dense outlined inputmode=numeric data-testid=shot-times")
+                .props("dense outlined stack-label inputmode=numeric data-testid=shot-times")
                 .classes("so-input")
             )
         row = ui.element("div").classes("so-row")
@@ -185,7 +186,7 @@ def _draw_shot(desk: Desk) -> None:
             spectrometers = [one.name for one in desk.devices("spectrometer")]
             with pictures, ui.element("figure").classes("so-shot").props(f"data-testid=shot-of-{device}"):
                 if device in spectrometers:
-                    found = await desk.view.in_thread(lambda sequence=sequence: _curve(desk, sequence))
+                    found = await desk.view.in_thread(partial(_curve, desk, sequence))
                     ui.html(curve_svg(found) if found else "", sanitize=False)
                 else:
                     ui.element("img").classes("so-picture").props(
@@ -241,19 +242,19 @@ def _draw_darks(desk: Desk) -> None:
         chip = Chip(test="darks-state")
     with box:
         ui.label(
-            "There is no shutter: take darks at night, or cover the lenses first. A set has each exposure that was used "
-            "since the last one; devices go on as before when it is over."
+            "There is no shutter: take darks at night, or cover the lenses first. A set has each exposure that was "
+            "used since the last one; devices go on as before when it is over."
         ).classes("so-quiet so-small")
         targets = _Targets(desk, "darks")
         with ui.element("div").classes("so-row"):
             repeats = (
                 ui.input("Repeats", placeholder="as set")
-                .props("dense outlined inputmode=numeric data-testid=darks-repeats")
+                .props("dense outlined stack-label inputmode=numeric data-testid=darks-repeats")
                 .classes("so-input")
             )
             exposures = (
-                ui.input("Exposures", placeholder="those used")
-                .props('dense outlined suffix="ms" data-testid=darks-exposures title="several with blanks between"')
+                ui.input("Exposures (blanks between)", placeholder="those used")
+                .props('dense outlined stack-label suffix="ms" data-testid=darks-exposures')
                 .classes("so-input")
             )
         row = ui.element("div").classes("so-row")

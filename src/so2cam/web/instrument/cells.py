@@ -1,5 +1,6 @@
 """The wizard for a calibration with gas cells: hold, take cell after cell, look at each, and keep or leave it out."""
 
+from functools import partial
 from html import escape
 
 from nicegui import ui
@@ -37,7 +38,7 @@ class _Wizard:
         self._box = ui.element("div").classes("so-tab")
         self._run: CellRun | None = None
         self._held: bool | None = None
-        self._note: Report | None = None
+        self._said = ""
 
     async def draw(self) -> None:
         """Draw the present step, and again whenever somebody changes it."""
@@ -76,8 +77,8 @@ class _Wizard:
             return
         held = all(camera.state.value == "cells" for camera in cameras)
         words = "; ".join(
-            f"{camera.name}: {state_of(camera)[0]}, {exposure(camera.exposure_s)}, light {percent(camera.signal_fraction)}, "
-            f"saturated {percent(camera.saturated_fraction)}"
+            f"{camera.name}: {state_of(camera)[0]}, {exposure(camera.exposure_s)}, "
+            f"light {percent(camera.signal_fraction)}, saturated {percent(camera.saturated_fraction)}"
             for camera in cameras
         )
         self._words.set_text(words)
@@ -110,7 +111,7 @@ class _Wizard:
                 .classes("so-input")
             )
             row = ui.element("div").classes("so-row")
-            report = Report(test="cells-report")
+            report = self._report()
 
             def begin() -> str:
                 many = str(count.value or "").strip()
@@ -118,6 +119,7 @@ class _Wizard:
                     raise InputError(f"frames of each cell: 1 to {cell_run.MOST_FRAMES}", value=many)
                 said = self._desk.say(Cells(action="begin"))
                 self._runs.save(cell_run.begin(self._desk.node, self._desk.view.visitor.principal.name, int(many)))
+                self._said = said
                 return said
 
             with row:
@@ -134,8 +136,8 @@ class _Wizard:
             Chip("calibration going on", "warn", test="cells-going")
         with box:
             ui.html(
-                f'<p class="so-quiet so-small">Begun by {escape(run.by)} at {time_html(run.began)} UTC. It goes on when '
-                "this page is closed or loaded anew.</p>",
+                f'<p class="so-quiet so-small">Begun by {escape(run.by)} at {time_html(run.began)} UTC. It goes on '
+                "when this page is closed or loaded anew.</p>",
                 sanitize=False,
             )
             self._state_words()
@@ -154,7 +156,7 @@ class _Wizard:
                 "Hold it before all cameras so that it fills their view, and keep still while frames are taken."
             ).classes("so-quiet so-small").bind_visibility_from(what, "value", value="cell")
             row = ui.element("div").classes("so-row")
-            report = Report(test="cells-report")
+            report = self._report()
             with row:
                 self._desk.button(
                     f"Take {run.count} frames",
@@ -183,6 +185,13 @@ class _Wizard:
                     after=self._told,
                 )
             self._held_row("Hold again", lambda: self._desk.say(Cells(action="begin")), "cells-hold", report)
+
+    def _report(self) -> Report:
+        """Return the line that says what happened; what was said last stays when a step is drawn anew."""
+        report = Report(test="cells-report")
+        if self._said:
+            report.say(self._said, "ok")
+        return report
 
     def _state_words(self) -> None:
         self._words = ui.label("").classes("so-small").props("data-testid=cells-state")
@@ -214,9 +223,10 @@ class _Wizard:
         now = self._runs.load(desk.node)
         run = self._runs.save(cell_run.taken(now if now is not None and now.state == "going" else run, ppm_m, frames))
         take = run.takes[-1]
-        return f"{take.words}: {len(take.frames)} frames kept" + (
+        self._said = f"{take.words}: {len(take.frames)} frames kept" + (
             f"; look twice: {'; '.join(take.doubts)}" if take.doubts else ""
         )
+        return self._said
 
     def _end(self, state: str) -> str:
         run = self._runs.load(self._desk.node)
@@ -224,6 +234,7 @@ class _Wizard:
             raise LinkRefusedError("the calibration is over already")
         said = self._desk.say(Cells(action="end"))
         self._runs.save(cell_run.over(run, "ended" if state == "ended" else "cancelled"))
+        self._said = said
         return said
 
     def _use(self, number: int, used: bool) -> str:
@@ -292,7 +303,7 @@ class _Wizard:
                 if run.state != "cancelled":
                     self._desk.button(
                         "Use it" if not take.used else "Leave it out",
-                        lambda number=take.number, used=take.used: self._use(number, not used),
+                        partial(self._use, take.number, not take.used),
                         test=f"take-{take.number}-use",
                         report=report,
                         quiet=True,

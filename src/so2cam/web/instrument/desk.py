@@ -72,7 +72,7 @@ class Desk:
         return self.view.pages.nodes.ask(self.node, say)
 
     def command(self, command: Command) -> Any:
-        """Have a command carried out for the visitor; to be called in a thread. Raises LinkError where it is refused."""
+        """Have a command carried out for the visitor; to be called in a thread. Raises LinkError where refused."""
         view = self.view
 
         def note(word: str, detail: dict[str, Any], outcome: str) -> None:

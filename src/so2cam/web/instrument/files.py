@@ -9,7 +9,7 @@ from so2cam.core.errors import So2camError
 from so2cam.link.protocol import Items, LinkItem
 from so2cam.station.nodes import NodeLook
 from so2cam.web.instrument.desk import Desk
-from so2cam.web.instrument.words import size, table, time_html
+from so2cam.web.instrument.words import facts, size, table, time_html
 from so2cam.web.parts import Choice, panel
 
 _SHOWN = 40
@@ -71,13 +71,15 @@ def _disks(look: NodeLook) -> str:
         if not disk.present:
             parts.append(f"<p><b>{escape(disk.name)}</b>: not there {escape(disk.note or '')}</p>")
             continue
+        path = escape(disk.path, quote=True)
         used = 0 if free is None else 100 * (1 - free)
         state = "bad" if free is not None and free < 0.05 else "warn" if free is not None and free < 0.15 else "ok"
         parts.append(
             f'<div class="so-disk" data-state="{state}"><div class="so-row"><b>{escape(disk.name)}</b>'
-            f'<span class="so-quiet so-small so-grow so-ellipsis" title="{escape(disk.path, quote=True)}">{escape(disk.path)}</span>'
+            f'<span class="so-quiet so-small so-grow so-ellipsis" title="{path}">{path}</span>'
             f"<span>{size(disk.free_bytes)} of {size(disk.total_bytes)} free</span></div>"
-            f'<div class="so-bar" role="meter" aria-label="used" aria-valuenow="{used:.0f}"><i style="width:{used:.1f}%"></i></div>'
+            f'<div class="so-bar" role="meter" aria-label="used" aria-valuenow="{used:.0f}">'
+            f'<i style="width:{used:.1f}%"></i></div>'
             f'<p class="so-quiet so-small">{escape(disk.note or "")}</p></div>'
         )
     return "".join(parts) or '<p class="so-quiet">none told yet</p>'
@@ -88,7 +90,7 @@ def _spool(desk: Desk, look: NodeLook) -> str:
     if health is None:
         return ""
     spool, transfer = health.spool, desk.view.pages.nodes.transfer(desk.node)
-    facts = [
+    rows = [
         ("items kept", "–" if spool.items is None else str(spool.items), "on the node"),
         (
             "not yet fetched",
@@ -99,22 +101,18 @@ def _spool(desk: Desk, look: NodeLook) -> str:
         ("damaged", str(spool.missing + spool.quarantined), "items that were found damaged or missing on the node"),
     ]
     if spool.mirror:
-        facts.append(
+        rows.append(
             ("second copy", f"{spool.mirror}, {spool.mirror_behind or 0} behind", "on a disk that can be carried home")
         )
     if transfer is not None:
-        facts += [
+        rows += [
             ("fetched", f"{transfer.items}, {size(transfer.bytes)}", "by this station since it started"),
             ("damaged on the way", str(transfer.damaged), "fetched again"),
         ]
-    cells = "".join(
-        f'<div title="{escape(hint, quote=True)}"><dt>{name}</dt><dd>{escape(value)}</dd></div>'
-        for name, value, hint in facts
-    )
     trouble = spool.error or (None if transfer is None else transfer.error)
     if transfer is None:
         trouble = trouble or "Nothing is fetched from this node by this station."
-    return f'<dl class="so-facts">{cells}</dl>' + (f'<p class="so-doubt">{escape(trouble)}</p>' if trouble else "")
+    return facts(rows) + (f'<p class="so-doubt">{escape(trouble)}</p>' if trouble else "")
 
 
 def _items(desk: Desk, found: tuple[LinkItem, ...]) -> str:

@@ -1,31 +1,37 @@
 """Pairing with a node, the state of its link, and forgetting it."""
 
+from collections.abc import Callable
 from html import escape
 
 from nicegui import ui
 
+from so2cam.core.errors import So2camError
 from so2cam.link.addresses import parse_host, spaced
 from so2cam.link.protocol import Role
 from so2cam.station.nodes import NodeInfo, NodeLook
 from so2cam.web.instrument.desk import Desk
-from so2cam.web.instrument.words import size
+from so2cam.web.instrument.words import facts, size
 from so2cam.web.parts import Report, action, ask, panel, time_text
 from so2cam.web.view import View
 
 _WAYS = {"dialled": "this station calls it", "calls-in": "it calls this station", "none": "not paired"}
 
 
-def draw_pairing(view: View, info: NodeInfo | None) -> None:
-    """Draw the form that pairs with a node: its address and the code that it shows."""
+def draw_pairing(view: View, info: NodeInfo | None, busy: Callable[[bool], None] = lambda begun: None) -> None:
+    """Draw the form that pairs with a node: its address and the code that it shows.
+
+    ``busy`` is told when pairing begins, and when it came to nothing.
+    """
     box, _ = panel("Pair with an instrument" if info is None else f"Pair with {info.name}", test="pair")
     known = "" if info is None or info.host is None else f"{info.host}:{info.port}"
     name = info.name if info is not None else "NAME"
     with box:
         ui.html(
             "<p>Pairing makes the two computers trust each other, once. On the instrument somebody makes a code:</p>"
-            f'<pre class="so-code">so2cam pair offer SITE --node {escape(name)} --role operator --receiver station</pre>'
-            "<p>The code stands there for ten minutes and works once. It is not sent: both sides prove that they know it, "
-            "and from then on only the certificate that was shown is accepted.</p>",
+            f'<pre class="so-code">so2cam pair offer SITE --node {escape(name)} --role operator '
+            "--receiver station</pre>"
+            "<p>The code stands there for ten minutes and works once. It is not sent: both sides prove that they know "
+            "it, and from then on only the certificate that was shown is accepted.</p>",
             sanitize=False,
         )
         with ui.element("div").classes("so-row"):
@@ -45,7 +51,12 @@ def draw_pairing(view: View, info: NodeInfo | None) -> None:
 
         def join() -> str:
             address, port = parse_host(str(host.value or "").strip())
-            pairing = view.pages.nodes.join(address, port, str(code.value or "").strip())
+            busy(True)
+            try:
+                pairing = view.pages.nodes.join(address, port, str(code.value or "").strip())
+            except So2camError:
+                busy(False)
+                raise
             found.update(node=pairing.name, fingerprint=pairing.fingerprint)
             receives = "" if pairing.receiver else "; it gives no files: offer with --receiver station for that"
             view.pages.note(view.visitor, "instrument.pair", {"node": pairing.name, "host": f"{address}:{port}"})
@@ -72,16 +83,53 @@ async def _compare(fingerprint: str) -> None:
     await ask(question, "Go on")
 
 
+def _draw_offer(view: View) -> None:
+    """Draw what makes a code for an instrument that calls this station."""
+    box, _ = panel("An instrument that calls this station", test="offer")
+    listen = view.context.settings.listen
+    port = "" if listen is None else f":{listen.port}"
+    with box:
+        ui.html(
+            "<p>Behind a mobile network an instrument cannot be called: it calls this station. Make a code here, and "
+            "type it there within ten minutes:</p>"
+            f'<pre class="so-code">so2cam pair join STATION{port} --site SITE --node NAME</pre>',
+            sanitize=False,
+        )
+        shown = ui.label("").classes("so-strong so-mono").props("data-testid=offer-code")
+        row = ui.element("div").classes("so-row")
+        report = Report(test="offer-report")
+    made: dict[str, str] = {}
+
+    def offer() -> str:
+        found = view.pages.nodes.offer()
+        made["code"] = found.code
+        view.pages.note(view.visitor, "instrument.offer", {})
+        return "a code was made; it is valid for ten minutes, once"
+
+    with row:
+        action(
+            view,
+            "Make a code",
+            offer,
+            test="offer-go",
+            report=report,
+            role=Role.ADMIN,
+            after=lambda: shown.set_text(made.get("code", "")),
+        )
+
+
 def draw_link(desk: Desk) -> None:
     """Draw the state of the link, and what ends it."""
     view, info = desk.view, desk.info
     with ui.element("div").classes("so-columns so-cards"):
         box, _ = panel("Link", test="link")
         with box:
-            facts = ui.html("", sanitize=False)
+            shown = ui.html("", sanitize=False)
             row = ui.element("div").classes("so-row")
             report = Report(test="link-report")
         draw_pairing(view, None)
+        if view.context.settings.listen is not None:
+            _draw_offer(view)
 
     def forget() -> str:
         view.pages.nodes.forget(desk.node)
@@ -102,7 +150,7 @@ def draw_link(desk: Desk) -> None:
         )
 
     def update(look: NodeLook) -> None:
-        facts.set_content(_facts(desk, info, look))
+        shown.set_content(_facts(desk, info, look))
 
     desk.watch(update)
 
@@ -114,7 +162,7 @@ def _facts(desk: Desk, info: NodeInfo, look: NodeLook) -> str:
         ("last seen", time_text(look.seen), "by this station since it started"),
         ("who calls", _WAYS.get(info.way, info.way), ""),
         ("address", f"{info.host}:{info.port}" if info.host else "–", ""),
-        ("its role for us", info.role or "–", "what this station may do at the node"),
+        ("our role there", info.role or "–", "what this station may do at the node"),
         (
             "files",
             f"fetched as {info.receiver}" if info.receiver else "not fetched",
@@ -128,10 +176,6 @@ def _facts(desk: Desk, info: NodeInfo, look: NodeLook) -> str:
             ("waiting", "–" if transfer.waiting is None else f"{transfer.waiting}, {size(transfer.waiting_bytes)}", ""),
             ("last item", last, ""),
         ]
-    cells = "".join(
-        f'<div title="{escape(hint, quote=True)}"><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>'
-        for name, value, hint in rows
-    )
     seal = (
         ""
         if info.fingerprint is None
@@ -141,4 +185,4 @@ def _facts(desk: Desk, info: NodeInfo, look: NodeLook) -> str:
         )
     )
     trouble = f'<p class="so-doubt">{escape(look.error)} {escape(look.remedy or "")}</p>' if look.error else ""
-    return f'<dl class="so-facts">{cells}</dl>{seal}{trouble}'
+    return facts(rows) + seal + trouble

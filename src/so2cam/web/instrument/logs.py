@@ -60,8 +60,10 @@ async def draw_logs(desk: Desk) -> None:
 
 def _table(found: tuple[LogLine, ...]) -> str:
     rows = "".join(
-        f'<tr data-level="{escape(line.level)}"><td title="{line.time:%Y-%m-%d %H:%M:%S} UTC">{line.time:%m-%d %H:%M:%S}</td>'
+        f'<tr data-level="{escape(line.level)}"><td title="{line.time:%Y-%m-%d %H:%M:%S} UTC">'
+        f"{line.time:%m-%d %H:%M:%S}</td>"
         f"<td>{escape(line.level)}</td><td>{escape(line.device or '')}</td><td>{escape(line.text)}</td></tr>"
         for line in reversed(found)
     )
-    return f'<div class="so-scroll so-log"><table class="so-table" data-testid="log-table"><tbody>{rows}</tbody></table></div>'
+    table = f'<table class="so-table" data-testid="log-table"><tbody>{rows}</tbody></table>'
+    return f'<div class="so-scroll so-log">{table}</div>'

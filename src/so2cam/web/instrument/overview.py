@@ -1,14 +1,12 @@
 """The first tab: every device with its latest picture, and what the node does."""
 
-from html import escape
-
 from nicegui import ui
 
 from so2cam.core.health import DeviceHealth
 from so2cam.station.nodes import NodeLook
 from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.pictures import LiveCurve, LivePicture
-from so2cam.web.instrument.words import exposure, percent, state_of
+from so2cam.web.instrument.words import exposure, facts, percent, state_of
 from so2cam.web.parts import Ago, Chip, empty, number, panel
 
 _ROLES = {"camera": "camera", "spectrometer": "spectrometer", "power": "power board"}
@@ -103,8 +101,4 @@ def _facts(device: DeviceHealth) -> str:
         rows.append(("missed", f"{missed}", "grid times without an item, lost or rejected items"))
     if device.restarts:
         rows.append(("restarts", str(device.restarts), device.last_error or ""))
-    cells = "".join(
-        f'<div title="{escape(hint, quote=True)}"><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>'
-        for name, value, hint in rows
-    )
-    return f'<dl class="so-facts">{cells}</dl>'
+    return facts(rows)

@@ -82,8 +82,8 @@ def curve_svg(found: SpectrumCurve, *, test: str = "spectrum") -> str:
         for x, y in zip(found.wavelengths_nm, found.counts, strict=True)
     )
     return (
-        f'<figure class="so-curve" data-testid="{test}"><svg viewBox="0 0 100 61" preserveAspectRatio="none" role="img" '
-        f'aria-label="spectrum from {first:.0f} to {last:.0f} nm"><polyline points="{points}"/></svg>'
+        f'<figure class="so-curve" data-testid="{test}"><svg viewBox="0 0 100 61" preserveAspectRatio="none" '
+        f'role="img" aria-label="spectrum from {first:.0f} to {last:.0f} nm"><polyline points="{points}"/></svg>'
         f"<figcaption><span>{first:.0f} nm</span><span>highest {number(high, 3)} counts</span>"
         f"<span>{last:.0f} nm</span></figcaption></figure>"
     )

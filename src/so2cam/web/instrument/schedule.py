@@ -1,4 +1,4 @@
-"""The schedule's editor: a day with the sun drawn, windows to drag or type, what contradicts, and saving to the node."""
+"""The schedule's editor: a day with the sun drawn, windows to drag or type, what contradicts, and saving."""
 
 import json
 from datetime import UTC, date, datetime
@@ -19,12 +19,13 @@ from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.schedule_rows import POWER, PowerForm, WindowRow
 from so2cam.web.parts import Chip, Choice, Report, detail, empty, panel
 
-_ADDS: Final = {
+_ADDS: Final[dict[str, dict[str, Any]]] = {
     "capture": {"do": "capture", "sun_above_deg": 5.0},
     "darks": {"do": "darks", "start": "02:00", "end": "03:00", "sun_below_deg": -12.0},
     "housekeeping": {"do": "housekeeping", "start": "00:00", "end": "01:00"},
     "power": {"do": "power", "start": "06:00", "end": "22:00"},
 }
+_SEVERITIES: Final = {"error": "Cannot be", "risk": "Look twice"}
 _CHECK_S: Final = 0.7
 
 
@@ -94,7 +95,7 @@ class _Editor:
             report = Report(test="schedule-report")
         with row:
             self._buttons(report)
-        with ui.element("div").classes("so-columns so-cards"):
+        with ui.element("div").classes("so-schedule"):
             self._draw_windows()
             self._form = PowerForm(self._power, self._changed, enabled=self._may)
         desk.view.on_change(f"{desk.topic}/schedule", self._elsewhere)
@@ -338,7 +339,7 @@ def _findings(found: tuple[ScheduleFinding, ...]) -> str:
             '<p class="so-quiet so-small" data-testid="schedule-fine">Nothing contradicts, on any day of the year.</p>'
         )
     rows = "".join(
-        f'<li data-severity="{finding.severity}"><b>{"Cannot be" if finding.severity == "error" else "Look twice"}:</b> '
+        f'<li data-severity="{finding.severity}"><b>{_SEVERITIES[finding.severity]}:</b> '
         f"{escape(finding.message)}. <span class='so-quiet'>{escape(finding.remedy)}</span></li>"
         for finding in found
     )

@@ -48,7 +48,9 @@ class WindowRow:
                     continue
                 field = (
                     ui.input(label, on_change=lambda event, key=key: self._typed(key, str(event.value or "")))
-                    .props(f'dense outlined debounce=400 suffix="{suffix}" data-testid=window-{number}-{key}')
+                    .props(
+                        f'dense outlined stack-label debounce=400 suffix="{suffix}" data-testid=window-{number}-{key}'
+                    )
                     .classes("so-input is-short")
                 )
                 field.set_enabled(enabled)
@@ -111,14 +113,14 @@ class PowerForm:
                         ui.input(
                             label, on_change=lambda event, key=key: self._set(key, _number(str(event.value or "")))
                         )
-                        .props(f'dense outlined debounce=400 suffix="min" data-testid=power-{key}')
+                        .props(f'dense outlined stack-label debounce=400 suffix="min" data-testid=power-{key}')
                         .classes("so-input")
                     )
                     field.set_enabled(enabled)
                     self._inputs[key] = field
             ui.label(
-                "The battery's limits and the board's own software are set in the site file alone. Where power would be "
-                "off for a day the instrument wakes once and reports."
+                "The battery's limits and the board's own software are set in the site file alone. Where power would "
+                "be off for a day the instrument wakes once and reports."
             ).classes("so-quiet so-small")
         self.show()
 

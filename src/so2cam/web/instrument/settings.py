@@ -22,8 +22,8 @@ QUANTITIES: Final = (
     Quantity("gain", "Gain", "", hint="analogue amplification; 1 is least noise"),
     Quantity("coadds", "Coadds", "", whole=True, hint="readouts that are averaged into one spectrum"),
     Quantity("period_s", "Period", "s", hint="time from one item to the next, on a grid common to all devices"),
-    Quantity("shortest_exposure_s", "Shortest", "ms", _MS, hint="limit of the automatic exposure"),
-    Quantity("longest_exposure_s", "Longest", "ms", _MS, hint="limit of the automatic exposure"),
+    Quantity("shortest_exposure_s", "Shortest exposure", "ms", _MS, hint="limit of the automatic exposure"),
+    Quantity("longest_exposure_s", "Longest exposure", "ms", _MS, hint="limit of the automatic exposure"),
     Quantity("low_fraction", "Too dark below", "%", 100.0, hint="light below which the exposure is lengthened"),
     Quantity("target_fraction", "Aim", "%", 100.0, hint="light that an adjustment aims at"),
     Quantity("high_fraction", "Too bright above", "%", 100.0, hint="light above which the exposure is shortened"),
@@ -35,7 +35,7 @@ def limits(key: str, settings: dict[str, Value]) -> str:
     """Return the limits of a setting in words."""
     short, long = settings.get("shortest_exposure_s"), settings.get("longest_exposure_s")
     if key == "exposure_s" and isinstance(short, int | float) and isinstance(long, int | float):
-        return f"{number(short * _MS, 3)} to {number(long * _MS, 4)} ms"
+        return f"{_plain(short * _MS)} to {_plain(long * _MS)} ms"
     return {
         "shortest_exposure_s": f"from {SHORTEST_EXPOSURE_S * _MS:g} ms",
         "longest_exposure_s": f"up to {LONGEST_EXPOSURE_S:g} s",
@@ -46,6 +46,10 @@ def limits(key: str, settings: dict[str, Value]) -> str:
         "target_fraction": "between both",
         "high_fraction": "1.25 × too dark, or more",
     }.get(key, "")
+
+
+def _plain(value: float) -> str:
+    return QUANTITIES[1].shown(value)
 
 
 async def draw_settings(desk: Desk) -> None:
@@ -94,7 +98,7 @@ class _Form:
         with head:
             self._chip = Chip(test=f"set-{device}-own")
         with box:
-            with ui.element("div").classes("so-row"):
+            with ui.element("div").classes("so-row is-switch"):
                 self._automatic = ui.switch("Automatic exposure", on_change=self._modes).props(
                     f"data-testid=set-{device}-automatic"
                 )
@@ -209,7 +213,8 @@ class _Form:
             said = "" if asked is None else f"asked {_said(words.get(key), asked)}, "
             pieces.append(f"{name}: {said}applied {_said(words.get(key), asked if got is None else got)}")
         self._applied.set_content(
-            f'<span class="so-quiet">{applied.time:%H:%M:%S} UTC, {escape(applied.who)}:</span> {escape("; ".join(pieces))}'
+            f'<span class="so-quiet">{applied.time:%H:%M:%S} UTC, {escape(applied.who)}:</span> '
+            f"{escape('; '.join(pieces))}"
         )
 
 

@@ -1,7 +1,7 @@
 """Power, clock and computer of the node; starting devices anew, and switching off."""
 
 from datetime import UTC, datetime
-from html import escape
+from functools import partial
 
 from nicegui import ui
 
@@ -12,7 +12,7 @@ from so2cam.link.protocol import Role, ScheduleSettings
 from so2cam.station.nodes import NodeLook
 from so2cam.station.schedule_view import next_power
 from so2cam.web.instrument.desk import Desk
-from so2cam.web.instrument.words import duration, size, state_of
+from so2cam.web.instrument.words import duration, facts, size, state_of
 from so2cam.web.parts import Chip, Report, number, panel
 
 _CLOCKS = {
@@ -61,14 +61,6 @@ def _facts_panel(title: str, test: str) -> ui.html:
         return ui.html("", sanitize=False)
 
 
-def _facts(rows: list[tuple[str, str, str]]) -> str:
-    cells = "".join(
-        f'<div title="{escape(hint, quote=True)}"><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>'
-        for name, value, hint in rows
-    )
-    return f'<dl class="so-facts">{cells}</dl>'
-
-
 def _power(health: HealthRecord, switch: dict[str, datetime | None]) -> str:
     board = next((device for device in health.devices if device.role == "power"), None)
     rows: list[tuple[str, str, str]] = []
@@ -94,7 +86,7 @@ def _power(health: HealthRecord, switch: dict[str, datetime | None]) -> str:
         if off is not None:
             rows.append(("next on", "–" if on is None else f"{on:%m-%d %H:%M} UTC", "by the schedule"))
     note = "" if board is not None else '<p class="so-quiet so-small">This node has no power board.</p>'
-    return _facts(rows) + note
+    return facts(rows) + note
 
 
 def _computer(health: HealthRecord) -> str:
@@ -112,7 +104,7 @@ def _computer(health: HealthRecord) -> str:
         ("starts", f"{system.starts or '–'} of the agent, {system.boots or '–'} of the computer", ""),
         ("software", f"so2cam {health.version}", ""),
     ]
-    return _facts(rows)
+    return facts(rows)
 
 
 def _draw_devices(desk: Desk) -> None:
@@ -130,7 +122,7 @@ def _draw_devices(desk: Desk) -> None:
                     rows[device.name] = Chip(test=f"restart-{device.name}-state")
                     desk.button(
                         "Restart",
-                        lambda name=device.name: desk.say(RestartDevice(device=name)),
+                        partial(desk.say, RestartDevice(device=device.name)),
                         test=f"restart-{device.name}",
                         report=report,
                         quiet=True,
@@ -145,20 +137,20 @@ def _draw_off(desk: Desk) -> None:
     box, _ = panel("Stop", test="off")
     with box:
         ui.label(
-            "Restarting the agent takes some seconds: the system starts it again. A computer that is switched off comes "
-            "back at its next time with power, or by hand."
+            "An agent that is stopped captures nothing until somebody starts it on its computer. A computer that is "
+            "switched off comes back at its next time with power, or by hand."
         ).classes("so-quiet so-small")
         row = ui.element("div").classes("so-row")
         report = Report(test="off-report")
         with row:
             desk.button(
-                "Restart the agent",
+                "Stop the agent",
                 lambda: desk.say(Shutdown()),
                 test="off-agent",
                 report=report,
                 role=Role.ADMIN,
                 quiet=True,
-                confirm=f"Stop the agent of {desk.node}? Where no service starts it again, it stays stopped.",
+                confirm=f"Stop the agent of {desk.node}? It cannot be started again from here.",
             )
             desk.button(
                 "Switch the computer off",

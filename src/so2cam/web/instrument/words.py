@@ -67,14 +67,28 @@ def time_html(time: datetime | None) -> str:
     return f'<span title="{time:%Y-%m-%d %H:%M:%S} UTC">{time:%H:%M:%S}</span>'
 
 
+def facts(rows: list[tuple[str, str, str]]) -> str:
+    """Return names and values, with a hint each, as HTML."""
+    cells = "".join(
+        f'<div title="{escape(hint, quote=True)}"{_WIDE if len(value) > _LONG else ""}>'
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
+        for name, value, hint in rows
+    )
+    return f'<dl class="so-facts">{cells}</dl>'
+
+
+_LONG = 34
+_WIDE = ' class="is-wide"'
+
+
 def table(heads: list[str], rows: list[list[str]], *, test: str, right: tuple[int, ...] = ()) -> str:
     """Return a table as HTML: cells are HTML already; ``right`` columns hold numbers."""
     side = ["is-number" if index in right else "" for index in range(len(heads))]
     head = "".join(f'<th class="{side[i]}">{escape(one)}</th>' for i, one in enumerate(heads))
     body = "".join(
-        "<tr>"
-        + "".join(f'<td class="{side[i]}" data-label="{escape(heads[i])}">{cell}</td>' for i, cell in enumerate(row))
-        + "</tr>"
-        for row in rows
+        "<tr>" + "".join(f'<td class="{side[i]}">{cell}</td>' for i, cell in enumerate(row)) + "</tr>" for row in rows
     )
-    return f'<div class="so-scroll"><table class="so-table" data-testid="{test}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="so-scroll"><table class="so-table" data-testid="{test}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )

@@ -60,8 +60,8 @@ class _Page:
     def __init__(self, view: View, nodes: tuple[NodeInfo, ...], chosen: NodeInfo, state: dict[str, str]) -> None:
         self._view, self._nodes = view, nodes
         self._desk = Desk(view, chosen, state)
+        self._waits = not chosen.paired
         self._tab = state.get("tab", "overview") if state.get("tab") in TABS else "overview"
-        self._seen_paired = {node.name: node.way for node in nodes}
 
     async def draw(self) -> None:
         """Draw it, and keep it up to date."""
@@ -80,7 +80,7 @@ class _Page:
             self._chip = Chip(test="node-state")
             self._ago = Ago(stale_s=_STALE_S)
             self._words = ui.label("").classes("so-quiet so-grow so-ellipsis").props("data-testid=node-words")
-        with ui.element("div").classes("so-tabs"):
+        with ui.element("div").classes("so-tabs") as tabs:
             self._choice = Choice(
                 [(key, words) for key, (words, _) in TABS.items()],
                 self._tab,
@@ -88,6 +88,7 @@ class _Page:
                 label="What of it",
                 test="tab",
             )
+        tabs.set_visibility(self._desk.info.paired)
         self._content = ui.element("div").classes("so-tab")
         await self._refresh()
         await self._fill()
@@ -109,7 +110,7 @@ class _Page:
         self._content.props(f"data-testid=tab-content data-tab={self._tab}")
         with self._content:
             if not self._desk.info.paired:
-                draw_pairing(self._view, self._desk.info)
+                draw_pairing(self._view, self._desk.info, self._pairs)
                 return
             made = TABS[self._tab][1](self._desk)
             if made is not None:
@@ -119,10 +120,23 @@ class _Page:
         view, name = self._view, self._desk.node
         if not self._desk.info.paired:
             self._chip.set("not paired", "warn")
+            await self._look_for_pairing()
             return
         look = await view.shared(f"node/{name}", _FRESH_S, lambda: view.pages.nodes.look(name))
         self._head(look)
         self._desk.show(look)
+
+    async def _look_for_pairing(self) -> None:
+        """Load the page anew where somebody has paired with the node meanwhile, here or by a command."""
+        view, name = self._view, self._desk.node
+        nodes = await view.shared("nodes", 2.0, lambda: view.pages.nodes.of_site(view.site))
+        if self._waits and any(node.name == name and node.paired for node in nodes):
+            self._waits = False
+            view.client.open(view.link("/instrument", **{**self._desk.state, "node": name}))
+
+    def _pairs(self, begun: bool) -> None:
+        """Wait for nobody else while somebody pairs here: then the certificate is shown first."""
+        self._waits = not begun
 
     def _head(self, look: NodeLook) -> None:
         self._ago.set(look.seen)
