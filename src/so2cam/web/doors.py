@@ -92,7 +92,8 @@ def _form(
     begin_page(request)
     refused = f'<div class="so-error" role="alert" data-testid="why">{escape(why)}</div>' if why else ""
     ui.html(
-        f'<form method="{method}" action="{action}" data-testid="door"><p><b>so2cam</b> {escape(station)}</p><h1>{title}</h1>{refused}{fields}'
+        f'<form method="{method}" action="{action}" data-testid="door">'
+        f"<p><b>so2cam</b> {escape(station)}</p><h1>{title}</h1>{refused}{fields}"
         f'<button data-testid="door-go">{button}</button><p>{note}</p></form>',
         sanitize=False,
     ).classes("so-door")
