@@ -170,7 +170,8 @@ def _write_rates(context: StationContext) -> None:
                 Rate(
                     at, line, method,
                     None if missing else value, None if missing else 0.06 * value, None if missing else 0.11 * value,
-                    None if missing else speed, None if missing else 0.6, None if missing else 303 + 2 * _wave(seconds, 7000),
+                    None if missing else speed, None if missing else 0.6,
+                    None if missing else 303 + 2 * _wave(seconds, 7000),
                     None if missing else value / speed, (4 if dark else 5) if missing else 0,
                 )
             )  # fmt: skip
@@ -265,8 +266,8 @@ def _write_alarms(store: AlarmStore, site: str) -> None:
     past = (
         ("battery low", NODE, "alarm", "node demo: supply at 11.7 V, below 11.8 for 120 s", 11.7, 11.52, 77.0, 2.4),
         ("no frames", "frames", "alarm", "no new frames for 15 min, above 900 for 0 s", 900.0, 1340.0, 52.0, 0.12),
-        ("hot case", NODE, "warning", "node demo: system.cpu_temperature_c is 75.4, above 75 for 60 s", 75.4, 77.9, 28.0, 1.1),
-        ("much SO2", "downstream", "alarm", "SO2 emission rate (downstream) 7.9 kg/s, above 3.5 for 10 s", 7.9, 12.2, 5.4, 0.5),
+        ("hot case", NODE, "warning", "node demo: system.cpu_temperature_c is 75.4, above 75", 75.4, 77.9, 28.0, 1.1),
+        ("much SO2", "downstream", "alarm", "SO2 emission rate (downstream) 7.9 kg/s, above 3.5", 7.9, 12.2, 5.4, 0.5),
     )  # fmt: skip
     seen = {"battery low": ("Luis Soto", "panel was under snow"), "no frames": ("Ana Reyes", None)}
     seen["much SO2"] = ("Luis Soto", "seen on the camera too")

@@ -84,3 +84,29 @@ def sign_in(station: Any) -> Callable[[Page, str], None]:
         page.get_by_test_id("header").wait_for()
 
     return do
+
+
+@pytest.fixture(scope="session")
+def pages() -> ModuleType:
+    """The module ``tests/fakes/pages.py``: a station with pages, in a process of its own."""
+    return _fake("pages")
+
+
+@pytest.fixture(scope="session")
+def place(pages: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A station without an instrument, with a day of health behind it: a ``PagesStation``."""
+    made = pages.PagesStation(tmp_path_factory.mktemp("place"), pages.free_port())
+    made.prepare()
+    made.tell_health(pages.history(25.0))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def other(browser: Browser) -> Iterator[BrowserContext]:
+    """The browser profile of a second person."""
+    made = browser.new_context(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
+    made.set_default_timeout(15_000)
+    yield made
+    made.close()

@@ -87,10 +87,15 @@ def test_spectrum_calibration_and_state_are_there(page: Page, station: Any) -> N
     expect(page.get_by_test_id("state-node-demo")).to_contain_text("devices capture")
 
 
+MIDDLE = """(name) => {
+  const viewer = document.querySelector('so2cam-viewer');
+  const [first, second] = viewer.shapes.find((shape) => shape.id === name).points;
+  return viewer.toClient((2 * first[0] + second[0]) / 3, (2 * first[1] + second[1]) / 3);
+}"""
+
+
 def drag_line(page: Page, name: str, by: tuple[float, float]) -> None:
-    box = page.get_by_test_id(f"shape-line:{name}").bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x, y = page.evaluate(MIDDLE, f"line:{name}")
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + by[0] / 2, y + by[1] / 2, steps=4)

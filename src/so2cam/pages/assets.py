@@ -27,6 +27,12 @@ class Asset:
     tag: str
 
 
+def asset_names(prefix: str, suffix: str) -> tuple[str, ...]:
+    """Return the plain names of the files that begin and end so, in order."""
+    names = (entry.name for entry in files("so2cam.pages").joinpath("static").iterdir())
+    return tuple(sorted(name for name in names if name.startswith(prefix) and name.endswith(suffix)))
+
+
 @cache
 def read_asset(name: str) -> Asset:
     """Return the file of this plain name. Raises KeyError where there is none."""

@@ -4,7 +4,7 @@ import math
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, get_args
 
@@ -28,11 +28,15 @@ _OLD: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class ImageMessage:
-    """An image with its tag: another tag, another image. ``why`` says why there is none."""
+    """An image with its tag: another tag, another image. ``why`` says why there is none.
+
+    ``number``: that of ``LiveImages.number`` when it was looked for.
+    """
 
     tag: str
     message: bytes | None
     why: str = ""
+    number: int = -1
 
 
 class LiveImages:
@@ -58,9 +62,12 @@ class LiveImages:
     def newest(self, quantity: Quantity) -> ImageMessage:
         """Return the newest image. Raises CatalogueError where the catalogue refuses."""
         with self._locks[quantity]:
+            number = self.number(quantity)
             if quantity in ("on", "off"):
-                return self._frame(quantity, Band.ON if quantity == "on" else Band.OFF)
-            return self._processed("absorbance" if quantity == "absorbance" else "column")
+                found = self._frame(quantity, Band.ON if quantity == "on" else Band.OFF)
+            else:
+                found = self._processed("absorbance" if quantity == "absorbance" else "column")
+            return replace(found, number=number)
 
     # --- what the pipeline made ------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.link.protocol import Role
 from so2cam.station.live_look import LiveLook
 from so2cam.station.trial import Trial, TrialLines
-from so2cam.web.live_lines import line_of_shape, place_of, shapes_of
+from so2cam.web.live_lines import line_of_shape, place_of, shapes_of, trial_id
 from so2cam.web.live_routes import live_src
 from so2cam.web.parts import Ago, Choice, Report, panel, with_uncertainty
 from so2cam.web.theme import DARK
@@ -101,6 +101,7 @@ class ImagePanel:
             self._report.say(f"{of} cannot lie there: {getattr(refused, 'message', refused)}", "bad")
         view.changed("trials")
         self.redraw()
+        self._viewer.select(trial_id(of))
         await view.in_thread(lambda: view.pages.note(view.visitor, "trial.put", {"line": of}))
 
     def _list_trials(self) -> None:

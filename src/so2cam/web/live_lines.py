@@ -30,7 +30,7 @@ def shapes_of(
     moved = [
         {
             **_shape(trial.line),
-            "id": f"{_TRIAL}{trial.of}",
+            "id": trial_id(trial.of),
             "name": f"{trial.of}{SUFFIX}",
             "colour": TRIAL_COLOUR,
             "locked": not movable,
@@ -42,6 +42,11 @@ def shapes_of(
 
 
 TRIAL_COLOUR: Final = DARK["data-2"]
+
+
+def trial_id(of: str) -> str:
+    """Return the id of the shape of the trial of a line."""
+    return f"{_TRIAL}{of}"
 
 
 def line_of_shape(shape: Mapping[str, Any]) -> str | None:

@@ -1,13 +1,14 @@
 """The HTTP side of the live page: images as raw numbers, held until there is a new one, and points of the trend."""
 
 import asyncio
+import gzip
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
-from fastapi.responses import JSONResponse
 
 from so2cam.station.context import StationSite
 from so2cam.station.live_images import Quantity
@@ -18,6 +19,7 @@ _HOLD_S: Final = 10.0
 _LOOK_S: Final = 0.1
 _LONGEST: Final = timedelta(days=400)
 _MS: Final = Query(ge=0, le=7_258_118_400_000)
+_JSON: Final = "application/json"
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
@@ -43,23 +45,22 @@ def add_live_routes(app: FastAPI, pages: Pages) -> None:
     ) -> Response:
         images = pages.images[found.name]
         until = time.monotonic() + _HOLD_S
+        key = (found.name, "image", quantity)
         while True:
-            number = images.number(quantity)
-            newest = await pages.values.get(
-                (found.name, "image", quantity, number), 60.0, lambda: images.newest(quantity)
-            )
+            newest = await pages.values.get(key, 0.0, lambda: images.newest(quantity))
             if newest.message is None and not after:
                 raise HTTPException(404, newest.why)
             if newest.message is not None and newest.tag != after:
                 headers = {"ETag": f'"{newest.tag}"', **_NO_STORE, "Content-Encoding": "identity"}
                 return Response(newest.message, media_type="application/octet-stream", headers=headers)
-            while images.number(quantity) == number:
+            while images.number(quantity) == newest.number:
                 if time.monotonic() > until or await request.is_disconnected():
                     return Response(status_code=204, headers=_NO_STORE)
                 await asyncio.sleep(_LOOK_S)
 
     @app.get("/pages/sites/{site}/trend", include_in_schema=False)
     async def trend(
+        request: Request,
         found: Annotated[StationSite, Depends(admitted)],
         start: Annotated[int, _MS],
         end: Annotated[int, _MS],
@@ -73,8 +74,16 @@ def add_live_routes(app: FastAPI, pages: Pages) -> None:
         wanted = Span(first, _time(end), step_ms / 1000, method)
         key = (found.name, "trend", method, step_ms, first, end // 5000)
         trials = pages.trials.get(found.name)
-        content = await pages.values.get(key, 0.7, lambda: trend_of(pages.context, found, trials, wanted))
-        return JSONResponse(content, headers=_NO_STORE)
+        plain, small = await pages.values.get(key, 0.7, lambda: _packed(trend_of(pages.context, found, trials, wanted)))
+        if "gzip" in request.headers.get("Accept-Encoding", "") and len(small) < len(plain):
+            return Response(small, media_type=_JSON, headers={**_NO_STORE, "Content-Encoding": "gzip"})
+        return Response(plain, media_type=_JSON, headers=_NO_STORE)
+
+
+def _packed(content: object) -> tuple[bytes, bytes]:
+    """Return JSON as it is, and compressed, once for all who ask."""
+    plain = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+    return plain, gzip.compress(plain, 3, mtime=0)
 
 
 def _time(milliseconds: int) -> datetime:

@@ -59,9 +59,9 @@ export default {
       this.chart.setOption(
         {
           animation: false, useUTC: true, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-          title: { text: y.name || "", left: 0, top: 0, padding: 0, textStyle: { color: css("quiet"), fontSize: 0.82 * rem, fontWeight: "normal" } },
-          grid: { left: 0.2 * rem, right: 1.1 * rem, top: (below ? 3.1 : 1.9) * rem, bottom: 1.9 * rem, containLabel: true },
-          legend: { show: names.length > 1, data: names, top: below ? 1.2 * rem : -0.25 * rem, ...(below ? { left: 0 } : { right: 0 }), itemGap: 0.7 * rem, itemWidth: 1.1 * rem, itemHeight: 0.5 * rem, textStyle: { color: css("quiet"), fontSize: 0.82 * rem } },
+          title: { text: y.name || "", left: 0, top: 0.2 * rem, padding: 0, textStyle: { color: css("quiet"), fontSize: 0.82 * rem, fontWeight: "normal" } },
+          grid: { left: 0.2 * rem, right: 1.1 * rem, top: (below ? 3.3 : 2.1) * rem, bottom: 1.9 * rem, containLabel: true },
+          legend: { show: names.length > 1, data: names, top: below ? 1.35 * rem : 0, ...(below ? { left: 0 } : { right: 0 }), itemGap: 0.7 * rem, itemWidth: 1.1 * rem, itemHeight: 0.5 * rem, textStyle: { color: css("quiet"), fontSize: 0.82 * rem } },
           tooltip: { trigger: series.every((one) => one.kind === "points") ? "item" : "axis", confine: true, transitionDuration: 0, borderColor: css("line"), backgroundColor: css("surface"), textStyle: { color: css("ink"), fontSize: 0.85 * rem }, valueFormatter: (v) => (typeof v === "number" ? String(Number(v.toPrecision(4))) : "–") },
           xAxis: { ...axis(x), name: x.name, nameLocation: "middle", nameGap: 1.9 * rem },
           yAxis: { ...axis(y), splitNumber: this.$el.clientHeight < 11 * rem ? 2 : 4 },

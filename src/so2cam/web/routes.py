@@ -14,7 +14,7 @@ from so2cam.web.session import COOKIE, LASTS_S, Door, own_path, peer_of
 from so2cam.web.state import Pages
 
 _MOST_FORM: Final = 4096
-_LEVELS: Final = ("info", "warning", "critical")
+_LEVELS: Final = ("warning", "alarm")
 
 
 def add_routes(app: FastAPI, pages: Pages) -> None:

@@ -3,32 +3,55 @@
 import asyncio
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-_MOST: Final = 256
 _T = TypeVar("_T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    began: float
+    fresh_s: float
+    future: "asyncio.Future[Any]"
+
+
 class SharedValues:
-    """Values by key that are worked out in a thread, at most once in ``fresh_s``, however many ask at once."""
+    """Values by key that are worked out in a thread, at most once in a time, however many ask at once.
+
+    What is older than that is let go: only what is fresh, or being worked out, takes memory.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: OrderedDict[Hashable, tuple[float, asyncio.Future[Any]]] = OrderedDict()
+        self._kept: dict[Hashable, _Kept] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     async def get(self, key: Hashable, fresh_s: float, work: Callable[[], _T]) -> _T:
-        """Return ``work()``, or what it gave less than ``fresh_s`` ago. What it raises is raised to all who wait."""
+        """Return ``work()``, or what it gave less than ``fresh_s`` ago. What it raises is raised to all who wait.
+
+        With ``fresh_s`` 0 it is shared only by those who ask while it is being worked out.
+        """
+        now = self._clock()
         kept = self._kept.get(key)
-        if kept is not None and (not kept[1].done() or self._clock() - kept[0] < fresh_s):
-            return await asyncio.shield(kept[1])
-        future: asyncio.Future[Any] = asyncio.ensure_future(asyncio.to_thread(work))
-        self._kept[key] = (self._clock(), future)
-        self._kept.move_to_end(key)
-        while len(self._kept) > _MOST:
-            self._kept.popitem(last=False)
-        return await asyncio.shield(future)
+        if kept is None or (kept.future.done() and now - kept.began >= kept.fresh_s):
+            self._let_go(now)
+            kept = _Kept(now, fresh_s, asyncio.ensure_future(asyncio.to_thread(work)))
+            self._kept[key] = kept
+        found: _T = await asyncio.shield(kept.future)
+        if fresh_s == 0 and self._kept.get(key) is kept:
+            del self._kept[key]
+        return found
+
+    def _let_go(self, now: float) -> None:
+        old = [key for key, kept in self._kept.items() if kept.future.done() and now - kept.began >= kept.fresh_s]
+        for key in old:
+            if not self._kept[key].future.cancelled():
+                self._kept[key].future.exception()  # seen, where nobody waited for it any more
+            del self._kept[key]
 
 
 class Notices:

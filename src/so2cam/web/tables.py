@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
-from typing import Literal
+from typing import Final, Literal
 
 from so2cam.core.times import format_utc
 from so2cam.web.parts import MISSING, State, number
 
+TYPED: Final = "(event) => emit(event.target.value)"
+"""What the browser does when somebody types into a plain field: it sends the text."""
 Kind = Literal["", "lead", "num", "tight", "bare"]
 
 
@@ -34,7 +36,7 @@ def table_html(
     body = []
     for index, row in enumerate(rows):
         cells = "".join(
-            f'<td class="{column.kind}"{_label(column)}><span>{cell}</span></td>'
+            f'<td class="{_class(column, cell)}"{_label(column)}><span>{cell}</span></td>'
             for column, cell in zip(columns, row, strict=True)
             if cell or column.kind != "lead"
         )
@@ -44,6 +46,10 @@ def table_html(
         f'<table class="so-table is-cards" data-testid="{test}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
     )
+
+
+def _class(column: Column, cell: str) -> str:
+    return f"{column.kind} nil".strip() if cell == MISSING else column.kind
 
 
 def _label(column: Column) -> str:

@@ -2,6 +2,7 @@
 // crosshair. It asks for its numbers by itself and draws SVG; colours are those of the page, light or dark.
 const NS = "http://www.w3.org/2000/svg";
 const CLOCK = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800];
+const BREAK = 200; // seconds without a record after which a line is broken: a record comes once a minute
 const MINUS = "\u2212";
 
 const pad = (n) => String(n).padStart(2, "0");
@@ -62,7 +63,9 @@ class Plot {
     this.chart = chart;
     this.answer = answer;
     this.title.textContent = chart.title;
-    html("small", "", this.title, chart.unit);
+    const single = chart.series.length === 1;
+    if (!single) html("small", "", this.title, chart.unit);
+    this.box.classList.toggle("is-single", single);
     this.title.title = chart.hint;
     this.draw();
   }
@@ -151,7 +154,7 @@ class Plot {
   }
 
   drawSeries(svg, one, index, unit) {
-    const gap = Math.max(3.5 * this.answer.step, 45);
+    const gap = Math.max(3.5 * this.answer.step, BREAK);
     let path = "";
     let before = null;
     let alone = null;
@@ -177,7 +180,7 @@ class Plot {
     for (const point of points) {
       if (point[1] !== null && (best === null || Math.abs(point[0] - t) < Math.abs(best[0] - t))) best = point;
     }
-    if (best === null || Math.abs(best[0] - t) > Math.max(3.5 * this.answer.step, 45)) return null;
+    if (best === null || Math.abs(best[0] - t) > Math.max(3.5 * this.answer.step, BREAK)) return null;
     return best;
   }
 
@@ -201,6 +204,7 @@ class Plot {
         html("span", "name", item, `${one.label} `);
       }
       html("b", "", item, text(value, this.chart.digits));
+      if (this.chart.series.length === 1) html("small", "", item, ` ${this.chart.unit}`);
     });
     this.values.classList.toggle("is-then", t !== null);
     if (t === null) {

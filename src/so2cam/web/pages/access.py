@@ -15,7 +15,7 @@ from so2cam.station.access import Access
 from so2cam.web import shell
 from so2cam.web.parts import Chip, Choice, Report, State, action, empty, panel
 from so2cam.web.registry import page
-from so2cam.web.tables import Column, ago_html, duration, stamp_html, table_html
+from so2cam.web.tables import TYPED, Column, ago_html, duration, stamp_html, table_html
 from so2cam.web.view import View
 
 TOPIC: Final = "tokens"
@@ -126,7 +126,7 @@ def _new_token(view: View, access: Access) -> None:
                 field = ui.element("input").props(
                     'maxlength=64 autocomplete=off placeholder="who or what it is for" data-testid=token-name'
                 )
-                field.on("input", lambda event: form.update(name=_text(event.args)), ["target.value"], throttle=0.1)
+                field.on("input", lambda event: form.update(name=str(event.args)), js_handler=TYPED)
             with ui.element("div").classes("so-field"):
                 ui.label("Role")
                 options = [(role, role) for role, _ in _ROLES]
@@ -139,10 +139,6 @@ def _new_token(view: View, access: Access) -> None:
             action(view, "Make token", make, test="token-make", report=report, role=Role.ADMIN, after=show)
         shown = ui.element("div").classes("so-token").props("data-testid=token-shown role=status")
         shown.set_visibility(False)
-
-
-def _text(found: object) -> str:
-    return str(found.get("target.value", "") if isinstance(found, dict) else found)
 
 
 def _once(token: str, hide: object) -> None:

@@ -7,6 +7,7 @@ from html import escape
 from typing import Final
 
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
 from so2cam.core.errors import So2camError
 from so2cam.core.site_alarms import AlarmRule
@@ -19,6 +20,7 @@ from so2cam.web import alarm_words as words
 from so2cam.web import shell
 from so2cam.web.parts import Ago, Chip, Choice, Report, action, empty, error, panel, time_text
 from so2cam.web.registry import page
+from so2cam.web.tables import TYPED
 from so2cam.web.view import View
 
 TOPIC: Final = "alarms"
@@ -139,7 +141,7 @@ class _Card:
                     )
                 field.set_visibility(view.visitor.may(Role.OPERATOR))
                 self._text = ""
-                self._note.on("input", self._typed, ["target.value"], throttle=0.1)
+                self._note.on("input", self._typed, js_handler=TYPED)
                 action(
                     view,
                     "Acknowledge",
@@ -149,9 +151,8 @@ class _Card:
                     after=lambda: view.changed(TOPIC),
                 )
 
-    def _typed(self, event: object) -> None:
-        value = getattr(event, "args", None)
-        self._text = str(value if not isinstance(value, dict) else value.get("target.value", ""))[:_LONGEST_NOTE]
+    def _typed(self, event: GenericEventArguments) -> None:
+        self._text = str(event.args)[:_LONGEST_NOTE]
 
     def _acknowledge(self, event: Event) -> str:
         view = self._view

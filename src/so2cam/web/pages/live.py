@@ -7,8 +7,10 @@ from nicegui import ui
 
 from so2cam.core.errors import So2camError
 from so2cam.core.times import parse_utc
+from so2cam.pages import asset_names
 from so2cam.station.catalogue import TOTAL
 from so2cam.station.live_look import look_at
+from so2cam.web.assets import ASSETS
 from so2cam.web.live_image import ImagePanel
 from so2cam.web.live_routes import live_src
 from so2cam.web.live_side import CalibrationPanel, SpectrumPanel, StatePanel
@@ -20,6 +22,8 @@ from so2cam.web.view import View
 
 RANGES: Final = (("1h", "1 h"), ("6h", "6 h"), ("24h", "24 h"), ("dates", "Dates"))
 _SECONDS: Final = {"1h": 3600.0, "6h": 21600.0, "24h": 86400.0}
+_VIEWER: Final = asset_names("viewer", ".js") + asset_names("colourmaps", ".js")
+"""The image viewer's parts, which import each other: a browser may fetch them all at once."""
 _DATA: Final = ("data-1", "data-4", "data-3", "data-6", "data-5")
 """Colours of lines; data-2 is that of trials."""
 
@@ -27,6 +31,7 @@ _DATA: Final = ("data-1", "data-4", "data-3", "data-6", "data-5")
 @page("/", title="Live", nav="Live", keys="g l", order=10, hint="What the volcano does now")
 async def live(view: View) -> None:
     """Show images, emission rates and state as they come."""
+    ui.add_body_html("".join(f'<link rel="modulepreload" href="{ASSETS}/{name}">' for name in _VIEWER))
     site = view.site.loaded.site
     names = [line.name for line in site.lines]
     chosen = view.query.get("line", TOTAL if len(names) > 1 else names[0])
@@ -64,7 +69,8 @@ async def live(view: View) -> None:
         await spectrum.show()
         calibration.show(view.context.board.calibration(view.site.name))
 
-    view.every(1.0, look)
+    await look()  # the page comes with its values
+    view.every(1.0, look, immediate=False)
     view.every(2.0, look_beside)
     view.on_change("trials", image.redraw)
 
