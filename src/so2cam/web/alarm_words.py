@@ -93,7 +93,7 @@ def value_words(rule: AlarmRule, value: float | None, *, exact: bool = False) ->
     if value is None or value != value:
         return "not known now"
     if isinstance(rule, InstrumentRule):
-        return _INSTRUMENT[min(2, max(0, math.ceil(value)))]
+        return _INSTRUMENT[math.ceil(min(2.0, max(0.0, value)))]
     if isinstance(rule, NoDataRule):
         return duration(value)
     if isinstance(rule, ClockRule) and math.isinf(value):

@@ -83,9 +83,13 @@ class Plot {
       high = Math.max(high, low + least);
     }
     this.drawn = [];
+    this.far = []; // so far away that the curve would be flat: said, not drawn
     for (const limit of this.chart.limits) {
       const wide = Math.max(high, limit.value) - Math.min(low, limit.value);
-      if (wide > 4 * (high - low)) continue;
+      if (wide > 4 * (high - low)) {
+        this.far.push(limit);
+        continue;
+      }
       this.drawn.push(limit);
       low = Math.min(low, limit.value);
       high = Math.max(high, limit.value);
@@ -131,6 +135,12 @@ class Plot {
       make("rect", { x: left, width: width - left - right, y: Math.min(y, edge), height: Math.abs(edge - y), class: `beyond ${limit.level}` }, svg);
       const line = make("line", { x1: left, x2: width - right, y1: y, y2: y, class: `limit ${limit.level}` }, svg);
       make("title", {}, line, `${limit.name}: ${limit.level} ${limit.side} ${text(limit.value, this.chart.digits)} ${this.chart.unit}`);
+    }
+    for (const limit of this.far) {
+      const y = limit.side === "above" ? top + 0.9 * small : inner - 0.4 * small;
+      const words = `${limit.level} ${limit.side} ${text(limit.value, this.chart.digits)}`;
+      const label = make("text", { x: width - right - 2, y, class: "far", "text-anchor": "end" }, svg, words);
+      make("title", {}, label, limit.name);
     }
     this.chart.series.forEach((one, index) => this.drawSeries(svg, one, index, unit));
     this.cross = make("line", { y1: top, y2: inner, class: "cross", visibility: "hidden" }, svg);
