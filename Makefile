@@ -12,7 +12,7 @@ help:
 	@echo "make demo       a simulated instrument and its station, live for a minute, against the truth (DEMO= until Ctrl-C)"
 	@echo "make batch      simulate a volcano, process it, compare with the truth (SEED=1)"
 	@echo "make test       run all tests"
-	@echo "make fault      kills, power cuts, failing disks and devices in full number (about 40 minutes; as root on Linux)"
+	@echo "make fault      kills, power cuts, failing disks and devices in full number (about two hours; as root on Linux)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make benchmark  time and memory of the image chain"
 	@echo "make screenshots  pictures of all pages into docs/images/web (needs Chromium)"
@@ -29,7 +29,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 fault: $(VENV)/.installed-dev
-	SO2CAM_FAULT=full $(BIN)/python -m pytest tests/fault --timeout 3600 $(PYTEST_ARGS)
+	SO2CAM_FAULT=full $(BIN)/python -m pytest tests/fault tests/unit/link tests/integration/test_cli_link.py --timeout 3600 $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -119,6 +119,8 @@ def wait_header(page: Page, device: str, condition: str, value: object = None) -
 
 def test_a_code_signs_in_once_and_both_bands_are_live(phone: Page, instrument: Instrument) -> None:
     phone.goto(instrument.url)
+    phone.get_by_test_id("align-enter").click()
+    expect(phone.get_by_test_id("align-sign-in-said")).to_have_text("Type the code")
     phone.get_by_test_id("align-code").fill("WRONG-CODES")
     phone.get_by_test_id("align-enter").click()
     expect(phone.get_by_test_id("align-sign-in-said")).to_contain_text("wrong, used, or too old")
@@ -188,12 +190,12 @@ def test_a_viewer_may_look_and_is_refused_to_act(phone: Page, instrument: Instru
     for name in ("shot", "live", "exposure-set-camera-on", "automatic-camera-on", "exposure-camera-off"):
         expect(phone.get_by_test_id(f"align-{name}")).to_be_disabled()
     # Whoever takes the lock off the button is refused by the instrument.
-    before = len(instrument.bench.items(kind="frame", device="camera-on"))
-    assert before > 0
+    before = [item.sequence for item in instrument.bench.items(kind="frame") if item.subject == "test"]
     phone.evaluate("document.querySelector('[data-testid=align-shot]').disabled = false")
     phone.get_by_test_id("align-shot").click()
     expect(phone.get_by_test_id("align-said")).to_have_class("said bad")
     expect(phone.get_by_test_id("align-said")).to_contain_text("needs the role operator; this token is a viewer's")
+    assert [item.sequence for item in instrument.bench.items(kind="frame") if item.subject == "test"] == before
 
 
 def test_nothing_is_told_without_a_token(phone: Page, instrument: Instrument) -> None:
@@ -210,6 +212,10 @@ def test_nothing_is_told_without_a_token(phone: Page, instrument: Instrument) ->
     phone.evaluate("sessionStorage.setItem('so2cam-token', 'so2_00000000_' + 'x'.repeat(43))")
     phone.reload()
     expect(phone.get_by_test_id("align-sign-in-said")).to_contain_text("not valid any more")
+    phone.get_by_text("I have a token").click()
+    phone.get_by_test_id("align-token").fill("so2_junk")
+    phone.get_by_test_id("align-enter").click()
+    expect(phone.get_by_test_id("align-sign-in-said")).to_contain_text("wrong, too old or revoked")
 
 
 def test_the_camera_is_aimed_by_a_compass_and_by_typed_values(phone: Page, instrument: Instrument) -> None:

@@ -1,13 +1,15 @@
 """The image viewer alone: values, colours, zoom and pan, shapes under a live stream, keys, touch, dying servers."""
 
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib import colormaps
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from so2cam.pages import FrameHeader, encode_frame, encode_values
 
@@ -546,15 +548,15 @@ def test_what_a_server_refuses_is_said(page: Page, server: Any, status: int, wor
 
 
 def test_a_hidden_page_asks_for_nothing(page: Page, server: Any) -> None:
-    open_viewer(page, server)
+    page.goto(server.url)
+    page.wait_for_function("customElements.get('so2cam-viewer') !== undefined")
     page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
-    page.wait_for_timeout(300)  # the call under way, and the look after it
-    count = len(server.asked)
-    server.show(encode_frame(ramp() + np.uint16(1), HEADER))
-    page.wait_for_timeout(500)
-    assert len(server.asked) == count
+    look(page, "v.src = '/frame'")
+    settle(page)
+    page.request.get(f"{server.url}/viewer.js")  # the server has answered what was asked before
+    assert server.asked == []
     page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_function("frames_seen === 2")
+    page.wait_for_function("frames_seen === 1")
 
 
 def test_a_stale_image_looks_stale_and_says_why(page: Page, server: Any) -> None:
@@ -564,6 +566,27 @@ def test_a_stale_image_looks_stale_and_says_why(page: Page, server: Any) -> None
     server.show(encode_frame(ramp(), FrameHeader(label="On band", stale=True, why="the camera is silent for 42 s")))
     badge.wait_for()
     assert badge.text_content() == "Stale: the camera is silent for 42 s"
+
+
+def test_an_image_that_nothing_follows_grows_stale_by_the_clock_of_the_server(page: Page, server: Any) -> None:
+    time = datetime.now(UTC) - timedelta(seconds=50)
+    server.show(encode_frame(ramp(), FrameHeader(label="On band", time=time)))
+    open_viewer(page, server, staleAfter=120)
+    badge = page.get_by_test_id("viewer-badge")
+    assert badge.is_hidden()
+    look(page, "v.staleAfter = 45")
+    expect(badge).to_have_text(re.compile(r"Stale: taken 5\d s ago"))
+    server.show(encode_frame(ramp(), FrameHeader(label="On band", time=datetime.now(UTC))))
+    expect(badge).to_be_hidden()
+
+
+def test_a_server_that_holds_calls_is_asked_once_at_a_time(page: Page, server: Any) -> None:
+    server.hold_s = 0.5
+    open_viewer(page, server, rate=50)
+    for count in range(2, 6):
+        server.show(encode_frame(ramp() + np.uint16(count), HEADER))
+        page.wait_for_function("(count) => frames_seen === count", arg=count)
+    assert server.most_at_once == 1
 
 
 def test_an_image_can_be_set_without_a_server(page: Page, server: Any) -> None:

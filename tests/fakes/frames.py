@@ -36,7 +36,9 @@ class FrameServer:
         self.asked: list[dict[str, Any]] = []
         self.at_once = 0
         self.most_at_once = 0
-        self._lock = threading.Lock()
+        self.hold_s = 0.0
+        """How long a call may wait for something new."""
+        self._lock = threading.Condition()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -60,6 +62,7 @@ class FrameServer:
         with self._lock:
             self.message = message
             self.tag += 1
+            self._lock.notify_all()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -84,6 +87,10 @@ class FrameServer:
         with self._lock:
             after = parse_qs(query).get("after", [None])[0]
             self.asked.append({"after": after, "authorization": request.headers.get("Authorization")})
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            self._lock.wait_for(lambda: after != str(self.tag), self.hold_s)
+            self.at_once -= 1
             message, tag, status = self.message, str(self.tag), self.status
         if status is not None:
             self._send(request, status, b"", "text/plain")

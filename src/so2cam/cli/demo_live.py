@@ -196,7 +196,6 @@ def _station(
     with contextlib.ExitStack() as undo:
         context = open_station([made.site])
         undo.callback(context.close)
-        _pair(made, process, began)
         outward = outward_services(context)
         undo.callback(outward.close)
         trials = trial_lines(context)
@@ -206,6 +205,10 @@ def _station(
         others = [*outward.services, *trials.values()]
         assembly = assemble_station(context, others=others, alarms=outward.alarms, mount=mount)
         undo.callback(assembly.stop)
+        for watcher in assembly.watchers:  # the calibration files are there before the first frame
+            while watcher.look():
+                pass
+        _pair(made, process, began)
         assembly.supervisor.start()
         if assembly.api is not None:
             tell_address(assembly.api)

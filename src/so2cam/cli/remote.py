@@ -4,9 +4,6 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,7 @@ from rich.table import Table
 from so2cam.cli.console import FolderPath, console, progress_bar, report_warning, when_interrupted
 from so2cam.cli.instrument_commands import print_outcomes, print_schedule
 from so2cam.cli.instrument_status import status_page
-from so2cam.cli.link_places import user_pairings
-from so2cam.cli.pair import pairings_option
+from so2cam.cli.remote_way import Reached, Way, reach, way_options
 from so2cam.core.errors import InputError
 from so2cam.core.health import HealthRecord, Level
 from so2cam.core.times import format_utc
@@ -26,7 +22,6 @@ from so2cam.instrument.settings import parse_values
 from so2cam.link import messages, protocol
 from so2cam.link.errors import LinkError, LinkLostError, LinkRefusedError
 from so2cam.link.messages import Done, Refused, ScheduleResult
-from so2cam.link.pairings import Pairing
 from so2cam.link.protocol import LinkItem
 from so2cam.store.atomic import atomic_write_bytes
 
@@ -34,52 +29,25 @@ _KINDS = ("plume", "dark", "clear", "cell", "lamp", "test")
 _STATUS_S = 10.0
 
 
-def _options(function: Any) -> Any:
-    function = click.option(
-        "--at", metavar="NAME", help="An instrument of so2cam pair list; without it, the only one."
-    )(function)
-    return pairings_option(function)
-
-
 _devices = click.option(
     "--device", "devices", multiple=True, metavar="NAME", help="A device (repeat for several); without it, all."
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Remote:
-    pairing: Pairing
-    client: Any
-
-    def tell(self, command: Any) -> None:
-        """Have a command carried out, and print what became of it. Raises LinkError where it is refused."""
-        key = f"cli-{time.time_ns():x}"
-        with when_interrupted(f"the command may have taken effect; ask: so2cam remote result {key}"):
-            try:
-                result = self.client.command(command, key=key)
-            except LinkLostError as error:
-                if not self.client.connections:
-                    raise
-                raise LinkLostError(
-                    f"{error.message}; the command may have taken effect",
-                    remedy=f"ask later: so2cam remote result {key} --at {self.pairing.name}",
-                ) from None
-        _print(self.pairing.name, result)
-
-
-@contextmanager
-def _remote(at: str | None, pairings: Path | None) -> Iterator[_Remote]:
-    from so2cam.link.client import LinkClient, dial
-
-    store = user_pairings(pairings)
-    if at is None:
-        known = store.all()
-        if len(known) > 1:
-            raise InputError("which instrument is meant?", remedy=f"give --at: {', '.join(known)}")
-        at = next(iter(known), "")
-    pairing = store.find(at)
-    with LinkClient(dial(pairing.peer)) as client:
-        yield _Remote(pairing, client)
+def _tell(remote: Reached, command: Any) -> None:
+    """Have a command carried out, and print what became of it. Raises LinkError where it is refused."""
+    key = f"cli-{time.time_ns():x}"
+    with when_interrupted(f"the command may have taken effect; ask: so2cam remote result {key} {remote.options}"):
+        try:
+            result = remote.client.command(command, key=key)
+        except LinkLostError as error:
+            if not remote.client.connections:
+                raise
+            raise LinkLostError(
+                f"{error.message}; the command may have taken effect",
+                remedy=f"ask later: so2cam remote result {key} {remote.options}",
+            ) from None
+    _print(remote.name, result)
 
 
 @click.group(
@@ -90,6 +58,7 @@ Examples:
   so2cam remote shot --kind test
   so2cam remote set --device camera-on auto=off exposure=20ms
   so2cam remote files --kind frame --limit 10 --fetch pictures
+  so2cam remote shot --at lead --through site.toml     through the station, which the instrument calls
 
 \b
 Every command takes effect once, whatever breaks in between.
@@ -100,12 +69,12 @@ def command() -> None:
 
 
 @command.command()
-@_options
+@way_options
 @click.option("--json", "as_json", is_flag=True, help="The health record as one JSON object.")
 @click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
-def status(at: str | None, pairings: Path | None, as_json: bool, watch: bool) -> int:
+def status(way: Way, as_json: bool, watch: bool) -> int:
     """Show how the instrument is."""
-    with _remote(at, pairings) as remote:
+    with reach(way) as remote:
 
         def ask() -> HealthRecord:
             found: HealthRecord = remote.client.ask(messages.Status(), patience_s=_STATUS_S).health
@@ -132,35 +101,34 @@ def _watch(record: HealthRecord, ask: Any) -> None:
 
 
 @command.command()
-@_options
+@way_options
 @_devices
 @click.option("--kind", type=click.Choice(["plume", "clear", "test"]), default="plume", show_default=True)
 @click.option("--count", type=click.IntRange(1, 1_000_000), metavar="N", help="So many of each device (a sequence).")
-def start(at: str | None, pairings: Path | None, devices: tuple[str, ...], kind: str, count: int | None) -> None:
+def start(way: Way, devices: tuple[str, ...], kind: str, count: int | None) -> None:
     """Capture on the time grid from now on, or a number of items."""
-    with _remote(at, pairings) as remote:
-        remote.tell(messages.Start(devices=devices, kind=kind, count=count))  # type: ignore[arg-type]
+    with reach(way) as remote:
+        _tell(remote, messages.Start(devices=devices, kind=kind, count=count))  # type: ignore[arg-type]
 
 
 @command.command()
-@_options
+@way_options
 @_devices
 @click.option("--force", is_flag=True, help="End darks and calibrations that are going on, too.")
-def stop(at: str | None, pairings: Path | None, devices: tuple[str, ...], force: bool) -> None:
+def stop(way: Way, devices: tuple[str, ...], force: bool) -> None:
     """Stop capturing."""
-    with _remote(at, pairings) as remote:
-        remote.tell(messages.Stop(devices=devices, force=force))
+    with reach(way) as remote:
+        _tell(remote, messages.Stop(devices=devices, force=force))
 
 
 @command.command()
-@_options
+@way_options
 @_devices
 @click.option("--kind", type=click.Choice(_KINDS), default="test", show_default=True)
 @click.option("--ppm", type=click.FloatRange(0, 1e7), metavar="N", help="Of a cell: its label in ppm m.")
 @click.option("--exposure", type=click.FloatRange(0, 60, min_open=True), metavar="S", help="For this item only.")
 def shot(
-    at: str | None,
-    pairings: Path | None,
+    way: Way,
     devices: tuple[str, ...],
     kind: str,
     ppm: float | None,
@@ -169,23 +137,21 @@ def shot(
     """Take one item of each device now, beside whatever else is going on."""
     if (kind == "cell") != (ppm is not None):
         raise click.UsageError("--ppm goes with --kind cell, and only with it")
-    with _remote(at, pairings) as remote:
-        remote.tell(messages.Shot(devices=devices, kind=kind, cell_ppm_m=ppm, exposure_s=exposure))  # type: ignore[arg-type]
+    with reach(way) as remote:
+        _tell(remote, messages.Shot(devices=devices, kind=kind, cell_ppm_m=ppm, exposure_s=exposure))  # type: ignore[arg-type]
 
 
 @command.command(name="set")
-@_options
+@way_options
 @_devices
 @click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--reset", is_flag=True, help="Take everything else back to the site file.")
-def set_values(
-    at: str | None, pairings: Path | None, devices: tuple[str, ...], values: tuple[str, ...], reset: bool
-) -> None:
+def set_values(way: Way, devices: tuple[str, ...], values: tuple[str, ...], reset: bool) -> None:
     """Change settings, all of them or none; without any, show them."""
-    with _remote(at, pairings) as remote:
+    with reach(way) as remote:
         if values or reset:
             change = messages.DeviceChange(devices=devices, values=parse_values(values), reset=reset)
-            remote.tell(messages.Set(changes=(change,)))
+            _tell(remote, messages.Set(changes=(change,)))
             return
         for device, settings in remote.client.ask(protocol.Settings()).devices.items():
             if not devices or device in devices:
@@ -195,32 +161,32 @@ def set_values(
 
 @command.command()
 @click.argument("action", type=click.Choice(["show", "pause", "resume"]), default="show")
-@_options
+@way_options
 @click.option("--for", "for_s", type=click.FloatRange(1), metavar="S", help="Of a pause: it ends by itself.")
-def schedule(action: str, at: str | None, pairings: Path | None, for_s: float | None) -> None:
+def schedule(action: str, way: Way, for_s: float | None) -> None:
     """Show what the schedule wants; pause it, so that it changes nothing; or resume it."""
     if for_s is not None and action != "pause":
         raise click.UsageError("--for goes with pause")
-    with _remote(at, pairings) as remote:
-        remote.tell(messages.Schedule(action=action, for_s=for_s))  # type: ignore[arg-type]
+    with reach(way) as remote:
+        _tell(remote, messages.Schedule(action=action, for_s=for_s))  # type: ignore[arg-type]
 
 
 @command.command()
 @click.argument("key")
-@_options
-def result(key: str, at: str | None, pairings: Path | None) -> None:
+@way_options
+def result(key: str, way: Way) -> None:
     """Ask what became of the command of a key."""
-    with _remote(at, pairings) as remote:
-        _print(remote.pairing.name, remote.client.ask(protocol.Outcome(key=key)))
+    with reach(way) as remote:
+        _print(remote.name, remote.client.ask(protocol.Outcome(key=key)))
 
 
 @command.command()
-@_options
+@way_options
 @click.option("--after", type=click.IntRange(0), default=0, metavar="N", help="Only those after event number N.")
 @click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
-def events(at: str | None, pairings: Path | None, after: int, follow: bool) -> None:
+def events(way: Way, after: int, follow: bool) -> None:
     """Show what happened: items, commands, changes of health."""
-    with _remote(at, pairings) as remote:
+    with reach(way) as remote:
         if follow:
             try:
                 for event in remote.client.events(after, threading.Event()):
@@ -239,16 +205,14 @@ def _print_event(event: protocol.Event) -> None:
 
 
 @command.command()
-@_options
+@way_options
 @click.option("--kind", help="Only this kind: frame, spectrum, health ...")
 @click.option("--limit", type=click.IntRange(1, 500), default=20, show_default=True, help="The latest so many.")
 @click.option("--fetch", "folder", type=FolderPath(), metavar="FOLDER", help="Fetch them, with their sidecars.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each item and line.")
-def files(
-    at: str | None, pairings: Path | None, kind: str | None, limit: int, folder: Path | None, as_json: bool
-) -> None:
+def files(way: Way, kind: str | None, limit: int, folder: Path | None, as_json: bool) -> None:
     """List the latest items that the instrument keeps, or fetch them. Nothing is deleted there for it."""
-    with _remote(at, pairings) as remote:
+    with reach(way) as remote:
         found = remote.client.ask(protocol.Items(order="newest", limit=limit, kind=kind))
         if folder is not None:
             _fetch_all(remote.client, found.items, folder)
@@ -267,7 +231,7 @@ def files(
             table.add_row(str(item.sequence), format_utc(item.time), what, item.device, item.name, str(item.size))
         console.print(table)
         if found.waiting is not None:
-            console.print(f"{found.waiting} items wait for {remote.pairing.receiver}", markup=False)
+            console.print(f"{found.waiting} items wait for {remote.receiver}", markup=False)
 
 
 def _fetch_all(client: Any, items: tuple[LinkItem, ...], folder: Path) -> None:

@@ -24,7 +24,7 @@ def ask_status(site: Path, url: str | None, token_file: Path | None) -> dict[str
     if url is None:
         if settings is None:
             raise InputError("has no [station]", file=site, remedy="add the table, or name the station with --url")
-        url = _own_url(settings)
+        url = own_url(settings)
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -71,7 +71,8 @@ def read_token(path: Path) -> str:
     return token
 
 
-def _own_url(settings: Station) -> str:
+def own_url(settings: Station) -> str:
+    """Return where the station of a site file answers, as seen from its own computer."""
     api = settings.api
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(api.address, api.address)  # noqa: S104 - compared
     return f"{'http' if api.is_open else 'https'}://{f'[{host}]' if ':' in host else host}:{api.port}"
@@ -81,7 +82,7 @@ def _connect(parts: SplitResult, port: int | None, site: Path, settings: Station
     host = parts.hostname or ""
     if parts.scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
-    fingerprint = _known_fingerprint(site, settings)
+    fingerprint = known_fingerprint(site, settings)
     if fingerprint is None:
         return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=ssl.create_default_context())
     from so2cam.link.tls import connect_tls
@@ -91,7 +92,7 @@ def _connect(parts: SplitResult, port: int | None, site: Path, settings: Station
     return connection
 
 
-def _known_fingerprint(site: Path, settings: Station | None) -> str | None:
+def known_fingerprint(site: Path, settings: Station | None) -> str | None:
     """Return that of the station's certificate, where it is on this computer."""
     if settings is None:
         return None

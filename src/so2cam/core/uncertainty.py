@@ -14,6 +14,7 @@ class Term(StrEnum):
     PIXEL_NOISE = "pixel_noise"
     INTERPOLATION = "interpolation"
     SPEED = "speed"
+    SPEED_CHANGE = "speed_change"
     INTERVAL = "interval"
     BACKGROUND = "background"
     CALIBRATION = "calibration"
@@ -31,6 +32,7 @@ TERM_TEXT: Final[dict[Term, str]] = {
     Term.PIXEL_NOISE: "noise of both bands, on the line and in its baseline",
     Term.INTERPOLATION: "masked samples that were interpolated",
     Term.SPEED: "what noise and texture leave open of the plume speed",
+    Term.SPEED_CHANGE: "change of the plume speed from the images before to those after",
     Term.INTERVAL: "time between two frames",
     Term.BACKGROUND: "sky behind the plume that no surface follows",
     Term.CALIBRATION: "slope and offset of the calibration curve",
@@ -45,7 +47,7 @@ TERM_TEXT: Final[dict[Term, str]] = {
 }
 """What each term holds."""
 
-RANDOM_TERMS: Final = frozenset({Term.PIXEL_NOISE, Term.INTERPOLATION, Term.SPEED, Term.INTERVAL})
+RANDOM_TERMS: Final = frozenset({Term.PIXEL_NOISE, Term.INTERPOLATION, Term.SPEED, Term.SPEED_CHANGE, Term.INTERVAL})
 """Terms that differ from pair to pair and shrink in a mean; all others are common to a run."""
 
 Budget = Mapping[Term, float]

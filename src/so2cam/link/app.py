@@ -20,18 +20,17 @@ from pydantic import TypeAdapter, ValidatorFunctionWrapHandler, WrapValidator
 from starlette.websockets import WebSocketDisconnect
 
 from so2cam.link import aiming, messages, protocol
+from so2cam.link.calls import serve_calls
 from so2cam.link.gate import Gate
 from so2cam.link.limits import Buckets
-from so2cam.link.messages import Command, MessageError, Refused
+from so2cam.link.messages import Command, Refused
 from so2cam.link.pages import add_pages
 from so2cam.link.pairing import MAXIMUM_BYTES, BrowserPairing, PairingDesk, PairReply
 from so2cam.link.preview import MEDIA
-from so2cam.link.protocol import Answer, Call, Data, Spoken
+from so2cam.link.protocol import Call, Data, Spoken
 from so2cam.link.service import LinkService, wait_for_events
 from so2cam.link.tokens import Principal, TokenStore
 
-AT_ONCE: Final = 8
-"""Calls of one WebSocket that are answered at the same time; the next waits."""
 _THREADS: Final = 16
 _COMMAND_THREADS: Final = 8
 _WAITING_THREADS: Final = 64
@@ -135,51 +134,7 @@ class LinkApp:
     async def _link(self, websocket: WebSocket) -> None:
         principal: Principal = websocket.scope["state"]["principal"]
         peer = _peer(websocket)
-        await websocket.accept()
-        slots, sending = asyncio.Semaphore(AT_ONCE), asyncio.Lock()
-        tasks: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                await slots.acquire()
-                message = await websocket.receive()
-                if message["type"] != "websocket.receive":
-                    return
-                text = message.get("text")
-                data: str | bytes = message.get("bytes") or b"" if text is None else text
-                task = asyncio.create_task(self._reply(websocket, principal, peer, data, slots, sending))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def _reply(
-        self,
-        websocket: WebSocket,
-        principal: Principal,
-        peer: str,
-        data: str | bytes,
-        slots: asyncio.Semaphore,
-        sending: asyncio.Lock,
-    ) -> None:
-        try:
-            try:
-                spoken = await self._answer(principal, peer, protocol.parse_call(data))
-            except MessageError as error:
-                refusal = Refused(text=error.message, key=error.key, remedy=error.remedy)
-                spoken = Spoken(Answer(id=0, result=refusal, code="message"))
-            message = protocol.encode_answer(spoken)
-            async with sending:
-                if isinstance(message, str):
-                    await websocket.send_text(message)
-                else:
-                    await websocket.send_bytes(message)
-                if spoken.answer.code == "credential":
-                    await websocket.close(1008)
-        except (WebSocketDisconnect, RuntimeError, OSError):
-            return  # the other side has gone; the reading side ends the connection
-        finally:
-            slots.release()
+        await serve_calls(websocket, lambda call: self._answer(principal, peer, call))
 
     async def _pair(self, websocket: WebSocket) -> None:
         if not self._pairings.take(_peer(websocket)):

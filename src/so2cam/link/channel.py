@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-import ssl
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -64,9 +64,12 @@ class Peer:
 
 
 def upgrade(
-    connected: ssl.SSLSocket, host: str, port: int, path: str, timeout_s: float, largest: int, headers: dict[str, str]
+    connected: socket.socket, host: str, port: int, path: str, timeout_s: float, largest: int, headers: dict[str, str]
 ) -> ClientConnection:
-    """Turn a TLS connection into a WebSocket. Raises LinkLostError or LinkRefusedError."""
+    """Turn a connection, with TLS where it leaves this computer, into a WebSocket.
+
+    Raises LinkLostError or LinkRefusedError.
+    """
     shown = f"[{host}]" if ":" in host else host
     try:
         channel = connect(

@@ -32,7 +32,8 @@ from so2cam.link.websocket import WebSocketException
 
 _PATH: Final = "/v1/link"
 _RATE_S: Final = 0.3
-_LONGEST_CALL_S: Final = 660.0
+LONGEST_CALL_S: Final = 660.0
+"""A command may take so long [s]."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -116,7 +117,7 @@ class LinkClient:
 
     def command(self, command: Command, *, key: str | None = None, patience_s: float | None = None) -> Any:
         """Have a command carried out, once, and return its result, a refusal too. Raises as ``call``."""
-        return self.call(command, key=key, patience_s=patience_s, answer_s=_LONGEST_CALL_S).answer.result
+        return self.call(command, key=key, patience_s=patience_s, answer_s=LONGEST_CALL_S).answer.result
 
     def read(self, say: Any) -> tuple[Data, bytes]:
         """Ask for bytes. Raises LinkRefusedError where they are refused, else as ``call``."""

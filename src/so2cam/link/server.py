@@ -50,7 +50,7 @@ class LinkServer:
                 self._app,
                 loop="asyncio",
                 http=bounded_http(self._limits),
-                ws=_BoundedWebSocket,
+                ws=BoundedWebSocket,
                 ws_max_size=MAXIMUM_REQUEST_BYTES,
                 ws_ping_interval=PING_S,
                 ws_ping_timeout=PONG_S,
@@ -67,7 +67,7 @@ class LinkServer:
                 ssl_certfile=self._tls.certificate,
                 ssl_keyfile=self._tls.key,
             )
-            self._server = _Server(config)
+            self._server = BoundedServer(config)
         finally:
             if self._server is None:
                 listener.close()
@@ -122,10 +122,11 @@ def listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-class _Server(uvicorn.Server):
+class BoundedServer(uvicorn.Server):
     """uvicorn's server; what still hangs when it ends is cut off, so that the loop can be closed."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all connections."""
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             if isinstance(connection, _Cut):
@@ -151,14 +152,16 @@ class _Cut:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
-class _BoundedWebSocket(_Cut, WebSocketsSansIOProtocol):
+class BoundedWebSocket(_Cut, WebSocketsSansIOProtocol):
     """uvicorn's WebSocket; at the server's end it says goodbye only where the other side has not done so yet."""
 
     def connection_made(self, transport: Any) -> None:
+        """Begin."""
         self.keep_socket(transport)
         super().connection_made(transport)
 
     def shutdown(self) -> None:
+        """Say goodbye, because the server ends."""
         try:
             super().shutdown()
         except InvalidState:  # both have said goodbye, and only the connection's own end is waited for

@@ -69,16 +69,21 @@ class FileTransfer:
         *,
         on_item: Callable[[LinkItem], None] = lambda item: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare. ``on_item`` is called after an item was kept and confirmed or is about to be."""
+        """Prepare. ``on_item`` is called after an item was kept and confirmed or is about to be.
+
+        ``now`` and ``clock`` [s] are other clocks, for tests in fast motion.
+        """
         self._client = client
         self._receiver = receiver
         self._settings = settings or Transfer()
         self._on_item = on_item
         self._now = now
+        self._clock = clock
         self._stop = threading.Event()
         rate = self._settings.bandwidth_bytes_s
-        self._bucket = None if rate is None else Bucket(rate, rate)
+        self._bucket = None if rate is None else Bucket(rate, rate, clock)
         self._rate: float | None = None
         self._travel_s = float("inf")
         """The least that an answer took lately: how long it is on its way, however short it is."""
@@ -138,7 +143,7 @@ class FileTransfer:
 
     def _look(self, *, again: bool = False) -> None:
         """Ask for what is new, at most once in ``poll_s``, and for the backlog when that known is done with."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         if now_s - self._looked_s >= self._settings.poll_s or again:
             self._flush()
             self._fresh = self._newest()
@@ -179,7 +184,7 @@ class FileTransfer:
 
     def _open(self, items: tuple[LinkItem, ...]) -> list[LinkItem]:
         """Return the items that are still to be fetched now."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         self._aside = {number: until_s for number, until_s in self._aside.items() if until_s > now_s}
         return [one for one in items if one.sequence not in self._unconfirmed and one.sequence not in self._aside]
 
@@ -194,7 +199,7 @@ class FileTransfer:
 
     def _set_aside(self, item: LinkItem, why: str) -> None:
         _LOG.warning("%s of %s is left for later: %s", item.name, item.node, why)
-        self._aside[item.sequence] = time.monotonic() + _SET_ASIDE_S
+        self._aside[item.sequence] = self._clock() + _SET_ASIDE_S
         self._drop(item)
 
     # --- fetching ------------------------------------------------------------------------------------------------
@@ -237,7 +242,7 @@ class FileTransfer:
                 say = Read.model_validate(
                     {"sequence": item.sequence, "part": part, "offset": offset, "length": self._length(size - offset)}
                 )
-                began_s = time.monotonic()
+                began_s = self._clock()
                 spoken = self._client.call(say)
                 result = spoken.answer.result
                 if isinstance(result, Refused):
@@ -253,10 +258,10 @@ class FileTransfer:
                 stream.write(data)
                 stream.flush()
                 offset += len(data)
-                self._pace(len(data), time.monotonic() - began_s)
+                self._pace(len(data), self._clock() - began_s)
                 if self._stop.is_set():
                     return False
-                if not fresh and offset < size and time.monotonic() - self._looked_s >= self._settings.poll_s:
+                if not fresh and offset < size and self._clock() - self._looked_s >= self._settings.poll_s:
                     self._look()
                     if self._fresh:
                         return False

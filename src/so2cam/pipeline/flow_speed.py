@@ -1,6 +1,6 @@
 """Plume speed at a line from one optical flow: as it is, its histogram's main motion, or both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.emission.rate import correlated_sum_uncertainty
-from so2cam.science.motion.flow import REDUCTION, Flow, flow_parts_at
+from so2cam.science.motion.flow import REDUCTION, Flow, flow_parts_at, origins_at
 from so2cam.science.motion.statistics import (
     DominantMotion,
     dominant_motion,
@@ -48,21 +48,40 @@ class LineMotion:
         return float(np.hypot(common, correlated_sum_uncertainty(weights * self.local_px, spacing_px, self.window_px)))
 
 
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Time between two images, and 1 sigma of it [s]."""
+
+    seconds: float
+    uncertainty_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What is known of the way to an image: the flow from the one before, its main motion by line, the time it took."""
+
+    flow: Flow
+    main: Mapping[str, DominantMotion]
+    interval: Interval
+
+
 def line_motions(
     methods: Sequence[str],
     flow: Flow,
-    image: AbsorbanceImage,
     line: LineSamples,
     column: FloatArray,
     main: DominantMotion | None,
+    *,
+    arriving: bool = False,
 ) -> dict[str, LineMotion | EmissionStatus]:
     """Return the motion at ``line`` by each flow method among ``methods``, or why there is none.
 
-    ``image`` is the first of the two images, ``column`` (N,) the column densities at the line's samples, and ``main``
-    the plume's main motion there, which all but ``flow_raw`` need.
+    That of the gas that is on the line in the first image, or, ``arriving``, in the second. ``column`` (N,) are the
+    column densities at the line's samples, ``main`` the plume's main motion there, which all but ``flow_raw`` need.
     """
     found: dict[str, LineMotion | EmissionStatus] = {}
-    vectors, local, common = flow_parts_at(flow, line.x, line.y, line.normal)
+    at = origins_at(flow, line.x, line.y) if arriving else (line.x, line.y)
+    vectors, local, common = flow_parts_at(flow, *at, line.normal)
     window = float(flow.window_px)
     if "flow_raw" in methods:
         known = np.isfinite(vectors[:, 0])
@@ -90,6 +109,22 @@ def line_motions(
         mixed, kept = hybrid_vectors(vectors, main, np.hypot(local, common))
         found["flow_hybrid"] = LineMotion(mixed, np.where(kept, local, 0.0), np.where(kept, common, spread), window)
     return found
+
+
+def motion_between(before: LineMotion, after: LineMotion, seconds: tuple[float, float]) -> LineMotion:
+    """Return the motion at the time between two intervals of ``seconds``, in pixels per the second of them.
+
+    A mean over an interval is the motion at its middle; between the two middles it is interpolated. What noise does
+    differs from interval to interval, what the region shares stays.
+    """
+    share = seconds[0] / (seconds[0] + seconds[1])
+    old = (1 - share) * seconds[1] / seconds[0]
+    return LineMotion(
+        vectors=old * before.vectors + share * after.vectors,
+        local_px=np.hypot(old * before.local_px, share * after.local_px),
+        common_px=old * before.common_px + share * after.common_px,
+        window_px=after.window_px,
+    )
 
 
 def main_motion(flow: Flow, image: AbsorbanceImage, line: LineSamples, settings: OpticalFlow) -> DominantMotion:

@@ -22,7 +22,7 @@ from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration
 from so2cam.pipeline.columns import ColumnPoint
 from so2cam.pipeline.dilution_source import DilutionSource
-from so2cam.pipeline.flow_speed import FLOW_METHODS, LineMotion, line_motions, main_motion
+from so2cam.pipeline.flow_speed import FLOW_METHODS, Arrival, Interval, LineMotion, line_motions, main_motion
 from so2cam.pipeline.frames import DarkLibrary
 from so2cam.pipeline.geometry import LineGeometry, SiteGeometry, WindField
 from so2cam.pipeline.image_chain import ImageChain
@@ -31,12 +31,13 @@ from so2cam.pipeline.lag_window import LagWindow
 from so2cam.pipeline.profile_shift import METHOD as NADEAU
 from so2cam.pipeline.profile_shift import AxisProfiles
 from so2cam.pipeline.quality import QualityChecks
-from so2cam.pipeline.rates import motion_emission, wind_emission
+from so2cam.pipeline.rates import flow_emissions, wind_emission
 from so2cam.pipeline.records import NAN, Emission, Observer, PairImages, PairRecord
 from so2cam.pipeline.references import References
 from so2cam.pipeline.steps import AbsorbanceImage, LineMeasurement, measure_line
 from so2cam.science.emission.lines import LineSamples, sample_positions
 from so2cam.science.motion.flow import Flow, Region, flow_region, optical_flow
+from so2cam.science.motion.statistics import DominantMotion
 
 
 class Processor:
@@ -76,6 +77,7 @@ class Processor:
         self._needs_flow = bool(self._flow_methods) or any(kept.needs_motion for kept in self._profiles.values())
         self._region = self._flow_region()
         self._previous: tuple[PairRecord, AbsorbanceImage, LineGeometry, Calibration | None] | None = None
+        self._arrival: Arrival | None = None
         self._last_time: datetime | None = None
         self._pending: deque[PairRecord] = deque()
         self._window = LagWindow(site)
@@ -159,12 +161,13 @@ class Processor:
             return
         # A record that was complete at once has let its geometry go.
         record, image, geometry, calibration = self._previous
-        self._previous = None
+        arrival, mains = self._arrival, dict[str, DominantMotion]()
+        self._previous = self._arrival = None
         settings = self._site.processing.speed.optical_flow
-        flow, interval, resolution, status = None, NAN, NAN, EmissionStatus.NO_NEXT_PAIR
+        flow, interval, status = None, Interval(NAN, NAN), EmissionStatus.NO_NEXT_PAIR
         if next_record is not None and next_image is not None:
-            interval, resolution = frame_interval_s(record.pair.on, next_record.pair.on)
-            status = EmissionStatus.GAP_TOO_LONG if interval > settings.maximum_gap_s else EmissionStatus.OK
+            interval = Interval(*frame_interval_s(record.pair.on, next_record.pair.on))
+            status = EmissionStatus.GAP_TOO_LONG if interval.seconds > settings.maximum_gap_s else EmissionStatus.OK
             if status is EmissionStatus.OK and self._needs_flow:
                 flow = optical_flow(
                     image.absorbance,
@@ -185,10 +188,14 @@ class Processor:
                     continue
                 emissions: dict[str, Emission] = {method: Emission(status) for method in self._motion_methods}
             else:
-                emissions = self._motion_emissions(record, (image, next_image), line, flow, (interval, resolution))
+                images = (image, next_image)
+                emissions = self._motion_emissions(record, images, line, flow, interval, arrival, mains)
             record.emissions |= {(name, method): emission for method, emission in emissions.items()}
         if self._observer is not None:
-            self._observer(PairImages(record.time, image, geometry, calibration, flow, interval, resolution))
+            seconds, resolution = interval.seconds, interval.uncertainty_s
+            self._observer(PairImages(record.time, image, geometry, calibration, flow, seconds, resolution))
+        if flow is not None:
+            self._arrival = Arrival(flow, mains, interval)
 
     def _motion_emissions(
         self,
@@ -196,8 +203,11 @@ class Processor:
         images: tuple[AbsorbanceImage, AbsorbanceImage],
         line: LineSamples,
         flow: Flow | None,
-        interval: tuple[float, float],
+        interval: Interval,
+        arrival: Arrival | None,
+        mains: dict[str, DominantMotion],
     ) -> dict[str, Emission]:
+        """Return the emission rates at a line by methods that need motion; its main motion goes into ``mains``."""
         name = line.line.name
         measurement = record.lines[name]
         columns, ica = measurement.columns, measurement.ica
@@ -213,16 +223,11 @@ class Processor:
         motions: dict[str, LineMotion | EmissionStatus] = {}
         if flow is not None:
             if self._profiles or set(self._flow_methods) - {"flow_raw"}:
-                main = main_motion(flow, image, line, settings)
-            motions = line_motions(self._flow_methods, flow, image, line, columns.column, main)
+                main = mains[name] = main_motion(flow, image, line, settings)
+            motions = line_motions(self._flow_methods, flow, line, columns.column, main)
         if name in self._profiles:
             motions[NADEAU] = self._profiles[name].motion(image, next_image, line, columns.column, main)
-        return {
-            method: Emission(motion)
-            if isinstance(motion, EmissionStatus)
-            else motion_emission(line, columns, ica, motion, interval, settings)
-            for method, motion in motions.items()
-        }
+        return flow_emissions(line, columns, ica, motions, interval, settings, arrival)
 
     def _set_wind_emissions(self, record: PairRecord, geometry: LineGeometry) -> None:
         if "wind" not in self._methods:

@@ -1,5 +1,7 @@
 """From columns on a line and a speed to an emission rate with its uncertainties, for every kind of speed."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
@@ -7,7 +9,14 @@ from so2cam.core.records import FloatArray
 from so2cam.core.site import OpticalFlow
 from so2cam.core.status import EmissionStatus
 from so2cam.core.uncertainty import Budget, Term
-from so2cam.pipeline.flow_speed import LineMotion
+from so2cam.pipeline.flow_speed import (
+    FLOW_METHODS,
+    Arrival,
+    Interval,
+    LineMotion,
+    line_motions,
+    motion_between,
+)
 from so2cam.pipeline.geometry import LineGeometry
 from so2cam.pipeline.records import Emission
 from so2cam.pipeline.steps import LineMeasurement
@@ -27,12 +36,40 @@ def motion_emission(
     columns: LineColumns,
     ica: Estimate,
     motion: LineMotion,
-    interval: tuple[float, float],
+    interval: Interval,
     settings: OpticalFlow,
+    arrival: tuple[LineMotion, Interval] | None = None,
 ) -> Emission:
-    """Return the emission rate with the speed that images show. ``interval``: time between them and 1 sigma [s]."""
-    interval_s, interval_uncertainty_s = interval
-    to_speed = line.normal_step_m / interval_s
+    """Return the emission rate with the speed that images show: ``motion`` in the ``interval`` after the columns.
+
+    With the motion in the interval before, ``arrival``, the speed is that at the time of the columns; one that is too
+    uncertain is left out.
+    """
+    to_speed = line.normal_step_m / interval.seconds
+    column_weight = columns.column * line.piece_m
+    spacing_px = line.line.length_px / line.x.size
+
+    def through(one: LineMotion, seconds: float) -> tuple[float, float, bool]:
+        """Rate, 1 sigma by the flow, and whether that is good enough."""
+        weight = column_weight * (line.normal_step_m / seconds)
+        rate = KG_M2_PER_MOLEC_CM2 * float(np.sum(np.sum(one.vectors * line.normal, axis=1) * weight))
+        by_flow = KG_M2_PER_MOLEC_CM2 * one.sum_uncertainty(weight, spacing_px)
+        limit = max(settings.maximum_relative_uncertainty * abs(rate), settings.acceptable_uncertainty_m_s * ica.value)
+        return rate, by_flow, bool(np.isfinite(rate) and by_flow <= limit)
+
+    rate_after, _, good = through(motion, interval.seconds)
+    if not good:
+        return Emission(EmissionStatus.FLOW_UNRELIABLE)
+    by_time, change = interval.uncertainty_s / interval.seconds, 0.0
+    if arrival is not None:
+        before, earlier = arrival
+        rate_before, _, good = through(before, earlier.seconds)
+        if good:
+            motion = motion_between(before, motion, (earlier.seconds, interval.seconds))
+            share = earlier.seconds / (earlier.seconds + interval.seconds)
+            by_time = root_sum((1 - share) * earlier.uncertainty_s / earlier.seconds, share * by_time)
+            # Somewhere between the two means, nobody knows where: 1 sigma of a rectangle of that width.
+            change = abs(rate_after - rate_before) / np.sqrt(12)
     speed = np.sum(motion.vectors * line.normal, axis=1) * to_speed
     rate = integrate(
         columns,
@@ -41,14 +78,8 @@ def motion_emission(
         relative_optics_uncertainty=line.relative_optics_uncertainty,
         distance_power=2,
     )
-    column_weight = columns.column * line.piece_m
-    by_flow = KG_M2_PER_MOLEC_CM2 * motion.sum_uncertainty(column_weight * to_speed, line.line.length_px / line.x.size)
+    _, by_flow, _ = through(motion, interval.seconds)
     effective = rate.value / ica.value
-    sigma_speed = by_flow / ica.value
-    limit = max(settings.maximum_relative_uncertainty * abs(effective), settings.acceptable_uncertainty_m_s)
-    if not (np.isfinite(rate.value) and sigma_speed <= limit):
-        return Emission(EmissionStatus.FLOW_UNRELIABLE)
-    by_time = interval_uncertainty_s / interval_s
     return Emission(
         status=EmissionStatus.OK,
         rate=rate.value,
@@ -56,13 +87,15 @@ def motion_emission(
             rate,
             {
                 Term.SPEED: by_flow,
+                Term.SPEED_CHANGE: change,
                 Term.INTERVAL: by_time * rate.value,
                 Term.SPEED_METHOD: OPTICAL_FLOW_SYSTEMATIC * rate.value,
             },
         ),
         speed=effective,
         speed_uncertainty=root_sum(
-            sigma_speed,
+            by_flow / ica.value,
+            change / ica.value,
             by_time * effective,
             OPTICAL_FLOW_SYSTEMATIC * effective,
             line.relative_distance_uncertainty * effective,
@@ -70,6 +103,32 @@ def motion_emission(
         ),
         direction_deg=_mean_direction_deg(motion.vectors, column_weight),
     )
+
+
+def flow_emissions(
+    line: LineSamples,
+    columns: LineColumns,
+    ica: Estimate,
+    motions: Mapping[str, LineMotion | EmissionStatus],
+    interval: Interval,
+    settings: OpticalFlow,
+    arrival: Arrival | None,
+) -> dict[str, Emission]:
+    """Return the emission rate by each method of ``motions``, with the motion that led to the image where it is known."""
+    came: Mapping[str, LineMotion | EmissionStatus] = {}
+    if arrival is not None:
+        methods = tuple(method for method in motions if method in FLOW_METHODS)
+        main = arrival.main.get(line.line.name)
+        came = line_motions(methods, arrival.flow, line, columns.column, main, arriving=True)
+    emissions = {}
+    for method, motion in motions.items():
+        if isinstance(motion, EmissionStatus):
+            emissions[method] = Emission(motion)
+            continue
+        before = came.get(method)
+        earlier = (before, arrival.interval) if arrival is not None and isinstance(before, LineMotion) else None
+        emissions[method] = motion_emission(line, columns, ica, motion, interval, settings, earlier)
+    return emissions
 
 
 def lag_emission(

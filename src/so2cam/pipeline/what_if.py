@@ -5,6 +5,7 @@ the shift of profiles, are left out.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from so2cam.core.errors import InputError
 from so2cam.core.site import Site, SpeedMethod
 from so2cam.core.site_lines import Line
 from so2cam.core.status import EmissionStatus, QualityFlag
-from so2cam.pipeline.flow_speed import FLOW_METHODS, line_motions, main_motion
+from so2cam.pipeline.flow_speed import FLOW_METHODS, Arrival, Interval, line_motions, main_motion
 from so2cam.pipeline.geometry import SiteGeometry, WindField, resolve_view
 from so2cam.pipeline.processor import sky_part
-from so2cam.pipeline.rates import motion_emission, wind_emission
+from so2cam.pipeline.rates import flow_emissions, wind_emission
 from so2cam.pipeline.records import Emission, PairImages
 from so2cam.pipeline.steps import LineMeasurement, measure_line
 from so2cam.science.emission.lines import LineSamples, sample_positions
@@ -35,7 +36,7 @@ class WhatIf:
 
 
 class WhatIfLine:
-    """One line, measured on the images of pairs."""
+    """One line, measured on the images of pairs. Of the pair before it keeps the motion, for the next one's speed."""
 
     def __init__(self, site: Site, folder: Path, line: Line) -> None:
         """``folder``: that of the site file. Raises InputError for a line that can never have a value."""
@@ -56,10 +57,13 @@ class WhatIfLine:
         optics = site.camera.optics
         x, y = sample_positions(self._site.plume_lines[0])[:2]
         margin = 3 * speed.optical_flow.window_px
+        self._arrival: tuple[datetime, Arrival] | None = None
         self._region = flow_region(x, y, (optics.height_px, optics.width_px), margin_px=margin)
 
     def measure(self, images: PairImages, later: PairImages | None) -> WhatIf:
         """Return what the line gives at ``images``; ``later`` are those of the next pair, which motion needs."""
+        kept, self._arrival = self._arrival, None
+        arrival = kept[1] if kept is not None and kept[0] == images.time else None
         geometry = self._geometry.at(images.time)
         status = geometry.status
         if status is EmissionStatus.OK and images.calibration is None:
@@ -70,7 +74,7 @@ class WhatIfLine:
         found = measure_line(images.image, line, images.calibration, self._site, images.image.valid)
         if found.status is not EmissionStatus.OK or found.ica is None:
             return self._nothing(images, found.status)
-        emissions = self._motion(images, later, line, found)
+        emissions = self._motion(images, later, line, found, arrival)
         if "wind" in self.methods:
             emissions["wind"] = wind_emission(geometry, line, found)
         return WhatIf(images, EmissionStatus.OK, found.ica.value, found.flags, emissions)
@@ -79,7 +83,12 @@ class WhatIfLine:
         return WhatIf(images, status, emissions={method: Emission(status) for method in self.methods})
 
     def _motion(
-        self, images: PairImages, later: PairImages | None, line: LineSamples, found: LineMeasurement
+        self,
+        images: PairImages,
+        later: PairImages | None,
+        line: LineSamples,
+        found: LineMeasurement,
+        arrival: Arrival | None,
     ) -> dict[str, Emission]:
         settings = self._site.processing.speed.optical_flow
         columns, ica = found.columns, found.ica
@@ -105,12 +114,8 @@ class WhatIfLine:
         )
         needs_main = bool(set(self._flow_methods) - {"flow_raw"})
         main = main_motion(flow, images.image, line, settings) if needs_main else None
-        interval = (images.interval_s, images.interval_uncertainty_s)
-        return {
-            method: Emission(motion)
-            if isinstance(motion, EmissionStatus)
-            else motion_emission(line, columns, ica, motion, interval, settings)
-            for method, motion in line_motions(
-                self._flow_methods, flow, images.image, line, columns.column, main
-            ).items()
-        }
+        interval = Interval(images.interval_s, images.interval_uncertainty_s)
+        mains = {} if main is None else {line.line.name: main}
+        self._arrival = later.time, Arrival(flow, mains, interval)
+        motions = line_motions(self._flow_methods, flow, line, columns.column, main)
+        return flow_emissions(line, columns, ica, motions, interval, settings, arrival)

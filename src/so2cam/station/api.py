@@ -43,9 +43,11 @@ from so2cam.station.api_models import (
     SiteOut,
     StatusOut,
 )
+from so2cam.station.api_nodes import add_relay, nodes_router
 from so2cam.station.catalogue import KEPT, ArchivedFile, Rate
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.daily import daily_paths
+from so2cam.station.nodes import Nodes
 from so2cam.station.services import ServiceState
 
 MOST_ROWS: Final = 100_000
@@ -78,13 +80,14 @@ def build_api(
     access: Access | None = None,
     open_reads: bool = False,
     alarms: AlarmStore | None = None,
+    nodes: Nodes | None = None,
     routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """Return the interface over a station. ``routers`` of other services are put below ``/api/v1`` too.
 
     ``access`` says who may; ``open_reads``: whoever asks on this computer may read without a token. Without ``access``
-    everybody may read, and nothing can be changed. ``app.state`` holds ``access`` and ``signed_in``, which pages set
-    to say who is signed in there (``api_gate.SignedIn``).
+    everybody may read, and nothing can be changed. ``nodes`` is the way to the instruments. ``app.state`` holds
+    ``access`` and ``signed_in``, which pages set to say who is signed in there (``api_gate.SignedIn``).
     """
     app = FastAPI(
         title="so2cam station",
@@ -110,6 +113,9 @@ def build_api(
         router.include_router(access_router(access))
         if alarms is not None:
             router.include_router(alarms_router(alarms))
+        if nodes is not None:
+            router.include_router(nodes_router(context, nodes))
+            add_relay(app, nodes, access)
     for other in routers:
         router.include_router(other)
     app.include_router(router)

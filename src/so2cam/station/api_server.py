@@ -20,6 +20,7 @@ from so2cam.link.tls import TlsFiles, ensure_certificate, made_files
 from so2cam.station.access import Access
 from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.context import StationContext
+from so2cam.station.nodes import Nodes
 from so2cam.station.services import ServiceState
 
 if TYPE_CHECKING:
@@ -49,11 +50,12 @@ class ApiServer:
         *,
         alarms: AlarmStore | None = None,
         mount: "Mount | None" = None,
+        nodes: Nodes | None = None,
     ) -> None:
         """Bind the address. Raises ApiError where that is taken, LinkError for a certificate that is none."""
         settings = context.settings.api
         self._context, self._services, self._mount = context, services, mount
-        self.access, self._alarms = access, alarms
+        self.access, self._alarms, self._nodes = access, alarms, nodes
         self._tls: TlsFiles | None = None
         self.fingerprint: str | None = None
         if not settings.is_open:
@@ -90,7 +92,7 @@ class ApiServer:
         """Answer until told to stop."""
         import uvicorn
 
-        from so2cam.link.server import HEAD_BYTES, bounded_http
+        from so2cam.link.server import HEAD_BYTES, BoundedServer, BoundedWebSocket, bounded_http
         from so2cam.station.api import build_api
 
         app = build_api(
@@ -99,6 +101,7 @@ class ApiServer:
             access=self.access,
             open_reads=self._context.settings.api.is_open,
             alarms=self._alarms,
+            nodes=self._nodes,
         )
         if self._mount is not None:
             self._mount(app, self.access)
@@ -106,7 +109,7 @@ class ApiServer:
             app,
             loop="asyncio",
             http=bounded_http(Limits()),
-            ws="websockets-sansio",
+            ws=BoundedWebSocket,
             ws_max_size=_LARGEST_MESSAGE,
             h11_max_incomplete_event_size=HEAD_BYTES,
             timeout_keep_alive=_IDLE_S,
@@ -120,7 +123,7 @@ class ApiServer:
             ssl_certfile=None if self._tls is None else self._tls.certificate,
             ssl_keyfile=None if self._tls is None else self._tls.key,
         )
-        server = uvicorn.Server(config)
+        server = BoundedServer(config)
         ended = threading.Event()
 
         def watch() -> None:

@@ -77,13 +77,14 @@ def assemble_station(
     if ingest is not None:
         services.append(ingest)
     server = None
+    nodes = Nodes(context, ingest)
     with ExitStack() as undo:
         if api:
             access = Access.of_station(context.folder)
             undo.callback(access.close)
-            server = ApiServer(context, states, access, alarms=alarms, mount=mount)
+            server = ApiServer(context, states, access, alarms=alarms, mount=mount, nodes=nodes)
             undo.callback(server.close)
             services.append(server)
         supervisor = Supervisor([*services, *others])
         undo.pop_all()
-    return Assembly(context, supervisor, server, tuple(watchers), ingest, Nodes(context, ingest))
+    return Assembly(context, supervisor, server, tuple(watchers), ingest, nodes)

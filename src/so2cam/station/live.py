@@ -152,11 +152,11 @@ class LiveProcessing:
             0, site.name, day, "live", "open", processing_hash(site.loaded.site), __version__, references.ids, _now()
         )
         try:
-            self._build(prepared, references)
+            begun = self._build(prepared, references)
         except So2camError as error:
             self._block(error.message, day)
             return False
-        run = self._catalogue.begin_run(
+        begun.run = self._catalogue.begin_run(
             site.name,
             day,
             "live",
@@ -164,7 +164,7 @@ class LiveProcessing:
             software_version=__version__,
             inputs=references.ids,
         )
-        self._day = self._build(run, references)
+        self._day = begun
         for warning in self._day.live.warnings:
             _LOG.warning("%s: %s", site.name, warning)
         self._late_told = 0

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
-from so2cam.link.client import LinkClient, dial
+from so2cam.link.client import LONGEST_CALL_S, LinkClient, dial
 from so2cam.link.database import FILE, Database
 from so2cam.link.errors import LinkError, LinkRefusedError
 from so2cam.link.messages import Command, Done, Refused, Set, Status, StatusResult
 from so2cam.link.pairing import Offer, PairingDesk
 from so2cam.link.pairings import Pairing, Pairings, pair
-from so2cam.link.protocol import Data, Role, changes, required_role
+from so2cam.link.protocol import Data, Role, Spoken, changes, required_role
 from so2cam.link.station import NODE
 from so2cam.link.tokens import Principal, TokenStore
 from so2cam.link.transfer import TransferStatus
@@ -193,6 +193,17 @@ class Nodes:
         if isinstance(command, Set) and isinstance(result, Done):
             self._remember(name, command, result, who)
         return result
+
+    def call(self, name: str, say: Any, *, key: str | None, patience_s: float) -> Spoken:
+        """Say something to a node as it is, and return its answer as it is; what may be said is the caller's to decide.
+
+        Raises LinkRefusedError where the node is not connected, LinkLostError where it does not answer.
+        """
+        answer_s = LONGEST_CALL_S if changes(say) else None
+        spoken = self._client(name).call(say, key=key, patience_s=patience_s, answer_s=answer_s)
+        if changes(say):
+            self._looks.pop(name, None)
+        return spoken
 
     def applied(self, name: str, device: str) -> Applied | None:
         """Return the last change of a device's settings since the station started; None where there was none."""

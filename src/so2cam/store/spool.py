@@ -24,7 +24,7 @@ import contextlib
 import hashlib
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -94,20 +94,22 @@ class Spool:
         reserve_bytes: int = 16_000_000,
         timeout_s: float = 10.0,
         disk: Disk | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Open the spool below ``root``, and make it where it is missing.
 
         ``node`` is the computer whose spool it is (``node`` for a new one), and ``receivers`` are those that must
         confirm an item before it counts as delivered (``station`` for a new one); None leaves them as they are.
         ``put`` refuses when less than ``reserve_bytes`` would stay free: room for the journal. ``timeout_s`` is how
-        long to wait for other processes. Raises SpoolError where the spool cannot be opened, ValueError without a
-        receiver.
+        long to wait for other processes, ``now`` the clock by which items are stored. Raises SpoolError where the
+        spool cannot be opened, ValueError without a receiver.
         """
         if receivers is not None and not receivers:
             raise ValueError("a spool needs a receiver: without one, everything would count as delivered")
         self.root = root
         self.layout = layout
         self.disk = disk or Disk()
+        self._now = now
         self._receivers = None if receivers is None else tuple(dict.fromkeys(receivers))
         self._reserve_bytes = reserve_bytes
         self._timeout_s = timeout_s
@@ -312,7 +314,7 @@ class Spool:
                     disk.step("main-renamed")
                     disk.sync_folder(self.root / folder)
                     disk.step("folder-synced")
-                    stored = journal.insert(item, found, sequence=sequence, stored=datetime.now(UTC))
+                    stored = journal.insert(item, found, sequence=sequence, stored=self._now())
                     disk.step("journal-inserted")
                 undo.pop_all()
         except SpoolError:

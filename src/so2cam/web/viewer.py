@@ -22,7 +22,7 @@ Tool = Literal["pan", "line", "polyline", "arc", "rect", "point"]
 Colours = Literal["grey", "viridis", "cividis", "magma", "diverging"]
 _SHOWN: Final = (
     *("colours", "tool", "src", "readonly", "marks", "contrast", "hint", "rate"),
-    *("histogram", "label", "compact"),
+    *("histogram", "label", "compact", "staleAfter"),
 )
 
 
@@ -30,7 +30,7 @@ class Viewer(Element, component="viewer_element.js"):
     """An image from raw numbers, live from ``src``, with colour bar, zoom, values and shapes.
 
     ``on_...`` are called with a ``ViewerEvent``. ``shapes`` always holds what the person sees: it follows what they
-    draw, move and remove before the handlers are called.
+    draw, move and remove before the handlers are called. An image older than ``stale_after_s`` looks stale.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Viewer(Element, component="viewer_element.js"):
         contrast: tuple[float, float] | None = None,
         histogram: bool = False,
         compact: bool = False,
+        stale_after_s: float | None = None,
         label: str = "image",
         hint: str = "",
         on_shape_created: Handler[ViewerEvent] | None = None,
@@ -57,7 +58,7 @@ class Viewer(Element, component="viewer_element.js"):
         on_click: Handler[ViewerEvent] | None = None,
     ) -> None:
         super().__init__()
-        given = colours, tool, src, readonly, marks, contrast, hint, rate, histogram, label, compact
+        given = colours, tool, src, readonly, marks, contrast, hint, rate, histogram, label, compact, stale_after_s
         with self._props.suspend_updates():
             self._props.update(dict(zip(_SHOWN, given, strict=True)))
             self._props["shapes"] = [dict(shape) for shape in shapes]

@@ -11,7 +11,13 @@ def test_every_term_has_a_meaning_and_a_name_of_its_own() -> None:
     assert set(TERM_TEXT) == set(Term)
     assert len({term.value for term in Term}) == len(Term) == len(set(TERM_TEXT.values()))
     assert all(term.value == term.name.lower() for term in Term)
-    assert {term.value for term in RANDOM_TERMS} == {"pixel_noise", "interpolation", "speed", "interval"}
+    assert {term.value for term in RANDOM_TERMS} == {
+        "pixel_noise",
+        "interpolation",
+        "speed",
+        "speed_change",
+        "interval",
+    }
 
 
 @pytest.mark.parametrize("term", list(Term))

@@ -4,15 +4,22 @@ import contextlib
 import http.client
 import socket
 import ssl
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
-from so2cam.link import messages, protocol
+from so2cam.link import aiming, messages, protocol
+from so2cam.link.app import LinkApp
+from so2cam.link.channel import Peer
 from so2cam.link.errors import CertificateError, LinkRefusedError
+from so2cam.link.limits import Limits
 from so2cam.link.messages import Refused
 from so2cam.link.protocol import Call, CommandType, Question, Role, changes, needs_receiver, required_role
+from so2cam.link.station import StationLinks
+from so2cam.link.tls import ensure_certificate
 
 EXAMPLES: dict[str, list[BaseModel]] = {
     "status": [messages.Status()],
@@ -29,13 +36,27 @@ EXAMPLES: dict[str, list[BaseModel]] = {
     "outcome": [protocol.Outcome(key="12345678")],
     "events": [protocol.Events()],
     "settings": [protocol.Settings()],
-    "preview": [protocol.Preview(device="camera-on")],
+    "preview": [protocol.Preview(device="camera-on"), protocol.Preview(device="camera-on", form="frame")],
+    "sight": [aiming.Sight()],
+    "examine": [aiming.Examine()],
     "items": [protocol.Items(), protocol.Items(waiting=True)],
     "read": [protocol.Read(sequence=1)],
     "confirm": [protocol.Confirm(confirmations=(protocol.Confirmation(sequence=1, digest="0" * 64),))],
 }
 ALL = [one for some in EXAMPLES.values() for one in some]
-VIEWERS = {"status", "hello", "outcome", "events", "settings", "preview", "items", "read", "confirm"}
+VIEWERS = {
+    "status",
+    "hello",
+    "outcome",
+    "events",
+    "settings",
+    "preview",
+    "sight",
+    "examine",
+    "items",
+    "read",
+    "confirm",
+}
 
 
 def test_every_message_is_in_the_matrix() -> None:
@@ -80,13 +101,33 @@ def test_without_a_valid_token_no_connection_comes_about(node: Any, tokens: dict
 
 
 def test_without_a_valid_token_no_address_answers(node: Any, tokens: dict[str, str]) -> None:
-    paths = ["/v1/hello", "/v1/health", "/v1/items", "/v1/items/1/main", "/v1/preview/camera-on", "/openapi.json", "/x"]
-    asked = [*(("GET", path) for path in paths), ("POST", "/v1/commands"), ("POST", "/v1/items/confirm")]
+    """The addresses are those that the application has, so that a new one is among them."""
+    app = LinkApp(SimpleNamespace(limits=Limits()), None, None, "")  # type: ignore[arg-type]
+    app.close()
+    values = {"sequence": "1", "part": "main", "device": "camera-on", "key": "12345678"}
+    asked = [("GET", "/openapi.json"), ("GET", "/x")]
+    for path, methods in app.api.openapi()["paths"].items():
+        asked += [(method.upper(), path.format(**values)) for method in methods]
+    assert len(asked) >= 12
     for token in tokens.values():
         for method, path in asked:
             status, body = request(node, method, path, token, b'{"type":"shutdown"}')
             assert status == 401, (path, body)
     assert node.effects.lines() == []
+
+
+def test_without_a_valid_token_no_instrument_calls_in(tmp_path: Path) -> None:
+    with StationLinks(tmp_path / "station", "test") as station:
+        listener = station.listen("127.0.0.1", 0)
+        good, revoked = (station.tokens.create(name, Role.VIEWER) for name in ("lead", "gone"))
+        station.tokens.revoke(revoked.split("_")[1])
+        expired = station.tokens.create("old", Role.VIEWER, valid_s=-1.0)
+        fingerprint = ensure_certificate(tmp_path / "station", "station").fingerprint()
+        for token in ("x", "so2_x", good[:-2] + ("AA" if good[-2:] != "AA" else "BB"), expired, revoked):
+            with pytest.raises(LinkRefusedError, match="does not accept the token"):
+                Peer("127.0.0.1", listener.port, fingerprint, token).dial("/v1/node", 30.0)
+        assert listener.nodes() == []
+        Peer("127.0.0.1", listener.port, fingerprint, good).dial("/v1/node", 30.0).close()
 
 
 @pytest.mark.parametrize("role", list(Role))

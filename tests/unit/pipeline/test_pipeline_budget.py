@@ -15,7 +15,7 @@ from so2cam.core.status import EmissionStatus
 from so2cam.core.uncertainty import RANDOM_TERMS, Term, random_part, systematic_part
 from so2cam.formats.sitefile import load_site
 from so2cam.pipeline.calibrated import Calibration
-from so2cam.pipeline.flow_speed import LineMotion
+from so2cam.pipeline.flow_speed import Interval, LineMotion, motion_between
 from so2cam.pipeline.geometry import LineGeometry, Wind, camera_model, lines_at_plume, plume_plane
 from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.pipeline.rates import lag_emission, motion_emission, wind_emission
@@ -268,7 +268,7 @@ def test_terms_of_a_speed_that_images_show(site: Site) -> None:
     assert found.columns is not None
     assert found.ica is not None
     settings = OpticalFlow()
-    rate = motion_emission(line, found.columns, found.ica, motion(common=0.2), (2.0, 0.1), settings)
+    rate = motion_emission(line, found.columns, found.ica, motion(common=0.2), Interval(2.0, 0.1), settings)
     # 4 px in 2 s at 2.5 m a pixel.
     assert rate.rate == pytest.approx(5.0 * found.ica.value)
     budget = dict(rate.budget)
@@ -280,8 +280,40 @@ def test_terms_of_a_speed_that_images_show(site: Site) -> None:
     assert only(budget, Term.SPEED, Term.INTERVAL, Term.SPEED_METHOD, Term.DISTANCE, Term.OPTICS)
     assert rate.random == pytest.approx(math.hypot(0.05, 0.05) * rate.rate)
     # Windows that are independent of each other leave less of the same size.
-    local = motion_emission(line, found.columns, found.ica, motion(local=0.2), (2.0, 0.1), settings)
+    local = motion_emission(line, found.columns, found.ica, motion(local=0.2), Interval(2.0, 0.1), settings)
     assert 0.3 * budget[Term.SPEED] < local.budget[Term.SPEED] < 0.9 * budget[Term.SPEED]
+
+
+def test_a_speed_that_changes_is_that_at_the_time_of_the_columns(site: Site) -> None:
+    line = samples()
+    found = measure(site, image_of(PLUME), line)
+    assert found.columns is not None
+    assert found.ica is not None
+    columns, ica, settings = found.columns, found.ica, OpticalFlow()
+    # 4 px in 2 s after it, 2 px in 4 s before: 2 and 0.5 px a second, 1 s after and 2 s before, and 1.5 in between.
+    after, before = motion(common=0.2), replace(motion(common=0.2), vectors=0.5 * motion().vectors)
+    times = Interval(2.0, 0.1), Interval(4.0, 0.1)
+    rate = motion_emission(line, columns, ica, after, times[0], settings, (before, times[1]))
+    assert rate.rate == pytest.approx(1.5 * 2.5 * ica.value)
+    assert rate.budget[Term.SPEED_CHANGE] == pytest.approx(1.5 * 2.5 / math.sqrt(12) * ica.value)
+    # Weights of two thirds and one third; what the region shares adds up, errors of stamps do not.
+    assert rate.budget[Term.SPEED] == pytest.approx((2 / 3 * 0.2 / 2 + 1 / 3 * 0.2 / 4) * 2.5 * ica.value)
+    assert rate.budget[Term.INTERVAL] == pytest.approx(math.hypot(2 / 3 * 0.05, 1 / 3 * 0.025) * rate.rate)
+    steady = motion_emission(line, columns, ica, after, times[0], settings, (after, times[0]))
+    assert steady.rate == pytest.approx(5.0 * ica.value)
+    assert steady.budget[Term.SPEED_CHANGE] == 0
+    # What is not known well enough before it is left out.
+    wild = replace(before, common_px=np.full(line.x.size, 50.0))
+    alone = motion_emission(line, columns, ica, after, times[0], settings, (wild, times[1]))
+    assert alone == motion_emission(line, columns, ica, after, times[0], settings)
+
+
+def test_errors_of_windows_differ_from_interval_to_interval() -> None:
+    one = motion(local=0.2, common=0.1)
+    both = motion_between(one, one, (2.0, 2.0))
+    np.testing.assert_allclose(both.vectors, one.vectors)
+    np.testing.assert_allclose(both.local_px, 0.2 / math.sqrt(2))
+    np.testing.assert_allclose(both.common_px, 0.1)
 
 
 def test_terms_of_a_speed_by_cross_correlation(site: Site) -> None:

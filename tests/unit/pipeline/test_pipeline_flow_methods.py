@@ -102,13 +102,13 @@ def test_hybrid_replaces_what_the_histogram_does_not_hold() -> None:
         normal=np.tile([-1.0, 0.0], (count, 1)),
     )
     column = 0.25 * np.exp(-(((y - 144) / 45.0) ** 2))
-    motions = line_motions(FLOW_METHODS, flow, first, samples, column, main_motion(flow, first, samples, OpticalFlow()))
+    motions = line_motions(FLOW_METHODS, flow, samples, column, main_motion(flow, first, samples, OpticalFlow()))
     mean = {}
     for method, motion in motions.items():
         assert isinstance(motion, LineMotion)
         mean[method] = float(np.average(-motion.vectors[:, 0], weights=column))
         assert motion.sum_uncertainty(column / column.sum(), 1.0) < 2.5
-    assert mean["flow_raw"] < 4.5
+    assert mean["flow_raw"] < 4.8
     assert mean["flow_histogram"] == pytest.approx(5.0, rel=0.06)
     assert mean["flow_raw"] < mean["flow_hybrid"] <= 5.3
 
@@ -130,7 +130,6 @@ def test_no_motion_is_a_status_for_every_method() -> None:
     motions = line_motions(
         ("flow_histogram", "flow_hybrid"),
         flow,
-        blank,
         samples,
         np.ones(168),
         main_motion(flow, blank, samples, OpticalFlow()),

@@ -81,8 +81,11 @@ export class Link {
       throw new LinkError("the instrument does not answer", { remedy: "look at the network; this page goes on trying" });
     }
     if (response.ok) return said;
+    if (response.status === 401) {
+      this.onRefused();
+      throw new LinkError("This token is not valid here: it is wrong, too old or revoked", { status: 401 });
+    }
     const text = said?.text ?? said?.error ?? said?.detail ?? `refused (${response.status})`;
-    if (response.status === 401) this.onRefused();
     throw new LinkError(String(text), { status: response.status, remedy: said?.remedy ?? null });
   }
 }

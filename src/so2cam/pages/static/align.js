@@ -6,6 +6,7 @@ import { CameraCard } from "./align-camera.js";
 import { Link } from "./align-link.js";
 
 const LOOK_MS = 3_000;
+const LIVE = 600; // so many live pictures, lest a phone that is put away fills the disk
 const LAYOUTS = { both: "Both", on: "On", off: "Off" };
 const AIDS = { cross: "Cross", horizon: "Horizon", places: "Vent", saturated: "Saturated" };
 const BUSY = new Set(["capturing", "darks", "cells"]);
@@ -77,9 +78,11 @@ get("sign-in").querySelector("form").addEventListener("submit", async (event) =>
   event.preventDefault();
   const form = event.currentTarget;
   const said = get("sign-in-said");
-  said.textContent = "…";
+  const [code, known] = [form.code.value.trim(), form.token.value.trim()];
+  said.textContent = code || known ? "…" : "Type the code";
+  if (!code && !known) return;
   try {
-    const token = form.token.value.trim() || (await link.pair(form.code.value)).token;
+    const token = known || (await link.pair(code)).token;
     link.keep(token, form.keep.checked);
     await enter();
     form.reset();
@@ -205,7 +208,7 @@ get("shot").addEventListener("click", () => {
 });
 get("live").addEventListener("click", () => {
   const devices = cards.map((card) => card.sight.device);
-  const say = live ? { type: "stop", devices } : { type: "start", devices, kind: "test" };
+  const say = live ? { type: "stop", devices } : { type: "start", devices, kind: "test", count: LIVE };
   void act(get("said"), async () => (await link.command(say)).text);
 });
 get("examine").addEventListener("click", () => {

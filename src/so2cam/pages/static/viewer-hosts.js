@@ -26,8 +26,11 @@ export function drawHost(viewer) {
     toPoint: (event) => viewer.toImage(event.clientX, event.clientY),
     toStagePoint: (event) => viewer.gestures.place(event),
     preview: (shape) => {
-      const path = shape ? pathOf(shape, (x, y) => viewer.view_.toStage(x, y)) : "";
-      for (const each of viewer.sketch) each.setAttribute("d", path);
+      const place = (x, y) => viewer.view_.toStage(x, y);
+      const [halo, ink, dots] = viewer.sketch;
+      for (const each of [halo, ink]) each.setAttribute("d", shape ? pathOf(shape, place) : "");
+      const ends = shape ? shape.points.map((point) => place(...point)) : [];
+      dots.setAttribute("d", ends.map(([x, y]) => `M${x} ${y}h0`).join(""));
     },
     created: (shape) => {
       viewer.setTool("pan");

@@ -30,6 +30,8 @@ _SMOOTHINGS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """Gaussian sigmas [px of the reduced image] to choose from."""
 _NOISE_SHARE: Final = 0.25
 """Largest share of noise in the mean squared gradient of the plume, which the smoothing is chosen for."""
+_FOLLOWED: Final = 4
+"""Steps to find where gas came from: each leaves of the error the share by which the motion differs over its length."""
 _LEAST_FOR_SEARCH: Final = 32
 """Smallest side [px of the reduced image] that dense inverse search works on."""
 _STRETCH: Final = (0.5, 99.5)
@@ -185,6 +187,22 @@ def flow_parts_at(
     vectors = pick(flow.displacement)
     vectors[~valid] = np.nan
     return vectors, sigma(flow.covariance), sigma(flow.common)
+
+
+def origins_at(flow: Flow, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return where in the first image the gas was, (x, y) each (N,), that is at pixels (x, y) in the second.
+
+    Found by following the flow to and fro; NaN where that leads out of the region.
+    """
+    from_x, from_y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    for _ in range(_FOLLOWED):
+        map_x = ((from_x - flow.region.left - 0.5) / REDUCTION).astype(np.float32)[None, :]
+        map_y = ((from_y - flow.region.top - 0.5) / REDUCTION).astype(np.float32)[None, :]
+        moved = cv2.remap(
+            flow.displacement, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=np.nan
+        )[0].astype(np.float64)
+        from_x, from_y = x - moved[:, 0], y - moved[:, 1]
+    return from_x, from_y
 
 
 def _farneback(a: FloatImage, b: FloatImage, *, levels: int, window: int, iterations: int) -> FloatImage:

@@ -21,7 +21,7 @@ from so2cam.core.records import BoolImage, FloatArray, FloatImage
 from so2cam.science.motion.regional import RegionalMotion, gradient, noise_gradient_fluctuation
 from so2cam.science.motion.tensors import Tensor, added, applied, inverted, sandwiched, scaled_identity
 
-_LEAST_SPREAD: Final = (0.01, 0.005)
+_LEAST_SPREAD: Final = (0.003, 0.0015)
 """Least ``tau``, as a share of the region's motion and in pixels."""
 _ALIKE: Final = 0.2
 """Share of ``tau^2`` that windows next to each other have in common: plumes are sheared as a whole."""
