@@ -52,6 +52,7 @@ class Plot {
     this.box.dataset.testid = `trend-${chart.key}`;
     const head = html("figcaption", "", this.box);
     this.title = html("span", "so-chart-title", head);
+    this.note = html("span", "so-chart-far", head);
     this.values = html("span", "so-chart-values", head);
     this.picture = make("svg", { role: "img" }, this.box);
     this.picture.addEventListener("pointermove", (event) => this.hover(event));
@@ -136,12 +137,9 @@ class Plot {
       const line = make("line", { x1: left, x2: width - right, y1: y, y2: y, class: `limit ${limit.level}` }, svg);
       make("title", {}, line, `${limit.name}: ${limit.level} ${limit.side} ${text(limit.value, this.chart.digits)} ${this.chart.unit}`);
     }
-    for (const limit of this.far) {
-      const y = limit.side === "above" ? top + 0.9 * small : inner - 0.4 * small;
-      const words = `${limit.level} ${limit.side} ${text(limit.value, this.chart.digits)}`;
-      const label = make("text", { x: width - right - 2, y, class: "far", "text-anchor": "end" }, svg, words);
-      make("title", {}, label, limit.name);
-    }
+    this.note.textContent = this.far
+      .map((limit) => `${limit.level} ${limit.side} ${Number(limit.value.toPrecision(4))}`.replace("-", MINUS))
+      .join(", ");
     this.chart.series.forEach((one, index) => this.drawSeries(svg, one, index, unit));
     this.cross = make("line", { y1: top, y2: inner, class: "cross", visibility: "hidden" }, svg);
     this.when = make("text", { y: height - 0.3 * small, class: "when", "text-anchor": "middle" }, svg);
