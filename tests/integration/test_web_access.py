@@ -59,11 +59,11 @@ def secret_page() -> Iterator[None]:
 def open_pages(context: StationContext, access: Access, secret_page: None) -> Iterator[Open]:
     clients: list[TestClient] = []
 
-    def make(*, settings: Station | None = None, free: bool = False) -> TestClient:
+    def make(*, settings: Station | None = None, free: bool = False, host: str = "testserver") -> TestClient:
         used = replace(context, settings=settings or Station(api=CLOSED))
         app = build_api(used, access=access)
         mount_pages(app, used, tuple, None if free else access)
-        client = TestClient(app, follow_redirects=False)
+        client = TestClient(app, base_url=f"http://{host}", follow_redirects=False)
         clients.append(client)
         client.__enter__()
         return client
@@ -94,7 +94,9 @@ def test_a_new_station_asks_for_its_first_admin(open_pages: Open, access: Access
     assert (record.name, record.role) == ("Ada", Role.ADMIN)
     assert f"so2_{record.id}" in shown.text
     assert client.get("/").status_code == 200
-    assert client.get("/welcome").headers["location"] == "/"
+    answer = client.get("/welcome")
+    assert answer.headers["location"] == "/"
+    assert answer.headers["x-frame-options"] == "SAMEORIGIN"
 
 
 def test_signing_in_and_out(open_pages: Open, access: Access) -> None:
@@ -151,14 +153,20 @@ def test_a_public_station_shows_and_says_who_may_more(open_pages: Open, access: 
     assert answer.status_code == 200
     assert "Sign in" in answer.text
     assert client.get("/secret").status_code == 403
-    local = open_pages(settings=Station())
+    local = open_pages(settings=Station(), host="127.0.0.1:8470")
     assert local.get("/").status_code == 200
+    assert "this computer" in local.get("/").text or "Sign in" in local.get("/").text
+    strange = open_pages(settings=Station(), host="rebound.example")
+    assert strange.get("/").status_code == 303
 
 
 def test_without_access_everybody_is_an_admin(open_pages: Open) -> None:
-    client = open_pages(free=True)
+    client = open_pages(free=True, host="localhost:8470")
     assert client.get("/secret").status_code == 200
     assert client.get("/sign-in").headers["location"] == "/"
+    strange = open_pages(free=True, host="rebound.example")
+    assert strange.get("/secret").status_code == 403
+    assert strange.get("/pages/glance").status_code == 401
 
 
 def test_forms_of_other_sites_and_long_ones_are_not_taken(open_pages: Open, access: Access) -> None:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from nicegui import app as gui
 from nicegui import ui
@@ -25,6 +25,7 @@ from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
 from so2cam.web.doors import add_door_pages
+from so2cam.web.headers import GuardHeaders
 from so2cam.web.health_routes import add_health_routes
 from so2cam.web.instrument_routes import add_instrument_routes
 from so2cam.web.live_routes import add_live_routes
@@ -57,7 +58,7 @@ def mount_pages(
     lifespan. Raises So2camError where the pages' key or the alarms cannot be opened.
     """
     settings = context.settings
-    door = Door(access, Seal.of_station(context.folder), settings.pages.public or settings.api.is_open)
+    door = Door(access, Seal.of_station(context.folder), settings.pages.public, settings.api.is_open)
     pages = Pages(
         context,
         services,
@@ -80,6 +81,7 @@ def mount_pages(
     def unknown(rest: str) -> Response:
         return JSONResponse({"detail": f"there is no /api/{rest}"}, 404)
 
+    app.add_middleware(GuardHeaders)
     _run_with(app)
     _close_after(app, pages)
     return pages
@@ -91,7 +93,9 @@ def _add_page(pages: Pages, spec: PageSpec) -> None:
         visitor = pages.door.visitor(request)
         if visitor is None:
             access = pages.door.access
-            if access is not None and access.first_run():
+            if access is None:
+                raise HTTPException(403, "these pages are for this computer alone: ask for 127.0.0.1")
+            if access.first_run():
                 return RedirectResponse("/welcome", 303)
             target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse("/sign-in?" + urlencode({"next": target}), 303)
