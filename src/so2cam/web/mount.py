@@ -4,9 +4,11 @@ NiceGUI is one application per process: so are the pages. Mounting them again, f
 server was started anew, lets the new ones take the old ones' place.
 """
 
+import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -39,6 +41,7 @@ from so2cam.web.view import View
 _LOG = logging.getLogger(__name__)
 _RECONNECT_S = 8.0
 _HISTORY = 200
+_THREADS = 32
 
 
 def mount_pages(
@@ -135,6 +138,9 @@ def _close_after(app: FastAPI, pages: Pages) -> None:
 
     @asynccontextmanager
     async def lifespan(served: FastAPI) -> AsyncIterator[Any]:
+        # Work that waits (ten frames of a gas cell, a node that does not answer) must not hold up the other pages.
+        executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="pages")
+        asyncio.get_running_loop().set_default_executor(executor)
         try:
             async with inner(served) as state:
                 yield state
