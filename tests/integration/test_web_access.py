@@ -184,6 +184,10 @@ def test_the_interface_for_programs_is_as_it_was(open_pages: Open, access: Acces
     client = open_pages()
     assert client.get("/api/v1/status").status_code == 401
     assert client.get("/api/v1/status", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    sign_in(client, token)  # a browser that is signed in may read there too
+    assert client.get("/api/v1/status").status_code == 200
+    client.post("/session/end")
+    assert client.get("/api/v1/status").status_code == 401
     answer = client.get("/api/v1/nothing", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 404
     assert answer.json() == {"detail": "there is no /api/v1/nothing"}

@@ -72,6 +72,7 @@ def mount_pages(
         trials or {},
         nodes or Nodes(context),
     )
+    app.state.signed_in = door.signed_in
     add_routes(app, pages)
     add_live_routes(app, pages)
     add_instrument_routes(app, pages)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet, InvalidToken
 from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from so2cam.core.errors import InputError
 from so2cam.link.protocol import Role
@@ -131,6 +132,12 @@ class Door:
         if self.public:
             return Visitor(_ANYBODY, peer, signed_in=False)
         return Visitor(_HERE, peer, signed_in=False) if self.local and _asks_for_this_computer(request) else None
+
+    def signed_in(self, connection: HTTPConnection) -> Principal | None:
+        """Return whom the cookie of a browser stands for; the interface for programs believes it for reading."""
+        sealed = connection.cookies.get(COOKIE)
+        token = None if sealed is None else self.seal.open(sealed)
+        return None if token is None or self.access is None else self.access.find(token)
 
     def _token(self, request: Request) -> str | None:
         sealed = request.cookies.get(COOKIE)
