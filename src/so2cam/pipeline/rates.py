@@ -114,7 +114,7 @@ def flow_emissions(
     settings: OpticalFlow,
     arrival: Arrival | None,
 ) -> dict[str, Emission]:
-    """Return the emission rate by each method of ``motions``, with the motion that led to the image where it is known."""
+    """Return the emission rate by each method of ``motions``, and of the motion that led to the image, where known."""
     came: Mapping[str, LineMotion | EmissionStatus] = {}
     if arrival is not None:
         methods = tuple(method for method in motions if method in FLOW_METHODS)
