@@ -26,6 +26,7 @@ from so2cam.station.nodes import Nodes
 from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
+from so2cam.web.align_routes import add_align_routes
 from so2cam.web.doors import add_door_pages
 from so2cam.web.headers import GuardHeaders
 from so2cam.web.health_routes import add_health_routes
@@ -77,6 +78,7 @@ def mount_pages(
     add_live_routes(app, pages)
     add_instrument_routes(app, pages)
     add_health_routes(app, pages)
+    add_align_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)
     add_door_pages(door)
@@ -112,9 +114,7 @@ def _add_page(pages: Pages, spec: PageSpec) -> None:
             return None
         with ui.element("main").classes("so-main").props(f"data-testid=page-{spec.path.strip('/') or 'live'}"):
             made = spec.build(view)
-            if inspect.isawaitable(made):
-                await made
-        return None
+            return await made if inspect.isawaitable(made) else made
 
 
 def _run_with(app: FastAPI) -> None:
