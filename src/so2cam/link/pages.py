@@ -1,21 +1,8 @@
 """The page that an instrument serves itself: plain files, to aim and focus it from a phone beside the case."""
 
-from typing import Final
-
 from fastapi import FastAPI, Request, Response
 
-from so2cam.pages import read_asset
-
-_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_HEADERS: Final = {
-    "cache-control": "no-cache",
-    "content-security-policy": _POLICY,
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
+from so2cam.pages import PLAIN_HEADERS, read_asset
 
 
 def add_pages(api: FastAPI) -> None:
@@ -36,7 +23,7 @@ def _asset(name: str, request: Request) -> Response:
     except KeyError:
         return Response("there is no such file", status_code=404, media_type="text/plain")
     tag = f'"{found.tag}"'
-    headers = {**_HEADERS, "etag": tag}
+    headers = {**PLAIN_HEADERS, "etag": tag}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(found.content, headers=headers, media_type=found.media_type)

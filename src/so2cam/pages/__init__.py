@@ -4,7 +4,18 @@ Nothing here needs a web framework, so that an instrument on a small computer ca
 ``static`` and are read by ``read_asset``; ``encode_frame`` makes the messages that the image viewer fetches.
 """
 
+from so2cam.pages.align import PLAIN_HEADERS, PlainLink, align_page
 from so2cam.pages.assets import Asset, asset_names, read_asset
 from so2cam.pages.frames import FrameHeader, encode_frame, encode_values
 
-__all__ = ["Asset", "FrameHeader", "asset_names", "encode_frame", "encode_values", "read_asset"]
+__all__ = [
+    "PLAIN_HEADERS",
+    "Asset",
+    "FrameHeader",
+    "PlainLink",
+    "align_page",
+    "asset_names",
+    "encode_frame",
+    "encode_values",
+    "read_asset",
+]

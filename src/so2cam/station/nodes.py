@@ -191,7 +191,7 @@ class Nodes:
             raise LinkRefusedError(text, key=result.key, remedy=result.remedy)
         note(word, detail, "done")
         if isinstance(command, Set) and isinstance(result, Done):
-            self._remember(name, command, result, who)
+            self.remember(name, command, result, who)
         return result
 
     def call(self, name: str, say: Any, *, key: str | None, patience_s: float) -> Spoken:
@@ -208,6 +208,15 @@ class Nodes:
     def applied(self, name: str, device: str) -> Applied | None:
         """Return the last change of a device's settings since the station started; None where there was none."""
         return self._applied.get((name, device))
+
+    def remember(self, name: str, command: Set, result: Done, who: Principal) -> None:
+        """Keep what ``who`` changed of a node's settings, for ``applied``."""
+        for outcome in result.outcomes:
+            asked: dict[str, bool | int | float] = {}
+            for change in command.changes:
+                if not change.devices or outcome.device in change.devices:
+                    asked |= change.values.model_dump(exclude_none=True)
+            self._applied[name, outcome.device] = Applied(datetime.now(UTC), who.name, asked, dict(outcome.values))
 
     # --- pairing -------------------------------------------------------------------------------------------------
 
@@ -246,14 +255,6 @@ class Nodes:
             known, self._known = list(self._known.values()), {}
         for one in known:
             one.client.close()
-
-    def _remember(self, name: str, command: Set, result: Done, who: Principal) -> None:
-        for outcome in result.outcomes:
-            asked: dict[str, bool | int | float] = {}
-            for change in command.changes:
-                if not change.devices or outcome.device in change.devices:
-                    asked |= change.values.model_dump(exclude_none=True)
-            self._applied[name, outcome.device] = Applied(datetime.now(UTC), who.name, asked, dict(outcome.values))
 
     # --- helpers -------------------------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ however often it is sent: made one of the person's own, it meets no key of someb
 
 import hashlib
 import logging
-from typing import Final
+from typing import Any, Final, Protocol
 
 from so2cam.core.errors import So2camError
 from so2cam.link.errors import LinkLostError
-from so2cam.link.messages import Refused
+from so2cam.link.messages import Done, Refused, Set
 from so2cam.link.protocol import (
     Answer,
     Call,
@@ -23,7 +23,6 @@ from so2cam.link.protocol import (
     required_role,
 )
 from so2cam.link.tokens import Principal
-from so2cam.station.access import Access
 from so2cam.station.nodes import Nodes
 
 QUESTION_S: Final = 25.0
@@ -32,12 +31,26 @@ COMMAND_S: Final = 660.0
 _LOG = logging.getLogger(__name__)
 
 
+class Account(Protocol):
+    """Knows whose word counts still, and keeps what they did (``station.access.Access``)."""
+
+    def still_valid(self, principal: Principal) -> bool:
+        """Return whether one who was let in may still be here, with the same role."""
+
+    def note(self, who: Principal, peer: str, action: str, detail: dict[str, Any], outcome: str) -> None:
+        """Write down that ``who`` did something. Raises So2camError where that cannot be."""
+
+
 class NodeRelay:
     """Hands calls to nodes and their answers back; for all threads."""
 
-    def __init__(self, nodes: Nodes, access: Access) -> None:
+    def __init__(
+        self, nodes: Nodes, access: Account, *, question_s: float = QUESTION_S, command_s: float = COMMAND_S
+    ) -> None:
+        """Prepare. A node may take ``question_s`` for a question and ``command_s`` for a command, breaks included."""
         self._nodes = nodes
         self._access = access
+        self._question_s, self._command_s = question_s, command_s
 
     def answer(self, who: Principal, peer: str, node: str, call: Call) -> Spoken:
         """Return what ``node`` answers to ``call`` of ``who``, or why it was not asked."""
@@ -69,13 +82,16 @@ class NodeRelay:
         if isinstance(said, Outcome):
             said = Outcome(key=own_key(who, said.key))
         if not changes(said):
-            return self._nodes.call(node, said, key=None, patience_s=QUESTION_S + getattr(said, "wait_s", 0.0))
+            return self._nodes.call(node, said, key=None, patience_s=self._question_s + getattr(said, "wait_s", 0.0))
         try:
-            spoken = self._nodes.call(node, said, key=own_key(who, call.key or ""), patience_s=COMMAND_S)
+            spoken = self._nodes.call(node, said, key=own_key(who, call.key or ""), patience_s=self._command_s)
         except So2camError:
             self._note(who, peer, node, call, "failed")
             raise
-        self._note(who, peer, node, call, "refused" if isinstance(spoken.answer.result, Refused) else "done")
+        result = spoken.answer.result
+        self._note(who, peer, node, call, "refused" if isinstance(result, Refused) else "done")
+        if isinstance(said, Set) and isinstance(result, Done):
+            self._nodes.remember(node, said, result, who)
         return spoken
 
     def _note(self, who: Principal, peer: str, node: str, call: Call, outcome: str) -> None:

@@ -4,9 +4,11 @@ NiceGUI is one application per process: so are the pages. Mounting them again, f
 server was started anew, lets the new ones take the old ones' place.
 """
 
+import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -24,6 +26,7 @@ from so2cam.station.nodes import Nodes
 from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
+from so2cam.web.align_routes import add_align_routes
 from so2cam.web.doors import add_door_pages
 from so2cam.web.headers import GuardHeaders
 from so2cam.web.health_routes import add_health_routes
@@ -39,6 +42,7 @@ from so2cam.web.view import View
 _LOG = logging.getLogger(__name__)
 _RECONNECT_S = 8.0
 _HISTORY = 200
+_THREADS = 32
 
 
 def mount_pages(
@@ -74,6 +78,7 @@ def mount_pages(
     add_live_routes(app, pages)
     add_instrument_routes(app, pages)
     add_health_routes(app, pages)
+    add_align_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)
     add_door_pages(door, ", ".join(site.name for site in context.sites))
@@ -109,9 +114,7 @@ def _add_page(pages: Pages, spec: PageSpec) -> None:
             return None
         with ui.element("main").classes("so-main").props(f"data-testid=page-{spec.path.strip('/') or 'live'}"):
             made = spec.build(view)
-            if inspect.isawaitable(made):
-                await made
-        return None
+            return await made if inspect.isawaitable(made) else made
 
 
 def _run_with(app: FastAPI) -> None:
@@ -136,6 +139,9 @@ def _close_after(app: FastAPI, pages: Pages) -> None:
 
     @asynccontextmanager
     async def lifespan(served: FastAPI) -> AsyncIterator[Any]:
+        # Work that waits (ten frames of a gas cell, a node that does not answer) must not hold up the other pages.
+        executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="pages")
+        asyncio.get_running_loop().set_default_executor(executor)
         try:
             async with inner(served) as state:
                 yield state

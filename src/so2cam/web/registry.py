@@ -6,12 +6,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from fastapi import Response
+
 from so2cam.link.protocol import Role
 
 if TYPE_CHECKING:
     from so2cam.web.view import View
 
-Build = Callable[["View"], Awaitable[None] | None]
+Built = Response | None
+Build = Callable[["View"], Awaitable[Built] | Built]
+"""Draws a page, or returns an answer instead of it, as one that leads elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Hashable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,8 +24,10 @@ class SharedValues:
     What is older than that is let go: only what is fresh, or being worked out, takes memory.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, pool: Executor | None = None) -> None:
+        """``pool``: threads of its own, for work that may wait long; else those that everybody uses."""
         self._clock = clock
+        self._pool = pool
         self._kept: dict[Hashable, _Kept] = {}
 
     def __len__(self) -> int:
@@ -39,12 +42,17 @@ class SharedValues:
         kept = self._kept.get(key)
         if kept is None or (kept.future.done() and now - kept.began >= kept.fresh_s):
             self._let_go(now)
-            kept = _Kept(now, fresh_s, asyncio.ensure_future(asyncio.to_thread(work)))
+            kept = _Kept(now, fresh_s, asyncio.ensure_future(self._begin(work)))
             self._kept[key] = kept
         found: _T = await asyncio.shield(kept.future)
         if fresh_s == 0 and self._kept.get(key) is kept:
             del self._kept[key]
         return found
+
+    async def _begin(self, work: Callable[[], _T]) -> _T:
+        if self._pool is None:
+            return await asyncio.to_thread(work)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def _let_go(self, now: float) -> None:
         old = [key for key, kept in self._kept.items() if kept.future.done() and now - kept.began >= kept.fresh_s]

@@ -20,11 +20,15 @@ export class LinkError extends Error {
 }
 
 export class Link {
-  /** `base`: where the messages are, as "/v1/". `onRefused()` is called where the token is not valid any more. */
-  constructor(base, onRefused) {
+  /**
+   * `base`: where the messages are, as "/v1/". `onRefused()` is called where the token is not valid any more.
+   * `session`: the server knows by itself who one is, and hands on to the instrument what is said.
+   */
+  constructor(base, onRefused, { session = false } = {}) {
     this.base = base;
     this.onRefused = onRefused;
-    this.token = sessionStorage.getItem(PLACE) ?? localStorage.getItem(PLACE);
+    this.server = session ? "station" : "instrument";
+    this.token = session ? null : (sessionStorage.getItem(PLACE) ?? localStorage.getItem(PLACE));
   }
 
   get headers() {
@@ -78,7 +82,7 @@ export class Link {
       response = await fetch(this.address(path), { ...request, cache: "no-store", signal: AbortSignal.timeout(CALL_MS) });
       said = await response.json().catch(() => null);
     } catch {
-      throw new LinkError("the instrument does not answer", { remedy: "look at the network; this page goes on trying" });
+      throw new LinkError(`the ${this.server} does not answer`, { remedy: "look at the network" });
     }
     if (response.ok) return said;
     if (response.status === 401) {

@@ -12,7 +12,8 @@ const AIDS = { cross: "Cross", horizon: "Horizon", places: "Vent", saturated: "S
 const BUSY = new Set(["capturing", "darks", "cells"]);
 
 const get = (name) => document.querySelector(`[data-testid="align-${name}"]`);
-const link = new Link(document.documentElement.dataset.base || "/v1/", () => signedOut("The token is not valid any more."));
+const { base, session } = document.documentElement.dataset; // session: where one signs in at a server that knows who one is
+const link = new Link(base || "/v1/", () => signedOut("The token is not valid any more."), { session: session !== undefined });
 const aim = new Aim(document);
 let cards = [];
 let role = null;
@@ -36,6 +37,10 @@ async function act(element, work) {
 // --- who one is ----------------------------------------------------------------------------------------------------
 
 function signedOut(words = "") {
+  if (session !== undefined) {
+    location.assign(session || "/");
+    return;
+  }
   link.forget();
   clearTimeout(looking);
   for (const card of cards) card.stop();
@@ -53,13 +58,15 @@ async function enter() {
   document.title = `Align ${hello.node}`;
   const sight = await link.get("sight");
   get("sign-in").hidden = true;
+  get("lost").hidden = true;
   get("main").hidden = false;
   get("sign-out").hidden = link.token === null;
   const may = role !== "viewer";
+  const why = hello.note ?? "You are signed in as viewer: you may look. To take pictures or change settings, sign in as operator.";
   for (const name of ["shot", "live"]) get(name).disabled = !may;
   const note = get("role-note");
   note.hidden = may;
-  note.textContent = "You are signed in as viewer: you may look. To take pictures or change settings, sign in as operator.";
+  note.textContent = why;
   const order = [...sight.cameras].sort((a, b) => Number(a.band === "off") - Number(b.band === "off"));
   for (const card of cards) card.stop();
   cards = order.map((one) => new CameraCard(one, link, act));
@@ -149,7 +156,7 @@ async function look() {
     state.classList.add("bad");
     state.textContent = error.status === 401 ? "" : error.message;
   }
-  if (link.token !== null) looking = setTimeout(() => void look(), LOOK_MS);
+  if (link.token !== null || session !== undefined) looking = setTimeout(() => void look(), LOOK_MS);
 }
 
 function showHealth(health) {
@@ -231,13 +238,17 @@ function showFindings(lines) {
   list(rest.lastElementChild, of("none"));
 }
 
-if (link.token === null && !document.documentElement.hasAttribute("data-session")) signedOut();
+if (link.token === null && session === undefined) signedOut();
 else enter().catch((error) => (error.status === 401 ? null : retry(error)));
 
-/** The instrument did not answer at the start: try again until it does. */
+/** The instrument did not answer at the start: say so, and try again until it does. */
 function retry(error) {
   const state = get("state");
   state.classList.add("bad");
-  state.textContent = error.words ?? error.message;
+  state.textContent = "no answer";
+  const lost = get("lost");
+  lost.hidden = false;
+  lost.firstElementChild.textContent = error.message;
+  lost.lastElementChild.textContent = `${error.remedy ? `What helps: ${error.remedy}. ` : ""}This page goes on trying by itself.`;
   setTimeout(() => enter().catch((again) => (again.status === 401 ? null : retry(again))), LOOK_MS);
 }

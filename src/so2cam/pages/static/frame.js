@@ -73,7 +73,7 @@
     const target = JSON.parse(header.dataset.keys || "{}")[both];
     if (target) {
       window.location.assign(target);
-    } else if (event.key === "d" && both === "d") {
+    } else if (event.key === "d" && both === "d" && window.Quasar) {
       theme();
     } else {
       pending = event.key;

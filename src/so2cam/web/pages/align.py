@@ -1,0 +1,84 @@
+"""The way to the align page: which nodes have cameras; a single one is opened at once."""
+
+from html import escape
+
+from fastapi import Response
+from fastapi.responses import RedirectResponse
+from nicegui import ui
+
+from so2cam.core.errors import So2camError
+from so2cam.station.nodes import NodeLook
+from so2cam.web.align_nodes import ALIGN, AlignNode, align_nodes
+from so2cam.web.instrument.words import LEVELS
+from so2cam.web.parts import Ago, Chip, empty, error
+from so2cam.web.registry import page
+from so2cam.web.view import View
+
+_FRESH_S = 0.8
+_EVERY_S = 2.0
+_STALE_S = 15.0
+
+
+@page(ALIGN, title="Align", nav="Align", keys="g a", order=20, hint="Aim and focus the cameras")
+async def align(view: View) -> Response | None:
+    """Show the nodes with cameras of a site; where there is one, lead to its page."""
+    try:
+        nodes = await view.in_thread(lambda: align_nodes(view.pages.nodes, view.site))
+    except So2camError as problem:
+        error(str(problem))
+        return None
+    if len(nodes) == 1 and nodes[0].info.paired:
+        return RedirectResponse(nodes[0].address, 303)
+    if not nodes:
+        empty("The site file names no camera, and no node was paired with.", title="There is nothing to align")
+        return None
+    ui.html("<h1>Which node do you want to align?</h1>", sanitize=False)
+    with ui.element("div").classes("so-columns"):
+        rows = [_Row(view, node) for node in nodes]
+
+    async def look() -> None:
+        for row in rows:
+            await row.look()
+
+    view.every(_EVERY_S, look)
+    return None
+
+
+class _Row:
+    """One node: its cameras, how it is, and the way to its page."""
+
+    def __init__(self, view: View, node: AlignNode) -> None:
+        self._view, self._node = view, node
+        paired = node.info.paired
+        cameras = ", ".join(node.cameras) or "cameras not known yet"
+        name = escape(node.name)
+        target = node.address if paired else view.link("/instrument", node=node.name)
+        what = "Align" if paired else "Pair with it first"
+        with ui.element("section").classes("so-panel").props(f"data-testid=align-{name}"):
+            with ui.element("div").classes("so-panel-head"):
+                ui.html(f"<h2>{name}</h2>", sanitize=False)
+                self._chip = Chip(test=f"align-state-{name}")
+                self._ago = Ago(stale_s=_STALE_S)
+            self._words = ui.label(cameras).classes("so-quiet")
+            self._why = ui.label("").classes("so-small").props(f"data-testid=align-why-{name}")
+            ui.html(
+                f'<a class="so-go" href="{escape(target)}" data-testid="align-go-{name}" '
+                f'aria-label="{what}: {name}">{what}</a>',
+                sanitize=False,
+            )
+        if not paired:
+            self._chip.set("not paired", "warn")
+
+    async def look(self) -> None:
+        """Ask how the node is, as all pages do."""
+        if not self._node.info.paired:
+            return
+        name, view = self._node.name, self._view
+        found: NodeLook = await view.shared(f"node/{name}", _FRESH_S, lambda: view.pages.nodes.look(name))
+        self._ago.set(found.seen)
+        self._why.set_text("" if found.error is None else f"{found.error}. Its page opens all the same, and waits.")
+        if found.error is not None:
+            self._chip.set("no answer", "bad", title=found.remedy or "")
+        elif found.health is not None:
+            level = found.health.level
+            self._chip.set({"ok": "well", "warning": "worth a look", "alarm": "alarm"}[level.value], LEVELS[level])
