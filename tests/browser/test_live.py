@@ -61,6 +61,7 @@ def test_points_are_added_to_the_trend_and_ranges_are_kept_by_a_reload(page: Pag
     page.get_by_test_id("image-on").click()
     expect(page).to_have_url(re.compile("range=6h"))
     expect(page).to_have_url(re.compile("line=downstream"))
+    expect(page).to_have_url(re.compile("image=on"))
     page.reload()
     expect(page.get_by_test_id("range-6h")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_test_id("line-downstream")).to_have_attribute("aria-pressed", "true")
