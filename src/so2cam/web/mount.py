@@ -81,7 +81,7 @@ def mount_pages(
     add_align_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)
-    add_door_pages(door)
+    add_door_pages(door, ", ".join(site.name for site in context.sites))
 
     @app.api_route("/api/{rest:path}", methods=["GET", "HEAD", "POST", "PUT", "DELETE"], include_in_schema=False)
     def unknown(rest: str) -> Response:
