@@ -42,6 +42,7 @@ EXAMPLES: dict[str, list[BaseModel]] = {
     "logs": [protocol.Logs()],
     "preview": [protocol.Preview(device="camera-on"), protocol.Preview(device="camera-on", form="frame")],
     "sight": [aiming.Sight()],
+    "examine": [aiming.Examine()],
     "items": [protocol.Items(), protocol.Items(waiting=True)],
     "read": [protocol.Read(sequence=1)],
     "confirm": [protocol.Confirm(confirmations=(protocol.Confirmation(sequence=1, digest="0" * 64),))],
@@ -49,8 +50,6 @@ EXAMPLES: dict[str, list[BaseModel]] = {
 ALL = [one for some in EXAMPLES.values() for one in some]
 VIEWERS = {
     "status",
-    "logs",
-    "schedule-settings",
     "hello",
     "outcome",
     "events",
