@@ -50,8 +50,6 @@ EXAMPLES: dict[str, list[BaseModel]] = {
 ALL = [one for some in EXAMPLES.values() for one in some]
 VIEWERS = {
     "status",
-    "logs",
-    "schedule-settings",
     "hello",
     "outcome",
     "events",
