@@ -4,7 +4,7 @@
     python tools/screenshots.py health alarms      these pages
 
 They show the station of ``tools/seeded_station.py``: a simulated volcano with a day behind it. It needs Debian's
-Chromium (or Google's) and Playwright. Every picture is reduced to a palette of colours, and is no larger than 150 kB.
+Chromium (or Google's) and Playwright. No picture is larger than 150 kB.
 """
 
 import argparse
@@ -34,6 +34,7 @@ PAGES = {
     "access": "/access",
     "sign-in": "/sign-in",
 }
+PICTURED = ("live", "align", "instrument")
 SIZES = {"desktop": (1280, 900), "phone": (360, 780)}
 MOST_BYTES = 150_000
 RUN_S = 90.0
@@ -87,9 +88,7 @@ def shoot(folder: Path, out: Path, names: list[str], run_s: float) -> int:
 
 def _all_of(browser: Browser, made: dict[str, Any], names: list[str], out: Path, size: str, *, dark: bool) -> int:
     width, height = SIZES[size]
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, device_scale_factor=1 if size == "desktop" else 2
-    )
+    context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=1)
     url = made["url"]
     context.add_cookies([{"name": "so2cam_theme", "value": "dark" if dark else "light", "url": url}])
     errors: list[str] = []
@@ -105,12 +104,13 @@ def _all_of(browser: Browser, made: dict[str, Any], names: list[str], out: Path,
         answer = page.goto(url + PAGES[name])
         if answer is None or answer.status != 200:
             _say(f"{name}: there is no such page yet")
+            errors[:] = [error for error in errors if "404" not in error]
             continue
         page.wait_for_load_state("load")
         page.wait_for_timeout(1000 * (1.0 if name == "sign-in" else SETTLE_S))
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
             errors.append(f"{name} is wider than {width} px")
-        path = out / f"{name}-{size}-{'dark' if dark else 'light'}.png"
+        path = out / f"{name}-{size}-{'dark' if dark else 'light'}.{'webp' if name in PICTURED else 'png'}"
         _save(_picture(page), path)
         _say(f"{path.name}  {path.stat().st_size / 1000:.0f} kB")
     for error in errors:
@@ -126,15 +126,17 @@ def _picture(page: Page) -> Image.Image:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    """Write a picture as PNG with as many colours, and as many pixels, as its size allows."""
-    if image.width > 1280 or image.width == 720:
-        image = image.resize((round(image.width * 0.75), round(image.height * 0.75)), Image.Resampling.LANCZOS)
-    for colours in (256, 128, 64, 32):
-        small = image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        small.save(path, optimize=True)
+    """Write a picture: with a palette as PNG, or as WebP where colours run into each other."""
+    if path.suffix == ".webp":
+        for quality in (88, 80, 70, 55):
+            image.save(path, quality=quality, method=6)
+            if path.stat().st_size <= MOST_BYTES:
+                return
+    for colours in (256, 128, 64):
+        image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
         if path.stat().st_size <= MOST_BYTES:
             return
-    image.crop((0, 0, image.width, round(image.height * 0.6))).quantize(64).save(path, optimize=True)
+    raise SystemExit(f"{path} is larger than {MOST_BYTES} bytes")
 
 
 def _chromium() -> str:

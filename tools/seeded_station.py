@@ -299,9 +299,9 @@ def _write_account(access: Access) -> None:
         return Principal(record.id, record.name, record.role)
 
     for record, action, detail, outcome in (
-        (ana, "pair.join", {"node": NODE}, "done"),
-        (luis, "device.restart", {"device": "camera-on"}, "done"),
-        (luis, "settings.change", {"device": "camera-on", "exposure_s": 0.4}, "done"),
+        (ana, "instrument.pair", {"node": NODE}, "done"),
+        (luis, "instrument.restart", {"node": NODE, "device": "camera-on"}, "done"),
+        (luis, "trial.put", {"line": "downstream"}, "done"),
         (luis, "token.create", {"name": "visitor", "role": "viewer"}, "denied"),
         (luis, "alarm.acknowledge", {"alarm": 4, "rule": "much SO2"}, "done"),
     ):

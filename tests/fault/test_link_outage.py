@@ -3,6 +3,7 @@
 Files are a hundredth of their true size, and take a hundred times as long: the times are those of a true link.
 """
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,7 +103,7 @@ class FastLink:
         return self.call(say).answer.result
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(3600 if os.environ.get("SO2CAM_FAULT") == "full" else 300)
 def test_a_day_without_the_station(tmp_path: Path, linked: Any, rounds: Callable[[int, int], int]) -> None:
     with (
         Spool(tmp_path / "spool", node="lead", now=lambda: instrument.now(), disk=QuickDisk()) as spool,
@@ -135,7 +136,7 @@ def test_a_day_without_the_station(tmp_path: Path, linked: Any, rounds: Callable
         instrument.pass_time(5.0)
         with pytest.raises(LinkLostError):
             transfer.step()
-        instrument.period_s = rounds(160, 5)
+        instrument.period_s = rounds(160, 10)
         instrument.pass_time(86_400.0)
         instrument.period_s = 5.0
         instrument._frame_s = instrument.passed_s
@@ -153,7 +154,7 @@ def test_a_day_without_the_station(tmp_path: Path, linked: Any, rounds: Callable
                 drained_s, instrument.capturing = instrument.passed_s - back_s, False
         sources = [item.origin.sequence for item in kept.find() if item.origin is not None]
         assert sorted(sources) == [item.sequence for item in spool.find()]
-        assert backlog > rounds(1_300, 30_000)
+        assert backlog > rounds(1_300, 17_000)
         assert max(ages) <= 30.0
         assert drained_s is not None
         print(

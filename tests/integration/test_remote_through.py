@@ -59,8 +59,21 @@ def station(bench: Any, benches: ModuleType, say: Call, request: pytest.FixtureR
             stderr=stream,
             env=dict(os.environ),
         )
-    bench.processes.append(process)
-    wait_until(lambda: listens(listen) and listens(api), log)
+    try:
+        yield prepare(bench, say, process, listen, api, log)
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert process.returncode == 0, log.read_text(encoding="utf-8")
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
+def prepare(
+    bench: Any, say: Call, process: "subprocess.Popen[bytes]", listen: int, api: int, log: Path
+) -> dict[str, Any]:
+    """Pair the instrument with the running station, start it, and make the tokens."""
+    wait_until(lambda: process.poll() is not None or (listens(listen) and listens(api)), log)
     code = say("pair", "offer", bench.site, "--station")[1].split("code: ")[1].split()[0]
     status, _, err = say("pair", "join", f"127.0.0.1:{listen}", "--code", code, "--site", bench.site)
     assert status == 0, err
@@ -71,8 +84,7 @@ def station(bench: Any, benches: ModuleType, say: Call, request: pytest.FixtureR
         for role in (Role.VIEWER, Role.OPERATOR):
             files[role.word] = bench.folder / f"{role.word}.token"
             files[role.word].write_text(access.create(role.word, role) + "\n")
-    yield {"files": files, "log": log, "api": api}
-    assert process.poll() is None, log.read_text(encoding="utf-8")
+    return {"files": files, "log": log, "api": api}
 
 
 def listens(port: int) -> bool:

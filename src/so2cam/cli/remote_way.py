@@ -45,7 +45,7 @@ class Reached:
 
 
 def way_options(function: Callable[..., Any]) -> Any:
-    """Add the options by which an instrument is reached; ``function`` gets them as its first argument."""
+    """Add the options by which an instrument is reached; ``function`` gets them as its argument ``way``."""
 
     @functools.wraps(function)
     def call(
@@ -56,7 +56,7 @@ def way_options(function: Callable[..., Any]) -> Any:
         fingerprint: str | None,
         **others: Any,
     ) -> Any:
-        return function(Way(at, pairings, through, token_file, fingerprint), **others)
+        return function(way=Way(at, pairings, through, token_file, fingerprint), **others)
 
     found: Any = pairings_option(call)
     for option in (

@@ -45,7 +45,11 @@ class LineMotion:
     def sum_uncertainty(self, weights: FloatArray, spacing_px: float) -> float:
         """Return 1 sigma of the sum of the normal components times ``weights`` (N,)."""
         common = float(np.sum(weights * self.common_px))
-        return float(np.hypot(common, correlated_sum_uncertainty(weights * self.local_px, spacing_px, self.window_px)))
+        return float(np.hypot(common, self.passing_uncertainty(weights, spacing_px)))
+
+    def passing_uncertainty(self, weights: FloatArray, spacing_px: float) -> float:
+        """Return 1 sigma of the same by the windows' errors alone, which are others in the next interval."""
+        return correlated_sum_uncertainty(weights * self.local_px, spacing_px, self.window_px)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,27 +49,31 @@ def motion_emission(
     column_weight = columns.column * line.piece_m
     spacing_px = line.line.length_px / line.x.size
 
-    def through(one: LineMotion, seconds: float) -> tuple[float, float, bool]:
-        """Rate, 1 sigma by the flow, and whether that is good enough."""
-        weight = column_weight * (line.normal_step_m / seconds)
-        rate = KG_M2_PER_MOLEC_CM2 * float(np.sum(np.sum(one.vectors * line.normal, axis=1) * weight))
-        by_flow = KG_M2_PER_MOLEC_CM2 * one.sum_uncertainty(weight, spacing_px)
+    def through(one: LineMotion, seconds: float) -> tuple[float, float, float, bool]:
+        """Rate, 1 sigma by the flow, what of it is another in the next interval, and whether it is small enough."""
+        weight = KG_M2_PER_MOLEC_CM2 * column_weight * (line.normal_step_m / seconds)
+        rate = float(np.sum(np.sum(one.vectors * line.normal, axis=1) * weight))
+        by_windows = one.passing_uncertainty(weight, spacing_px)
+        by_flow = float(np.hypot(np.sum(weight * one.common_px), by_windows))
         limit = max(settings.maximum_relative_uncertainty * abs(rate), settings.acceptable_uncertainty_m_s * ica.value)
-        return rate, by_flow, bool(np.isfinite(rate) and by_flow <= limit)
+        good = bool(np.isfinite(rate) and by_flow <= limit)
+        return rate, by_flow, by_windows, good
 
-    rate_after, _, good = through(motion, interval.seconds)
+    rate_after, by_flow, noise_after, good = through(motion, interval.seconds)
     if not good:
         return Emission(EmissionStatus.FLOW_UNRELIABLE)
     by_time, change = interval.uncertainty_s / interval.seconds, 0.0
     if arrival is not None:
         before, earlier = arrival
-        rate_before, _, good = through(before, earlier.seconds)
+        rate_before, _, noise_before, good = through(before, earlier.seconds)
         if good:
             motion = motion_between(before, motion, (earlier.seconds, interval.seconds))
+            _, by_flow, _, _ = through(motion, interval.seconds)
             share = earlier.seconds / (earlier.seconds + interval.seconds)
             by_time = root_sum((1 - share) * earlier.uncertainty_s / earlier.seconds, share * by_time)
-            # Somewhere between the two means, nobody knows where: 1 sigma of a rectangle of that width.
-            change = abs(rate_after - rate_before) / np.sqrt(12)
+            # Somewhere between the two means, nobody knows where: 1 sigma of a rectangle of that width, less its noise.
+            width2 = (rate_after - rate_before) ** 2 - noise_after**2 - noise_before**2
+            change = float(np.sqrt(max(width2, 0.0) / 12))
     speed = np.sum(motion.vectors * line.normal, axis=1) * to_speed
     rate = integrate(
         columns,
@@ -78,7 +82,6 @@ def motion_emission(
         relative_optics_uncertainty=line.relative_optics_uncertainty,
         distance_power=2,
     )
-    _, by_flow, _ = through(motion, interval.seconds)
     effective = rate.value / ica.value
     return Emission(
         status=EmissionStatus.OK,
@@ -114,7 +117,7 @@ def flow_emissions(
     settings: OpticalFlow,
     arrival: Arrival | None,
 ) -> dict[str, Emission]:
-    """Return the emission rate by each method of ``motions``, with the motion that led to the image where it is known."""
+    """Return the emission rate by each method of ``motions``, and of the motion that led to the image, where known."""
     came: Mapping[str, LineMotion | EmissionStatus] = {}
     if arrival is not None:
         methods = tuple(method for method in motions if method in FLOW_METHODS)

@@ -93,7 +93,7 @@ def value_words(rule: AlarmRule, value: float | None, *, exact: bool = False) ->
     if value is None or value != value:
         return "not known now"
     if isinstance(rule, InstrumentRule):
-        return _INSTRUMENT[min(2, max(0, math.ceil(value)))]
+        return _INSTRUMENT[math.ceil(min(2.0, max(0.0, value)))]
     if isinstance(rule, NoDataRule):
         return duration(value)
     if isinstance(rule, ClockRule) and math.isinf(value):
@@ -200,7 +200,7 @@ def told_words(messages: Sequence[Message]) -> str:
 
 def history_html(events: Sequence[Event], rules: dict[str, AlarmRule], told: dict[int, list[Message]]) -> str:
     """Return the table of events, newest first."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for event in events:
         worst = worst_words(rules.get(event.rule), event)
         seen = MISSING
@@ -219,7 +219,7 @@ def history_html(events: Sequence[Event], rules: dict[str, AlarmRule], told: dic
                 escape(told_words(told.get(event.id, []))) or MISSING,
             )
         )
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("Rule", "lead"),
         Column("Level", "tight"),
         Column("Began", "tight"),
@@ -228,4 +228,6 @@ def history_html(events: Sequence[Event], rules: dict[str, AlarmRule], told: dic
         Column("Acknowledged"),
         Column("Told", "", "Who the site file says is told, and whether the message went out."),
     )
+    if not told:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     return table_html(columns, rows, test="history-table")

@@ -10,8 +10,8 @@ from so2cam.web.session import Door, own_path
 from so2cam.web.shell import begin_page
 
 
-def add_door_pages(door: Door) -> None:
-    """Register the pages."""
+def add_door_pages(door: Door, station: str) -> None:
+    """Register the pages; ``station`` says whose they are."""
 
     @ui.page("/sign-in", title="Sign in · so2cam")
     def sign_in(request: Request, why: str = "") -> Response | None:
@@ -22,6 +22,7 @@ def add_door_pages(door: Door) -> None:
         target = own_path(request.query_params.get("next"))
         _form(
             request,
+            station,
             "Sign in",
             f'<input type="hidden" name="next" value="{escape(target)}">'
             '<label>Token<input name="token" type="password" autocomplete="current-password" required autofocus '
@@ -40,6 +41,7 @@ def add_door_pages(door: Door) -> None:
             return RedirectResponse("/", 303)
         _form(
             request,
+            station,
             "A new station",
             '<label>Set-up code<input name="code" autocomplete="one-time-code" required autofocus '
             'data-testid="code"></label>'
@@ -61,6 +63,7 @@ def add_door_pages(door: Door) -> None:
             return RedirectResponse("/", 303)
         _form(
             request,
+            station,
             "You are the admin",
             '<label>Your token<input readonly data-testid="first-token" onfocus="this.select()" '
             f'value="{escape(found)}"></label>',
@@ -75,12 +78,22 @@ def add_door_pages(door: Door) -> None:
 
 
 def _form(
-    request: Request, title: str, fields: str, *, action: str, button: str, why: str, note: str, method: str = "post"
+    request: Request,
+    station: str,
+    title: str,
+    fields: str,
+    *,
+    action: str,
+    button: str,
+    why: str,
+    note: str,
+    method: str = "post",
 ) -> None:
     begin_page(request)
     refused = f'<div class="so-error" role="alert" data-testid="why">{escape(why)}</div>' if why else ""
     ui.html(
-        f'<form method="{method}" action="{action}" data-testid="door"><h1>{title}</h1>{refused}{fields}'
+        f'<form method="{method}" action="{action}" data-testid="door">'
+        f"<p><b>so2cam</b> {escape(station)}</p><h1>{title}</h1>{refused}{fields}"
         f'<button data-testid="door-go">{button}</button><p>{note}</p></form>',
         sanitize=False,
     ).classes("so-door")

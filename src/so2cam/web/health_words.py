@@ -40,7 +40,10 @@ _ACTIONS: Final = {
     "alarm.acknowledge": "acknowledged an alarm",
     "token.create": "made a token",
     "token.revoke": "revoked a token",
-    "device.restart": "restarted a device",
+    "trial.put": "tried a line",
+    "instrument.pair": "paired a node",
+    "instrument.unpair": "ended a pairing",
+    "instrument.offer": "offered a code to a node",
 }
 _OUTCOMES: Final[dict[str, tuple[str, State]]] = {
     "done": ("done", "ok"),

@@ -4,14 +4,16 @@ NiceGUI is one application per process: so are the pages. Mounting them again, f
 server was started anew, lets the new ones take the old ones' place.
 """
 
+import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from nicegui import app as gui
 from nicegui import ui
@@ -26,6 +28,7 @@ from so2cam.station.services import ServiceState
 from so2cam.station.trial import TrialLines
 from so2cam.web.align_routes import add_align_routes
 from so2cam.web.doors import add_door_pages
+from so2cam.web.headers import GuardHeaders
 from so2cam.web.health_routes import add_health_routes
 from so2cam.web.instrument_routes import add_instrument_routes
 from so2cam.web.live_routes import add_live_routes
@@ -39,6 +42,7 @@ from so2cam.web.view import View
 _LOG = logging.getLogger(__name__)
 _RECONNECT_S = 8.0
 _HISTORY = 200
+_THREADS = 32
 
 
 def mount_pages(
@@ -58,7 +62,7 @@ def mount_pages(
     lifespan. Raises So2camError where the pages' key or the alarms cannot be opened.
     """
     settings = context.settings
-    door = Door(access, Seal.of_station(context.folder), settings.pages.public or settings.api.is_open)
+    door = Door(access, Seal.of_station(context.folder), settings.pages.public, settings.api.is_open)
     pages = Pages(
         context,
         services,
@@ -69,6 +73,7 @@ def mount_pages(
         trials or {},
         nodes or Nodes(context),
     )
+    app.state.signed_in = door.signed_in
     add_routes(app, pages)
     add_live_routes(app, pages)
     add_instrument_routes(app, pages)
@@ -76,12 +81,13 @@ def mount_pages(
     add_align_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)
-    add_door_pages(door)
+    add_door_pages(door, ", ".join(site.name for site in context.sites))
 
     @app.api_route("/api/{rest:path}", methods=["GET", "HEAD", "POST", "PUT", "DELETE"], include_in_schema=False)
     def unknown(rest: str) -> Response:
         return JSONResponse({"detail": f"there is no /api/{rest}"}, 404)
 
+    app.add_middleware(GuardHeaders)
     _run_with(app)
     _close_after(app, pages)
     return pages
@@ -93,7 +99,9 @@ def _add_page(pages: Pages, spec: PageSpec) -> None:
         visitor = pages.door.visitor(request)
         if visitor is None:
             access = pages.door.access
-            if access is not None and access.first_run():
+            if access is None:
+                raise HTTPException(403, "these pages are for this computer alone: ask for 127.0.0.1")
+            if access.first_run():
                 return RedirectResponse("/welcome", 303)
             target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse("/sign-in?" + urlencode({"next": target}), 303)
@@ -131,6 +139,9 @@ def _close_after(app: FastAPI, pages: Pages) -> None:
 
     @asynccontextmanager
     async def lifespan(served: FastAPI) -> AsyncIterator[Any]:
+        # Work that waits (ten frames of a gas cell, a node that does not answer) must not hold up the other pages.
+        executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="pages")
+        asyncio.get_running_loop().set_default_executor(executor)
         try:
             async with inner(served) as state:
                 yield state

@@ -1,5 +1,6 @@
 """The small parts that pages are made of: tiles, chips, ages, choices, actions, and what stands where nothing is."""
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -21,6 +22,8 @@ def number(value: float | None, digits: int = 2) -> str:
     """Return a value with ``digits`` significant figures, at most, as people write it: no exponent, a true minus."""
     if value is None or value != value:
         return MISSING
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
     magnitude = f"{abs(value):.{digits - 1}e}"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet, InvalidToken
 from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from so2cam.core.errors import InputError
 from so2cam.link.protocol import Role
@@ -22,6 +23,8 @@ COOKIE: Final = "so2cam_session"
 LASTS_S: Final = 30 * 86400
 _KEY: Final = ("access", "pages.key")
 _ANYBODY: Final = Principal("public", "public", Role.VIEWER)
+_HERE: Final = Principal("local", "this computer", Role.VIEWER)
+_LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 _ALONE: Final = Principal("local", "this computer", Role.ADMIN)
 
 
@@ -106,25 +109,35 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Tells who is at the door. Without ``access`` everybody is an admin: for one computer alone, as in a demo.
+    """Tells who is at the door. Without ``access`` whoever is on this computer is an admin, as in a demo.
 
-    ``public``: who is not signed in may look.
+    ``public``: who is not signed in may look; ``local``: who is on this computer may. A page of a strange name that a
+    browser on this computer was led to is not this computer: the name asked for must be one of a loopback address.
     """
 
     access: Access | None
     seal: Seal
     public: bool = False
+    local: bool = False
 
     def visitor(self, request: Request) -> Visitor | None:
-        """Return who asks; None where they must sign in first."""
+        """Return who asks; None where they must sign in first (or, without ``access``, may not come in)."""
         peer = peer_of(request)
         if self.access is None:
-            return Visitor(_ALONE, peer, signed_in=False)
+            return Visitor(_ALONE, peer, signed_in=False) if _asks_for_this_computer(request) else None
         token = self._token(request)
         found = None if token is None else self.access.find(token)
         if found is not None:
             return Visitor(found, peer, signed_in=True)
-        return Visitor(_ANYBODY, peer, signed_in=False) if self.public else None
+        if self.public:
+            return Visitor(_ANYBODY, peer, signed_in=False)
+        return Visitor(_HERE, peer, signed_in=False) if self.local and _asks_for_this_computer(request) else None
+
+    def signed_in(self, connection: HTTPConnection) -> Principal | None:
+        """Return whom the cookie of a browser stands for; the interface for programs believes it for reading."""
+        sealed = connection.cookies.get(COOKIE)
+        token = None if sealed is None else self.seal.open(sealed)
+        return None if token is None or self.access is None else self.access.find(token)
 
     def _token(self, request: Request) -> str | None:
         sealed = request.cookies.get(COOKIE)
@@ -137,6 +150,10 @@ class Door:
 def peer_of(request: Request) -> str:
     """Return the address that a request came from."""
     return "" if request.client is None else request.client.host
+
+
+def _asks_for_this_computer(request: Request) -> bool:
+    return (request.url.hostname or "").lower() in _LOCAL_NAMES
 
 
 def own_path(target: str | None) -> str:

@@ -147,6 +147,7 @@ def _help() -> str:
 
 def refuse(view: View, least: Role) -> None:
     """Say that this page needs a higher role, and what to do."""
+    view.client.status_code = 403
     with ui.element("main").classes("so-main"), ui.element("section").classes("so-empty"):
         ui.html(
             f'<h1 data-testid="refused">{escape(view.spec.title)} needs the role {least.word}</h1>'

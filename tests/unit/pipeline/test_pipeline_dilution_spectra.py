@@ -1,7 +1,7 @@
 """Light dilution that spectra of some minutes tell together, as a run learns it."""
 
-import pickle
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,8 @@ def test_a_whole_run_is_known_from_its_first_pair(site: Site) -> None:
     assert depths == sorted(depths)
     assert depths[1] == pytest.approx(0.36, abs=0.01)
     assert dilution_troubles(source) == ()
-    # Processes that share a run each get a copy.
-    copy = run(pickle.loads(pickle.dumps(source)), [], [0.0, 1200.0, 2390.0])
+    # Processes that share a run get copies.
+    copy = run(deepcopy(source), [], [0.0, 1200.0, 2390.0])
     assert [one.extinctions for one in copy] == [one.extinctions for one in found]
     # Too little for each ten minutes, but not for all of it.
     weak = [point(150 * n, 0.36, 0.15) for n in range(16)]

@@ -216,19 +216,23 @@ def test_fixed_light_dilution_raises_the_column(light: Any) -> None:
 def test_fitted_light_dilution_goes_into_the_record(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     windows: list[Any] = []
 
-    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any) -> SimpleNamespace:
+    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any, misfit: bool) -> SimpleNamespace:
         windows.extend((first.wavelengths_nm, second.wavelengths_nm))
         result = spectrum_processor.fit_spectra(first, counts, mask=mask)
         result.status[1], result.values[1], result.sigma[1] = FitStatus.DILUTION_NOT_UNIQUE, np.nan, np.nan
         shares = np.tile([0.25, 0.05], (len(counts), 1))
         shares[1] = np.nan
-        return SimpleNamespace(light_dilution=shares, result=result)
+        return SimpleNamespace(light_dilution=shares, result=result, misfit=np.eye(len(counts)))
 
     monkeypatch.setattr(spectrum_processor, "fit_with_dilution", stand_in)
     reader = Reader(dark=np.full(361, 1000.0))
     records = processor(reader, DARK, light_dilution=LightDilution(mode="fit")).process(spectra(light + 1000))
     assert [record.light_dilution for record in records[::2]] == [(0.25, 0.05)] * 3
     assert records[1].status is FitStatus.DILUTION_NOT_UNIQUE
+    # What it tells with others is kept, with the column of the plain fit.
+    assert records[1].evidence is not None
+    assert records[1].evidence.column > 0
+    assert records[1].evidence.misfit == (0.0, 1.0, 0.0, 0.0, 0.0)
     assert np.isnan([*records[1].parameters["so2"], *records[1].light_dilution]).all()
     assert [round(x) for w in windows for x in (w[0], w[-1])] == [306, 316, 312, 322]
 
@@ -250,10 +254,12 @@ def test_a_second_window_outside_the_detector(light: Any) -> None:
 def test_saturation_in_any_window_of_the_light_dilution(
     light: Any, monkeypatch: pytest.MonkeyPatch, low_nm: float, high_nm: float, status: FitStatus
 ) -> None:
-    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any) -> SimpleNamespace:
+    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any, misfit: bool) -> SimpleNamespace:
         result = spectrum_processor.fit_spectra(first, counts, mask=mask)
         result.status[:] = FitStatus.DILUTION_NOT_UNIQUE
-        return SimpleNamespace(light_dilution=np.full((len(counts), 2), np.nan), result=result)
+        return SimpleNamespace(
+            light_dilution=np.full((len(counts), 2), np.nan), result=result, misfit=np.full((len(counts), 4), np.nan)
+        )
 
     monkeypatch.setattr(spectrum_processor, "fit_with_dilution", stand_in)
     counts = light[2:3] + 1000
@@ -297,9 +303,11 @@ def test_examples_are_of_the_fit_that_gave_the_column(light: Any, monkeypatch: p
     reader = Reader(dark=np.full(361, 1000.0), clear=light[0] + 1000)
     clear = info("clear", 5, SpectrumKind.CLEAR)
 
-    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any) -> SimpleNamespace:
+    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any, misfit: bool) -> SimpleNamespace:
         result = spectrum_processor.fit_spectra(first, counts, mask=mask, light_dilution=0.2)
-        return SimpleNamespace(light_dilution=np.full((len(counts), 2), 0.2), result=result)
+        return SimpleNamespace(
+            light_dilution=np.full((len(counts), 2), 0.2), result=result, misfit=np.full((len(counts), 4), np.nan)
+        )
 
     monkeypatch.setattr(spectrum_processor, "fit_with_dilution", stand_in)
     for settings, ends in (

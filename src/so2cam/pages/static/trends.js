@@ -52,6 +52,7 @@ class Plot {
     this.box.dataset.testid = `trend-${chart.key}`;
     const head = html("figcaption", "", this.box);
     this.title = html("span", "so-chart-title", head);
+    this.note = html("span", "so-chart-far", head);
     this.values = html("span", "so-chart-values", head);
     this.picture = make("svg", { role: "img" }, this.box);
     this.picture.addEventListener("pointermove", (event) => this.hover(event));
@@ -83,9 +84,13 @@ class Plot {
       high = Math.max(high, low + least);
     }
     this.drawn = [];
+    this.far = []; // so far away that the curve would be flat: said, not drawn
     for (const limit of this.chart.limits) {
       const wide = Math.max(high, limit.value) - Math.min(low, limit.value);
-      if (wide > 4 * (high - low)) continue;
+      if (wide > 4 * (high - low)) {
+        this.far.push(limit);
+        continue;
+      }
       this.drawn.push(limit);
       low = Math.min(low, limit.value);
       high = Math.max(high, limit.value);
@@ -132,6 +137,9 @@ class Plot {
       const line = make("line", { x1: left, x2: width - right, y1: y, y2: y, class: `limit ${limit.level}` }, svg);
       make("title", {}, line, `${limit.name}: ${limit.level} ${limit.side} ${text(limit.value, this.chart.digits)} ${this.chart.unit}`);
     }
+    this.note.textContent = this.far
+      .map((limit) => `${limit.level} ${limit.side} ${Number(limit.value.toPrecision(4))}`.replace("-", MINUS))
+      .join(", ");
     this.chart.series.forEach((one, index) => this.drawSeries(svg, one, index, unit));
     this.cross = make("line", { y1: top, y2: inner, class: "cross", visibility: "hidden" }, svg);
     this.when = make("text", { y: height - 0.3 * small, class: "when", "text-anchor": "middle" }, svg);

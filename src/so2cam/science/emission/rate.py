@@ -166,6 +166,7 @@ def correlated_sum_uncertainty(values: FloatArray, spacing: float, length: float
     Samples stand ``spacing`` apart; two errors at a distance s have the correlation ``max(0, 1 - s / length)``, as
     the means over two windows of that length have.
     """
-    index = np.arange(values.size)
-    correlation = np.clip(1 - np.abs(index[:, None] - index[None, :]) * spacing / length, 0, 1)
-    return float(np.sqrt(max(float(values @ correlation @ values), 0.0)))
+    reach = min(int(length / spacing), values.size)
+    correlation = np.clip(1 - np.abs(np.arange(-reach, reach + 1)) * spacing / length, 0, 1)
+    alike = np.convolve(values, correlation)[reach : reach + values.size]
+    return float(np.sqrt(max(float(values @ alike), 0.0)))

@@ -47,7 +47,8 @@ class DilutionFit:
     dilution from -0.2 to 0.95); NaN where nothing was found.
 
     ``misfit`` (M, G) is the least chi-squared at each of ``DEPTHS``, the column free, above the lowest of them and in
-    units of the noise's variance (straight on beyond 100); NaN where it was not asked for or is not known.
+    units of the noise's variance (straight on beyond 50); NaN where it was not asked for or is not
+    known.
     """
 
     light_dilution: FloatArray

@@ -12,9 +12,9 @@ from so2cam.science.spectra.dilution_kernel import FINAL_EVALUATIONS, HIGHEST_CO
 from so2cam.science.spectra.kernel import _solve, _workspace
 from so2cam.science.spectra.model import Problem
 
-PROFILE_TOLERANCE = 0.01
+PROFILE_TOLERANCE = 0.1
 """A step is the last one when it promises to lower chi-squared by less than this, in units of the noise's variance."""
-HIGH_ENOUGH = 100.0
+HIGH_ENOUGH = 50.0
 """Rise of chi-squared, in units of the noise's variance, beyond which a dilution is not looked at."""
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
+from so2cam.core.health import DeviceHealth, DeviceState
 from so2cam.link import messages
 from so2cam.link.messages import Darks, Done, Shot, Start, Stop
 from so2cam.station.node_items import SpectrumCurve, curve, fetch, sequences_of
@@ -103,12 +104,15 @@ def _draw_run(desk: Desk) -> None:
         devices = desk.devices("camera", "spectrometer")
         busy = [device for device in devices if device.state.value in ("capturing", "darks", "cells")]
         chip.set(f"{len(busy)} of {len(devices)} busy" if devices else "", "ok" if busy else "")
-        lines = [
-            f"{device.name}: {state_of(device)[0]}{f' {device.kind}' if device.kind else ''}" for device in devices
-        ]
+        lines = [f"{device.name}: {state_of(device)[0]}{_kind(device)}" for device in devices]
         words.set_text(" · ".join(lines))
 
     desk.watch(update)
+
+
+def _kind(device: DeviceHealth) -> str:
+    capturing = device.state is DeviceState.CAPTURING and device.kind is not None
+    return f" {KINDS.get(device.kind or '', device.kind)}" if capturing else ""
 
 
 def _draw_pause(desk: Desk) -> None:

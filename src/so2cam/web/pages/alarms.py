@@ -193,9 +193,9 @@ def _rules(view: View, rules: Sequence[AlarmRule]) -> None:
             drawn = [(rule, *_rule(rule)) for rule in rules]
         standard = site.alarms is None or not site.alarms.rules
         ui.label(
-            "These are the standard rules; the table [alarms] of the site file changes them and adds others."
+            "These are the standard rules. The table [alarms] of the site file changes them and adds others."
             if standard
-            else "They stand in the table [alarms] of the site file."
+            else "The table [alarms] of the site file changes them and adds others."
         ).classes("so-note")
     since = next(
         (one.since for one in view.pages.services() if one.name == f"alarms/{site.name}" and one.since is not None),

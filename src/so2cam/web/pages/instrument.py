@@ -23,6 +23,9 @@ from so2cam.web.view import View
 _FRESH_S = 0.8
 _EVERY_S = 1.0
 _STALE_S = 15.0
+_IN_SIGHT = (
+    "document.querySelector('.so-tabs [aria-pressed=true]')?.scrollIntoView({inline: 'center', block: 'nearest'})"
+)
 TABS: dict[str, tuple[str, Draw]] = {
     "overview": ("Overview", draw_overview),
     "capture": ("Capture", draw_capture),
@@ -112,6 +115,7 @@ class _Page:
             if not self._desk.info.paired:
                 draw_pairing(self._view, self._desk.info, self._pairs)
                 return
+            self._view.client.run_javascript(_IN_SIGHT)
             made = TABS[self._tab][1](self._desk)
             if made is not None:
                 await made
