@@ -232,6 +232,7 @@ def test_the_camera_is_aimed_by_a_compass_and_by_typed_values(phone: Page, instr
     expect(turn).to_have_text("On target")
     phone.get_by_test_id("align-declination").fill("0")
     phone.get_by_test_id("align-compass").click()
+    expect(phone.get_by_test_id("align-compass-said")).to_contain_text("Waiting for the compass")
     # Upright, its back 20 degrees west of north, and 10 degrees up: beta is 100 as the top leans towards its owner.
     angles = json.dumps({"alpha": 20, "beta": 100, "gamma": 0, "absolute": True})
     phone.evaluate(
@@ -266,7 +267,7 @@ def test_the_checklist_says_what_the_doctor_says(phone: Page, instrument: Instru
     sign_in(phone, instrument)
     expect(phone.get_by_test_id("align-health")).to_contain_text("camera-off")
     phone.get_by_test_id("align-examine").click()
-    phone.wait_for_function("document.querySelector('[data-testid=align-examine-said]').classList.length === 2")
+    phone.wait_for_function("() => document.querySelector('[data-testid=align-examine-said]').classList.length === 2")
     findings = phone.get_by_test_id("align-findings")
     expect(findings).to_contain_text("agent: answers: yes")
     expect(findings).to_contain_text("agent: camera-on")

@@ -21,6 +21,7 @@ PLAIN_HEADERS: Final = {
 _ROOT: Final = '<html lang="en" data-base="/v1/">'
 _HEAD: Final = "</head>"
 _BODY: Final = "<body>\n"
+_NODE: Final = '<span data-testid="align-node">'
 _FRAME: Final = '<script defer src="/static/so2cam/frame.js"></script>\n'
 
 
@@ -35,10 +36,11 @@ class PlainLink:
     here: bool = False
 
 
-def align_page(base: str, *, door: str, site: str, links: Sequence[PlainLink]) -> str:
+def align_page(base: str, *, door: str, site: str, node: str, links: Sequence[PlainLink]) -> str:
     """Return the align page with its messages at ``base`` (it ends with a slash), for who is signed in already.
 
-    ``door``: the address where one signs in. ``links`` to the server's other pages of ``site`` stand above it.
+    ``door``: the address where one signs in. ``links`` to the server's other pages of ``site`` stand above it. ``node``
+    is named before it answers.
     """
     text = read_asset("align.html").content.decode()
     keys = json.dumps({link.keys: link.address for link in links if link.keys})
@@ -47,7 +49,8 @@ def align_page(base: str, *, door: str, site: str, links: Sequence[PlainLink]) -
         f"{''.join(_anchor(link) for link in links)}</nav>\n"
     )
     root = f'<html lang="en" data-base="{escape(base)}" data-session="{escape(door)}">'
-    for mark, put in ((_ROOT, root), (_HEAD, _FRAME + _HEAD), (_BODY, _BODY + above)):
+    name = escape(f"{site}, {node}")
+    for mark, put in ((_ROOT, root), (_HEAD, _FRAME + _HEAD), (_BODY, _BODY + above), (_NODE, _NODE + name)):
         if text.count(mark) != 1:
             raise AssertionError(f"align.html has not one {mark.strip()}")
         text = text.replace(mark, put)

@@ -71,7 +71,7 @@ def add_align_routes(app: FastAPI, pages: Pages) -> None:
             return RedirectResponse(ALIGN, 303)
         if not found.info.paired:
             return RedirectResponse(ALIGN, 303)
-        text = align_page(found.base, door=door, site=site, links=_links(pages, visitor, site, door))
+        text = align_page(found.base, door=door, site=site, node=node, links=_links(pages, visitor, site, door))
         return Response(text, media_type="text/html; charset=utf-8", headers=PLAIN_HEADERS)
 
     below = f"/pages{ALIGN}/{{site}}/{{node}}"

@@ -9,13 +9,14 @@ from so2cam.pages import PlainLink, align_page, read_asset
 
 def test_the_page_speaks_to_another_place_and_leads_to_other_pages() -> None:
     links = [PlainLink("/", "Live", "nav-live", "g l"), PlainLink("/align", "Align", "nav-align", "g a", here=True)]
-    text = align_page("/pages/align/a%22/b/", door="/sign-in?next=%2F", site='a"<b>', links=links)
+    text = align_page("/pages/align/a%22/b/", door="/sign-in?next=%2F", site='a"<b>', node="b", links=links)
     assert '<html lang="en" data-base="/pages/align/a%22/b/" data-session="/sign-in?next=%2F">' in text
     assert "<b>" not in text.partition("</nav>")[0]
     assert '<a href="/align" data-testid="nav-align" title="Align (g a)" aria-current="page">Align</a>' in text
     keys = re.search(r'data-keys="([^"]*)"', text)
     assert keys is not None
     assert json.loads(unescape(keys[1])) == {"g l": "/", "g a": "/align"}
+    assert '<span data-testid="align-node">a&quot;&lt;b&gt;, b</span>' in text
     own = read_asset("align.html").content.decode()
     assert len(text) > len(own)
     assert "data-session" not in own
