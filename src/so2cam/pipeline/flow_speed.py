@@ -69,6 +69,15 @@ class Arrival:
     interval: Interval
 
 
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """The motion in the interval before an image: of the gas that is on the line in it, and of what was there then."""
+
+    gas: LineMotion
+    place: LineMotion
+    interval: Interval
+
+
 def line_motions(
     methods: Sequence[str],
     flow: Flow,

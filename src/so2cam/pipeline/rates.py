@@ -11,6 +11,7 @@ from so2cam.core.status import EmissionStatus
 from so2cam.core.uncertainty import Budget, Term
 from so2cam.pipeline.flow_speed import (
     FLOW_METHODS,
+    Approach,
     Arrival,
     Interval,
     LineMotion,
@@ -38,11 +39,11 @@ def motion_emission(
     motion: LineMotion,
     interval: Interval,
     settings: OpticalFlow,
-    arrival: tuple[LineMotion, Interval] | None = None,
+    approach: Approach | None = None,
 ) -> Emission:
     """Return the emission rate with the speed that images show: ``motion`` in the ``interval`` after the columns.
 
-    With the motion in the interval before, ``arrival``, the speed is that at the time of the columns; one that is too
+    With the motion in the interval before, ``approach``, the speed is that at the time of the columns; one that is too
     uncertain is left out.
     """
     to_speed = line.normal_step_m / interval.seconds
@@ -63,8 +64,8 @@ def motion_emission(
     if not good:
         return Emission(EmissionStatus.FLOW_UNRELIABLE)
     by_time, change = interval.uncertainty_s / interval.seconds, 0.0
-    if arrival is not None:
-        before, earlier = arrival
+    if approach is not None:
+        before, earlier = approach.gas, approach.interval
         rate_before, _, noise_before, good = through(before, earlier.seconds)
         if good:
             motion = motion_between(before, motion, (earlier.seconds, interval.seconds))
@@ -72,7 +73,11 @@ def motion_emission(
             share = earlier.seconds / (earlier.seconds + interval.seconds)
             by_time = root_sum((1 - share) * earlier.uncertainty_s / earlier.seconds, share * by_time)
             # Somewhere between the two means, nobody knows where: 1 sigma of a rectangle of that width, less its noise.
-            width2 = (rate_after - rate_before) ** 2 - noise_after**2 - noise_before**2
+            # What is steady at each place (gas that speeds up on its way) or kept by the gas (an eddy that is carried
+            # past) is interpolated rightly: only what changes for both is not known.
+            rate_there = through(approach.place, earlier.seconds)[0]
+            changed2 = np.fmin((rate_after - rate_before) ** 2, (rate_after - rate_there) ** 2)
+            width2 = float(changed2) - noise_after**2 - noise_before**2
             change = float(np.sqrt(max(width2, 0.0) / 12))
     speed = np.sum(motion.vectors * line.normal, axis=1) * to_speed
     rate = integrate(
@@ -119,18 +124,21 @@ def flow_emissions(
 ) -> dict[str, Emission]:
     """Return the emission rate by each method of ``motions``, and of the motion that led to the image, where known."""
     came: Mapping[str, LineMotion | EmissionStatus] = {}
+    there: Mapping[str, LineMotion | EmissionStatus] = {}
     if arrival is not None:
         methods = tuple(method for method in motions if method in FLOW_METHODS)
         main = arrival.main.get(line.line.name)
         came = line_motions(methods, arrival.flow, line, columns.column, main, arriving=True)
+        there = line_motions(methods, arrival.flow, line, columns.column, main)
     emissions = {}
     for method, motion in motions.items():
         if isinstance(motion, EmissionStatus):
             emissions[method] = Emission(motion)
             continue
-        before = came.get(method)
-        earlier = (before, arrival.interval) if arrival is not None and isinstance(before, LineMotion) else None
-        emissions[method] = motion_emission(line, columns, ica, motion, interval, settings, earlier)
+        approach, gas, place = None, came.get(method), there.get(method)
+        if arrival is not None and isinstance(gas, LineMotion):
+            approach = Approach(gas, place if isinstance(place, LineMotion) else gas, arrival.interval)
+        emissions[method] = motion_emission(line, columns, ica, motion, interval, settings, approach)
     return emissions
 
 

@@ -15,7 +15,7 @@ from so2cam.core.status import EmissionStatus
 from so2cam.core.uncertainty import RANDOM_TERMS, Term, random_part, systematic_part
 from so2cam.formats.sitefile import load_site
 from so2cam.pipeline.calibrated import Calibration
-from so2cam.pipeline.flow_speed import Interval, LineMotion, motion_between
+from so2cam.pipeline.flow_speed import Approach, Interval, LineMotion, motion_between
 from so2cam.pipeline.geometry import LineGeometry, Wind, camera_model, lines_at_plume, plume_plane
 from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.pipeline.rates import lag_emission, motion_emission, wind_emission
@@ -293,22 +293,26 @@ def test_a_speed_that_changes_is_that_at_the_time_of_the_columns(site: Site) -> 
     # 4 px in 2 s after it, 2 px in 4 s before: 2 and 0.5 px a second, 1 s after and 2 s before, and 1.5 in between.
     after, before = motion(common=0.2), replace(motion(common=0.2), vectors=0.5 * motion().vectors)
     times = Interval(2.0, 0.1), Interval(4.0, 0.1)
-    rate = motion_emission(line, columns, ica, after, times[0], settings, (before, times[1]))
+    rate = motion_emission(line, columns, ica, after, times[0], settings, Approach(before, before, times[1]))
     assert rate.rate == pytest.approx(1.5 * 2.5 * ica.value)
     assert rate.budget[Term.SPEED_CHANGE] == pytest.approx(1.5 * 2.5 / math.sqrt(12) * ica.value)
     # Weights of two thirds and one third; what the region shares adds up, errors of stamps do not.
     assert rate.budget[Term.SPEED] == pytest.approx((2 / 3 * 0.2 / 2 + 1 / 3 * 0.2 / 4) * 2.5 * ica.value)
     assert rate.budget[Term.INTERVAL] == pytest.approx(math.hypot(2 / 3 * 0.05, 1 / 3 * 0.025) * rate.rate)
-    steady = motion_emission(line, columns, ica, after, times[0], settings, (after, times[0]))
+    steady = motion_emission(line, columns, ica, after, times[0], settings, Approach(after, after, times[0]))
     assert steady.rate == pytest.approx(5.0 * ica.value)
     assert steady.budget[Term.SPEED_CHANGE] == 0
+    # Gas that speeds up where it always does, or an eddy that is carried past, is interpolated rightly: no change.
+    for approach in (Approach(before, after, times[0]), Approach(after, before, times[0])):
+        passing = motion_emission(line, columns, ica, after, times[0], settings, approach)
+        assert passing.budget[Term.SPEED_CHANGE] == 0
     # A difference that windows' errors explain is no change.
     noisy = [replace(one, local_px=np.full(line.x.size, 1.5)) for one in (after, before)]
-    same = motion_emission(line, columns, ica, noisy[0], times[0], settings, (noisy[1], times[1]))
+    same = motion_emission(line, columns, ica, noisy[0], times[0], settings, Approach(noisy[1], noisy[1], times[1]))
     assert same.budget[Term.SPEED_CHANGE] < 0.9 * rate.budget[Term.SPEED_CHANGE]
     # What is not known well enough before it is left out.
     wild = replace(before, common_px=np.full(line.x.size, 50.0))
-    alone = motion_emission(line, columns, ica, after, times[0], settings, (wild, times[1]))
+    alone = motion_emission(line, columns, ica, after, times[0], settings, Approach(wild, wild, times[1]))
     assert alone == motion_emission(line, columns, ica, after, times[0], settings)
 
 
