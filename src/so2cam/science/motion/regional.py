@@ -30,6 +30,10 @@ _UNKNOWN: Final = 1e-7
 """The same for uncertainties: what is not known gets one that is too large to pass, and not infinite."""
 _STEP: Final = 2.0
 """Longest step [px] of an iteration."""
+_STEPS: Final = 2
+"""Steps to the region's affine motion, and at most so many more before them."""
+_SOLVABLE: Final = 1e-2
+"""Least eigenvalue of scaled normal equations that noise may leave."""
 _STRIDE: Final = 2
 _MOTION: Final = 6
 _UNKNOWNS: Final = 9
@@ -226,9 +230,15 @@ def _with_gradients(
     prior = np.zeros(_UNKNOWNS)
     # Smoothed images are known from every second pixel.
     alike = 4 * np.pi * (smoothing_px / _STRIDE) ** 2
-    for _ in range(2):
+    left, extra = _STEPS, _STEPS
+    while left > 0:
         equations = _Equations(first, second, weight, motion, stride=_STRIDE)
         matrix, of_noise, right, signal = equations.normal(affine=True)
+        if extra > 0 and _least_eigenvalue(matrix) < _SOLVABLE:
+            # Gradients still differ by the motion's own, which as noise would leave nothing to solve: nearer first.
+            matrix, extra = matrix + of_noise, extra - 1
+        else:
+            left -= 1
         variance = alike * max(equations.difference, variance_floor)
         size = _GRADIENT_PRIOR[0] * float(np.hypot(*motion[:2])) + _GRADIENT_PRIOR[1]
         prior[2:6] = variance / size**2
@@ -266,10 +276,20 @@ def _matrix(motion: FloatArray, shape: tuple[int, ...]) -> FloatArray:
 
 def _inverse(matrix: FloatArray, prior: FloatArray, *, least: float = _LEAST) -> FloatArray:
     """Return the inverse of a symmetric ``matrix`` plus ``prior``, whose eigenvalues are kept positive."""
-    scale = np.sqrt(np.maximum(np.diag(matrix) + np.diag(prior), 1e-30))
-    scale = np.maximum(scale, 1e-9 * float(np.max(scale)))
+    scale = _scale(matrix + prior)
     values, vectors = np.linalg.eigh((matrix + prior) / np.outer(scale, scale))
     return np.asarray((vectors / np.maximum(values, least)) @ vectors.T / np.outer(scale, scale))
+
+
+def _least_eigenvalue(matrix: FloatArray) -> float:
+    """Return the least eigenvalue of a symmetric ``matrix`` scaled to a diagonal of ones."""
+    scale = _scale(matrix)
+    return float(np.linalg.eigvalsh(matrix / np.outer(scale, scale))[0])
+
+
+def _scale(matrix: FloatArray) -> FloatArray:
+    scale = np.sqrt(np.maximum(np.diag(matrix), 1e-30))
+    return np.asarray(np.maximum(scale, 1e-9 * float(np.max(scale))))
 
 
 def _halved(image: FloatImage) -> FloatImage:
