@@ -47,6 +47,7 @@ STATUS_COLOURS: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.PLUME_ALONG_VIEW: "#774411",
     EmissionStatus.SHIFT_UNRELIABLE: "#771155",
     EmissionStatus.NO_CALIBRATION: "#114477",
+    EmissionStatus.PENDING: "#BBBBBB",
 }
 VALID: Final = "#d9e3e8"
 
