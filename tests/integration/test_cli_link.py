@@ -154,7 +154,9 @@ def test_the_lead_gathers_what_its_follower_keeps(bench: Any, benches: ModuleTyp
     origins = [one.origin for one in gathered]
     assert len(set(origins)) == len(origins)
     with Spool(bench.root("follower")) as spool:
-        assert spool.backlog()[0].items < len(spool.find())
+        while not spool.backlog()[0].items < len(spool.find()):  # confirmed after the next look at what is new
+            assert time.monotonic() < limit, bench.log("all")
+            threading.Event().wait(0.2)
     assert bench.broken("lead") == []
 
 

@@ -41,7 +41,7 @@ class LinkServer:
 
     def start(self) -> None:
         """Listen. Raises LinkError where the address cannot be had, or the certificate cannot be used."""
-        self._tls.server_context()  # a clear word where it cannot be used
+        context = self._tls.server_context()
         listener = listen(self.address, self.port)
         self.port = listener.getsockname()[1]
         try:
@@ -64,8 +64,7 @@ class LinkServer:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                ssl_certfile=self._tls.certificate,
-                ssl_keyfile=self._tls.key,
+                ssl_context_factory=lambda _config, _default: context,
             )
             self._server = BoundedServer(config)
         finally:

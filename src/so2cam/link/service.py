@@ -11,6 +11,7 @@ from typing import Final
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
+from so2cam.core.supervision import SupervisionPoint
 from so2cam.link.aiming import Examine, ExamineResult, Sight, SightResult
 from so2cam.link.errors import LinkError
 from so2cam.link.eventlog import EventLog
@@ -123,24 +124,28 @@ class LinkService:
 
         A question for events is answered at once; the server does the waiting.
         """
-        result: AnyResult
-        payload: bytes | None
-        code: Code
+        said: tuple[AnyResult, bytes | None, Code]
+        refusal = Refused(text="this failed in a way that nobody expected", remedy="see the log of the agent")
+        said = refusal, None, "refused"
+        with SupervisionPoint("one call of the link") as point:
+            said = self._said(who, peer, call)
+        if point.error is not None:
+            _LOG.error("a call of %s (%s) failed", who.name, call.say.type, exc_info=point.error)
+        result, payload, code = said
+        return Spoken(Answer.model_construct(id=call.id, result=result, code=code), payload)
+
+    def _said(self, who: Principal, peer: str, call: Call) -> tuple[AnyResult, bytes | None, Code]:
+        """Return what is answered; errors that are expected are refusals."""
         try:
             self._require_allowed(who, call)
-            result, payload, code = self._answer(who, peer, call)
+            return self._answer(who, peer, call)
         except _DeniedError as denied:
             self._note_denied(who, peer, call, denied)
-            result, payload, code = Refused(text=denied.text, remedy=denied.remedy), None, denied.code
+            return Refused(text=denied.text, remedy=denied.remedy), None, denied.code
         except UnknownItemError as error:
-            result, payload, code = refused(error), None, "unknown"
+            return refused(error), None, "unknown"
         except So2camError as error:
-            result, payload, code = refused(error), None, "refused"
-        except Exception:  # noqa: BLE001 - a supervision point: one call that fails never ends the link
-            _LOG.exception("a call of %s (%s) failed", who.name, call.say.type)
-            refusal = Refused(text="this failed in a way that nobody expected", remedy="see the log of the agent")
-            result, payload, code = refusal, None, "refused"
-        return Spoken(Answer.model_construct(id=call.id, result=result, code=code), payload)
+            return refused(error), None, "refused"
 
     def _require_allowed(self, who: Principal, call: Call) -> None:
         said = call.say

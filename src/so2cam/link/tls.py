@@ -42,6 +42,9 @@ class TlsFiles:
         """Return the settings of a server with this certificate. Raises LinkError where it cannot be used."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # Clients read and write in two threads. A ticket, which comes beside the first answer, makes a reader handshake
+        # while the request is being written, and that now and then breaks the connection.
+        context.num_tickets = 0
         try:
             context.load_cert_chain(self.certificate, self.key, password=_no_password)
         except (OSError, ssl.SSLError, ValueError) as error:

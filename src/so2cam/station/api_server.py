@@ -7,6 +7,7 @@ there is TLS and a token, always. The certificate is the one that the station sh
 import ipaddress
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -56,12 +57,11 @@ class ApiServer:
         settings = context.settings.api
         self._context, self._services, self._mount = context, services, mount
         self.access, self._alarms, self._nodes = access, alarms, nodes
-        self._tls: TlsFiles | None = None
+        self._tls: ssl.SSLContext | None = None
         self.fingerprint: str | None = None
         if not settings.is_open:
-            self._tls = tls_of(settings, context.sites[0].loaded.path.parent, context.folder)
-            self._tls.server_context()  # a clear word where it cannot be used
-            self.fingerprint = self._tls.fingerprint()
+            files = tls_of(settings, context.sites[0].loaded.path.parent, context.folder)
+            self._tls, self.fingerprint = files.server_context(), files.fingerprint()
         family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
         self._socket = socket.socket(family)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -105,6 +105,7 @@ class ApiServer:
         )
         if self._mount is not None:
             self._mount(app, self.access)
+        context = self._tls
         config = uvicorn.Config(
             app,
             loop="asyncio",
@@ -120,8 +121,7 @@ class ApiServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            ssl_certfile=None if self._tls is None else self._tls.certificate,
-            ssl_keyfile=None if self._tls is None else self._tls.key,
+            ssl_context_factory=None if context is None else lambda _config, _default: context,
         )
         server = BoundedServer(config)
         ended = threading.Event()

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 from so2cam.core.errors import So2camError
+from so2cam.core.supervision import SupervisionPoint
 
 _LOG = logging.getLogger(__name__)
 FIRST_WAIT_S: Final = 1.0
@@ -40,20 +41,6 @@ class ServiceState:
     since: datetime | None = None
     failures: int = 0
     message: str = ""
-
-
-class _SupervisionPoint:
-    """The one place where whatever ends a service is caught: ``error`` is what it was; None where it ended itself."""
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
-        self.error = error if isinstance(error, Exception) else None
-        return self.error is not None
 
 
 class Supervisor:
@@ -110,7 +97,7 @@ class Supervisor:
         while not self.stop_event.is_set():
             began = datetime.now(UTC)
             self._set(service.name, "running")
-            with _SupervisionPoint() as point:
+            with SupervisionPoint(f"service {service.name}") as point:
                 service.run(self.stop_event)
             error = point.error
             if error is not None:

@@ -1,5 +1,6 @@
 """The small parts that pages are made of: tiles, chips, ages, choices, actions, and what stands where nothing is."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -10,10 +11,12 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from so2cam.core.errors import So2camError
+from so2cam.core.supervision import SupervisionPoint
 from so2cam.core.times import format_utc
 from so2cam.link.protocol import Role
 from so2cam.web.view import View
 
+_LOG = logging.getLogger(__name__)
 State = Literal["", "ok", "warn", "bad"]
 MISSING: Final = "–"
 
@@ -204,19 +207,19 @@ def action(
         button.disable()
         button.props("loading")
         report.say(f"{label} …")
-        outcome = "done"
-        try:
+        said = None
+        with SupervisionPoint("the work of a button") as point:
             said = await view.in_thread(work)
+        error, outcome = point.error, "done" if point.error is None else "refused"
+        if error is None:
             report.say(said or f"{label}: done", "ok")
-        except So2camError as error:
-            outcome = "refused"
+        elif isinstance(error, So2camError):
             report.say(f"{label}: {error.message}" + (f". {error.remedy}" if error.remedy else ""), "bad")
-        except Exception as error:  # noqa: BLE001 - a supervision point: whoever pressed a button is told how it ended
-            outcome = "refused"
+        else:
+            _LOG.error("%s failed", label, exc_info=error)
             report.say(f"{label} failed: {type(error).__name__}: {error}", "bad")
-        finally:
-            button.enable()
-            button.props(remove="loading")
+        button.enable()
+        button.props(remove="loading")
         if audit is not None:
             await view.in_thread(lambda: view.pages.note(view.visitor, audit, {"action": label}, outcome))
         if after is not None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from so2cam.link.preview import to_jpeg
 from so2cam.link.protocol import Call, Data, Event, Role
 from so2cam.link.service import EventFeed
 from so2cam.link.station import StationLinks
+from so2cam.link.tls import connect_tls
 from so2cam.link.tokens import Principal, TokenStore
 from so2cam.store.items import StoreItem
 
@@ -42,6 +44,38 @@ def database(tmp_path: Path) -> Any:
 
 
 WHO = Principal("abc", "tester", Role.OPERATOR)
+
+
+# --- connections -------------------------------------------------------------------------------------------------
+
+
+def test_many_connect_at_once_and_no_ticket_comes_beside_the_first_answer(node: Any) -> None:
+    peer = node.peer()
+    with ThreadPoolExecutor(6) as pool:
+        for channel in pool.map(lambda _: peer.dial("/v1/link", 30.0), range(60)):
+            channel.close()
+    connected, _ = connect_tls(peer.host, peer.port, peer.fingerprint, 10.0)
+    with connected:
+        connected.sendall(b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert connected.recv(4096).startswith(b"HTTP/1.1 4")
+        assert connected.version() == "TLSv1.3"
+        assert connected.session is None or not connected.session.has_ticket
+
+
+def test_a_call_that_fails_in_an_unexpected_way_does_not_end_the_link(
+    node: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(**_: object) -> object:
+        raise ZeroDivisionError
+
+    with node.client() as client:
+        with monkeypatch.context() as patch, caplog.at_level("ERROR"):
+            patch.setattr("so2cam.link.service.SettingsResult", broken)
+            with pytest.raises(LinkRefusedError, match="nobody expected"):
+                client.ask(protocol.Settings())
+        assert "ZeroDivisionError" in caplog.text
+        assert client.ask(protocol.Settings()).devices
+        assert client.connections == 1
 
 
 # --- the ledger --------------------------------------------------------------------------------------------------
