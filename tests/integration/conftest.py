@@ -3,18 +3,25 @@
 import csv
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from so2cam.cli.main import run
 from so2cam.pipeline import batch
 from so2cam.simulate import load_scenario, simulate
+from so2cam.station.access import Access
+from so2cam.station.context import StationContext, open_station
 
 PAIRS = 7
 PRODUCTS = ("emission_rates.csv", "emission_rates.nc", "quicklook.png")
+
+
+Call = Callable[..., tuple[int, str, str]]
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bench" / "site.toml"
 
 
 @dataclass(frozen=True)
@@ -144,3 +151,36 @@ def case(simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     folder = tmp_path / "run"
     shutil.copytree(simulated, folder, copy_function=os.link)
     return Case(folder, capsys)
+
+
+@pytest.fixture
+def say(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Call the command line, with pairings in the bench's folder; return exit code, output and errors."""
+    monkeypatch.setenv("SO2CAM_PAIRINGS", str(bench.folder / "pairings.json"))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = run([str(one) for one in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[StationContext]:
+    """The station of the example of the bench."""
+    site = tmp_path / "site.toml"
+    site.write_bytes(EXAMPLE.read_bytes())
+    opened = open_station([site], folder=tmp_path / "station")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def access(context: StationContext) -> Iterator[Access]:
+    """Who may what at that station."""
+    with Access.of_station(context.folder) as opened:
+        yield opened

@@ -10,9 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest
-
-from so2cam.cli.main import run
 from so2cam.link.messages import Done, RestartDevice, Shot
 from so2cam.link.pairings import Pairings
 from so2cam.link.protocol import Items
@@ -20,19 +17,6 @@ from so2cam.link.station import StationLinks
 from so2cam.store.spool import Spool
 
 Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    monkeypatch.setenv("SO2CAM_PAIRINGS", str(bench.folder / "pairings.json"))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run([str(one) for one in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return code, out, err
-
-    return call
 
 
 def free_port() -> int:

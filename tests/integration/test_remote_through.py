@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from so2cam.cli.main import run
 from so2cam.link.protocol import Role
 from so2cam.station.access import Access
 
@@ -24,19 +23,6 @@ Call = Callable[..., tuple[int, str, str]]
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-@pytest.fixture
-def say(bench: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    monkeypatch.setenv("SO2CAM_PAIRINGS", str(bench.folder / "pairings.json"))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run([str(one) for one in arguments])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from so2cam.station.alarms_state import RuleState
 from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.api import build_api
 from so2cam.station.api_server import ApiError, ApiServer
-from so2cam.station.context import StationContext, open_station
+from so2cam.station.context import StationContext
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bench" / "site.toml"
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "document_station.py"
@@ -43,21 +43,6 @@ FILLED = {
     "file": "1",
     "part": "content",
 }
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Iterator[StationContext]:
-    site = tmp_path / "site.toml"
-    site.write_bytes(EXAMPLE.read_bytes())
-    opened = open_station([site], folder=tmp_path / "station")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def access(context: StationContext) -> Iterator[Access]:
-    with Access.of_station(context.folder) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from so2cam.link.protocol import Role
 from so2cam.station.access import Access
 from so2cam.station.api import build_api
 from so2cam.station.api_server import ApiServer
-from so2cam.station.context import StationContext, open_station
+from so2cam.station.context import StationContext
 from so2cam.web import registry
 from so2cam.web.mount import mount_pages
 from so2cam.web.parts import empty
@@ -26,21 +26,6 @@ from so2cam.web.view import View
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bench" / "site.toml"
 CLOSED = Api(loopback="closed")
 Open = Callable[..., TestClient]
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Iterator[StationContext]:
-    site = tmp_path / "site.toml"
-    site.write_bytes(EXAMPLE.read_bytes())
-    opened = open_station([site], folder=tmp_path / "station")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def access(context: StationContext) -> Iterator[Access]:
-    with Access.of_station(context.folder) as opened:
-        yield opened
 
 
 @pytest.fixture

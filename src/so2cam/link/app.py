@@ -27,7 +27,7 @@ from so2cam.link.messages import Command, Refused
 from so2cam.link.pages import add_pages
 from so2cam.link.pairing import MAXIMUM_BYTES, BrowserPairing, PairingDesk, PairReply
 from so2cam.link.preview import MEDIA
-from so2cam.link.protocol import Call, Data, Spoken
+from so2cam.link.protocol import HTTP_STATUS, Call, Data, Spoken
 from so2cam.link.service import LinkService, wait_for_events
 from so2cam.link.tokens import Principal, TokenStore
 
@@ -35,15 +35,6 @@ _THREADS: Final = 16
 _COMMAND_THREADS: Final = 8
 _WAITING_THREADS: Final = 64
 _PAIR_S: Final = 15.0
-_STATUS: Final = {
-    "ok": 200,
-    "refused": 409,
-    "credential": 401,
-    "role": 403,
-    "rate": 429,
-    "message": 422,
-    "unknown": 404,
-}
 _WORDS: Final = {
     422: "the message cannot be understood",
     403: "the role of the token is too low",
@@ -123,7 +114,7 @@ class LinkApp:
 
     async def _http(self, request: Request, say: Any, key: str | None = None) -> Response:
         spoken = await self._answer(request.state.principal, _peer(request), Call.model_construct(key=key, say=say))
-        status = _STATUS[spoken.answer.code]
+        status = HTTP_STATUS[spoken.answer.code]
         result = spoken.answer.result
         if isinstance(result, Data) and spoken.payload is not None:
             return _file(request, result, spoken.payload)
@@ -314,7 +305,7 @@ def _frame(spoken: Spoken) -> Response:
         return Response(spoken.payload, headers=headers, media_type=result.media)
     if spoken.answer.code == "unknown":
         return Response(status_code=204)
-    status = 404 if spoken.answer.code == "refused" else _STATUS[spoken.answer.code]
+    status = 404 if spoken.answer.code == "refused" else HTTP_STATUS[spoken.answer.code]
     return JSONResponse(result.model_dump(mode="json"), status_code=status)
 
 

@@ -37,6 +37,16 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,219}$")]
 
 Code = Literal["ok", "refused", "credential", "role", "rate", "message", "unknown"]
 """Why an answer is a refusal, in a word for programs."""
+HTTP_STATUS: Final[dict[str, int]] = {
+    "ok": 200,
+    "refused": 409,
+    "credential": 401,
+    "role": 403,
+    "rate": 429,
+    "message": 422,
+    "unknown": 404,
+}
+"""The status with which an answer of this code goes over HTTP."""
 
 
 class Role(IntEnum):

@@ -34,11 +34,23 @@ _MORE = 0.5
 class _FromSpectra(PlumeSource):
     """Extinctions from a stretch of spectra."""
 
+    _found: Sequence[BandExtinctions]
+
     def __init__(self, site: Site, folder: Path) -> None:
         super().__init__(site, folder)
         self._every = timedelta(minutes=site.processing.light_dilution.recalculation_min)
         self._wavelengths = effective_wavelengths_nm(site)
         self._trouble = "none shows enough SO2, or is known well enough"
+
+    @property
+    def found(self) -> Sequence[BandExtinctions]:
+        """The extinctions that were found: the last of them, or those of all stretches."""
+        return self._found
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing was found; None where something was."""
+        return None if self._found else self._trouble
 
     def airlight(self) -> tuple[float, float]:
         """Return 1 and 0: what spectra tell is the share of light itself, whatever the air's brightness."""
@@ -76,16 +88,6 @@ class SpectrumDilution(_FromSpectra):
         self._found: deque[BandExtinctions] = deque(maxlen=_KEPT)
         self._open = False
         self._now: BandExtinctions | None = None
-
-    @property
-    def found(self) -> Sequence[BandExtinctions]:
-        """The last extinctions that were found."""
-        return self._found
-
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing was found; None where something was."""
-        return None if self._found else self._trouble
 
     def add_column(self, point: ColumnPoint) -> None:
         """Take what the spectrum of a column tells of its dilution."""
@@ -153,16 +155,6 @@ class WholeSpectrumDilution(_FromSpectra):
     def frozen(self) -> bool:
         """All is known."""
         return True
-
-    @property
-    def found(self) -> Sequence[BandExtinctions]:
-        """The extinctions of all stretches."""
-        return self._found
-
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing was found; None where something was."""
-        return None if self._found else self._trouble
 
     def add_column(self, point: ColumnPoint) -> None:
         """All columns are known already."""

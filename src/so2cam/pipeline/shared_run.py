@@ -8,16 +8,13 @@ passes (a calibration or a light dilution that is learnt on the way, Nadeau's ax
 
 import signal
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from multiprocessing import get_context
 
 import cv2
 
-from so2cam.core.errors import FrameFileError, InputError
+from so2cam.core.errors import FrameFileError
 from so2cam.core.records import FrameInfo, FrameKind, FramePair
 from so2cam.core.site import Site
 from so2cam.pipeline.calibrated import Calibration
@@ -30,6 +27,7 @@ from so2cam.pipeline.lag_window import window_index
 from so2cam.pipeline.learning import Learner, in_order
 from so2cam.pipeline.pair_run import ExampleKeeper, PairRun, Progress, push_pair
 from so2cam.pipeline.plan import RunPlan
+from so2cam.pipeline.processes import shared_among
 from so2cam.pipeline.processor import Processor
 from so2cam.pipeline.profile_shift import METHOD as NADEAU
 from so2cam.pipeline.records import PairImages, PairRecord
@@ -137,22 +135,8 @@ def _made(shared: SharedRun, pieces: Sequence[tuple[int, int]], workers: int, jo
         worker = _Worker(shared)
         yield from (worker.work(*piece) for piece in pieces)
         return
-    # Not forked: OpenCV's threads do not live on in a copy of this process.
-    with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(shared,)
-    ) as pool:
-        try:
-            yield from pool.map(_work, pieces)
-        except BrokenProcessPool:
-            raise InputError(
-                "a process that shared the work was ended from outside, for want of memory perhaps",
-                key="--jobs",
-                value=jobs,
-                remedy="share the work among fewer processes",
-            ) from None
-        finally:
-            # Nothing is left to do at a good end; after an error or Ctrl-C what has not begun is given up.
-            pool.shutdown(wait=True, cancel_futures=True)
+    with shared_among(jobs, workers, _start_worker, (shared,), anew=True) as pool:
+        yield from pool.map(_work, pieces)
 
 
 class _Worker:

@@ -3,8 +3,6 @@
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,6 +32,7 @@ from so2cam.formats.sitefile import LoadedSpectrometer, settings_hash
 from so2cam.formats.spectra.folder import scan_spectra
 from so2cam.formats.spectra.gps import add_positions, read_gps_track
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
+from so2cam.pipeline.processes import shared_among
 from so2cam.pipeline.spectral_models import SpectralModels
 from so2cam.pipeline.spectrum_processor import ColumnRecord, Evidence, SpectrumProcessor, SpectrumReader
 from so2cam.science.spectra.dilution import DEPTHS
@@ -210,27 +209,15 @@ def _fitter(
         yield lambda chunks: (worker.fit(chunk) for chunk in chunks)
         return
     SpectralModels(loaded.spectrometer, loaded.path.parent)  # says here, in words, what the processes would fail with
-    with ProcessPoolExecutor(jobs, initializer=_start_worker, initargs=(loaded, tuple(others))) as pool:
+    with shared_among(jobs, jobs, _start_worker, (loaded, tuple(others)), anew=False) as pool:
 
         def fit(chunks: Sequence[Sequence[SpectrumInfo]]) -> Iterator[list[ColumnRecord]]:
-            try:
-                for records, hashes, failures in pool.map(_work, chunks):
-                    reader.hashes.update(hashes)
-                    reader.failures.update(failures)
-                    yield records
-            except BrokenProcessPool:
-                raise InputError(
-                    "a process that shared the work was ended from outside, for want of memory perhaps",
-                    key="--jobs",
-                    value=jobs,
-                    remedy="share the work among fewer processes",
-                ) from None
+            for records, hashes, failures in pool.map(_work, chunks):
+                reader.hashes.update(hashes)
+                reader.failures.update(failures)
+                yield records
 
-        try:
-            yield fit
-        finally:
-            # Nothing is left to do at a good end; after an error or Ctrl-C what has not begun is given up.
-            pool.shutdown(wait=True, cancel_futures=True)
+        yield fit
 
 
 class _Worker:

@@ -85,7 +85,7 @@ class ApiGate:
     async def _admit(self, scope: Scope, peer: str, *, reads: bool) -> Principal:
         token = bearer_of(scope)
         if not token and reads:
-            if self._open_reads and _asks_for_this_computer(scope):
+            if self._open_reads and asks_for_this_computer(scope):
                 return LOCAL
             signed = None if self._signed_in is None else self._signed_in(HTTPConnection(scope))
             if signed is not None:
@@ -123,7 +123,8 @@ def peer_of(scope: Scope) -> str:
     return "unknown" if client is None else str(client[0])
 
 
-def _asks_for_this_computer(scope: Scope) -> bool:
+def asks_for_this_computer(scope: Scope) -> bool:
+    """Return whether the name asked for is one of this computer itself, not another that leads to it."""
     for name, value in scope["headers"]:
         if name == b"host":
             host = value.decode("latin-1").lower()

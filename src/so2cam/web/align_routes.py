@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from so2cam.core.errors import So2camError
 from so2cam.link.aiming import Examine, Sight
 from so2cam.link.messages import MAXIMUM_REQUEST_BYTES, Refused, Set, Shot, Start, Status, Stop
-from so2cam.link.protocol import Call, Hello, HelloResult, Question, Role, Settings, Spoken, role_of_word
+from so2cam.link.protocol import HTTP_STATUS, Call, Hello, HelloResult, Question, Role, Settings, Spoken, role_of_word
 from so2cam.pages import PLAIN_HEADERS, PlainLink, align_page
 from so2cam.web.align_calls import AlignCalls
 from so2cam.web.align_nodes import ALIGN, AlignNode
@@ -26,15 +26,6 @@ from so2cam.web.view import page_link
 
 _WIDEST: Final = 648
 _NO_STORE: Final = {"cache-control": "no-store"}
-_STATUS: Final = {
-    "ok": 200,
-    "refused": 409,
-    "credential": 401,
-    "role": 403,
-    "rate": 429,
-    "message": 422,
-    "unknown": 404,
-}
 _SAID: Final = TypeAdapter[Any](Annotated[Shot | Start | Stop | Set, Field(discriminator="type")])
 _KEY: Final = TypeAdapter[str](Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")])
 _QUESTIONS: Final[dict[str, Question | Status]] = {"health": Status(), "settings": Settings(), "sight": Sight()}
@@ -161,7 +152,7 @@ def _links(pages: Pages, visitor: Visitor, site: str, door: str) -> list[PlainLi
 
 def _json(spoken: Spoken) -> Response:
     answer = spoken.answer
-    return JSONResponse(answer.result.model_dump(mode="json"), _STATUS[answer.code], headers=_NO_STORE)
+    return JSONResponse(answer.result.model_dump(mode="json"), HTTP_STATUS[answer.code], headers=_NO_STORE)
 
 
 def _refusal(status: int, text: str, remedy: str | None = None) -> Response:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Final, Literal
@@ -227,6 +227,26 @@ def action(
 
     button.on_click(do)
     return button
+
+
+def field(
+    label: str, *, test: str, value: str = "", example: str = "", props: str = "", wide: bool = False
+) -> ui.input:
+    """A field of a form; ``example`` stands in it while it is empty, ``props`` are more of the component's own."""
+    return (
+        ui.input(label, value=value, placeholder=example)
+        .props(f"dense outlined stack-label {props} data-testid={test}")
+        .classes("so-input is-wide" if wide else "so-input")
+    )
+
+
+def pick(label: str, options: Mapping[str, str], value: str, *, test: str) -> ui.select:
+    """A field of a form in which one of ``options`` (words by key) is chosen."""
+    return (
+        ui.select(dict(options), value=value, label=label)
+        .props(f"dense outlined stack-label data-testid={test}")
+        .classes("so-input")
+    )
 
 
 async def ask(question: str, yes: str, *, danger: bool = False) -> bool:

@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from so2cam.core.errors import So2camError
 from so2cam.core.times import format_utc
+from so2cam.station.api_gate import peer_of
 from so2cam.web.assets import add_assets
-from so2cam.web.session import COOKIE, LASTS_S, Door, own_path, peer_of
+from so2cam.web.session import COOKIE, LASTS_S, Door, own_path
 from so2cam.web.state import Pages
 
 _MOST_FORM: Final = 4096
@@ -54,7 +55,7 @@ def _add_session(app: FastAPI, door: Door) -> None:
         if door.access is None:
             return RedirectResponse(target, 303)
         try:
-            door.access.admit(token, peer_of(request))
+            door.access.admit(token, peer_of(request.scope))
         except So2camError as error:
             return _back("/sign-in", error, next=target)
         return _let_in(request, door, token, target)
@@ -68,7 +69,7 @@ def _add_session(app: FastAPI, door: Door) -> None:
         if not name:
             return RedirectResponse("/welcome?" + urlencode({"why": "Give a name, as of a person."}), 303)
         try:
-            token = door.access.set_up(form.get("code", "").strip(), name, peer_of(request))
+            token = door.access.set_up(form.get("code", "").strip(), name, peer_of(request.scope))
         except So2camError as error:
             return _back("/welcome", error)
         answer = _let_in(request, door, token, "/welcome/token")

@@ -18,13 +18,13 @@ from starlette.requests import HTTPConnection
 from so2cam.core.errors import InputError
 from so2cam.link.protocol import Role
 from so2cam.link.tokens import Principal
+from so2cam.station.api_gate import asks_for_this_computer, peer_of
 
 COOKIE: Final = "so2cam_session"
 LASTS_S: Final = 30 * 86400
 _KEY: Final = ("access", "pages.key")
 _ANYBODY: Final = Principal("public", "public", Role.VIEWER)
 _HERE: Final = Principal("local", "this computer", Role.VIEWER)
-_LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 _ALONE: Final = Principal("local", "this computer", Role.ADMIN)
 
 
@@ -122,16 +122,16 @@ class Door:
 
     def visitor(self, request: Request) -> Visitor | None:
         """Return who asks; None where they must sign in first (or, without ``access``, may not come in)."""
-        peer = peer_of(request)
+        peer = peer_of(request.scope)
         if self.access is None:
-            return Visitor(_ALONE, peer, signed_in=False) if _asks_for_this_computer(request) else None
+            return Visitor(_ALONE, peer, signed_in=False) if asks_for_this_computer(request.scope) else None
         token = self._token(request)
         found = None if token is None else self.access.find(token)
         if found is not None:
             return Visitor(found, peer, signed_in=True)
         if self.public:
             return Visitor(_ANYBODY, peer, signed_in=False)
-        return Visitor(_HERE, peer, signed_in=False) if self.local and _asks_for_this_computer(request) else None
+        return Visitor(_HERE, peer, signed_in=False) if self.local and asks_for_this_computer(request.scope) else None
 
     def signed_in(self, connection: HTTPConnection) -> Principal | None:
         """Return whom the cookie of a browser stands for; the interface for programs believes it for reading."""
@@ -145,15 +145,6 @@ class Door:
             return self.seal.open(sealed)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return token.strip() if scheme.lower() == "bearer" and token else None
-
-
-def peer_of(request: Request) -> str:
-    """Return the address that a request came from."""
-    return "" if request.client is None else request.client.host
-
-
-def _asks_for_this_computer(request: Request) -> bool:
-    return (request.url.hostname or "").lower() in _LOCAL_NAMES
 
 
 def own_path(target: str | None) -> str:

@@ -15,7 +15,7 @@ from so2cam.station.nodes import NodeLook
 from so2cam.web.instrument.desk import Desk, words_of
 from so2cam.web.instrument.pictures import curve_svg, picture_url
 from so2cam.web.instrument.words import exposure, state_of
-from so2cam.web.parts import Chip, Report, panel
+from so2cam.web.parts import Chip, Report, field, panel, pick
 
 KINDS: Final = {"plume": "plume", "clear": "clear sky", "test": "test"}
 SHOTS: Final = {"test": "test", "plume": "plume", "clear": "clear sky", "dark": "dark", "lamp": "lamp (spectrometer)"}
@@ -65,16 +65,8 @@ def _draw_run(desk: Desk) -> None:
         words = ui.label("").classes("so-quiet").props("data-testid=run-words")
         targets = _Targets(desk, "run")
         with ui.element("div").classes("so-row"):
-            kind = (
-                ui.select(dict(KINDS), value="plume", label="Kind")
-                .props("dense outlined stack-label data-testid=run-kind")
-                .classes("so-input")
-            )
-            count = (
-                ui.input("How many", placeholder="no end")
-                .props("dense outlined stack-label inputmode=numeric data-testid=run-count")
-                .classes("so-input")
-            )
+            kind = pick("Kind", KINDS, "plume", test="run-kind")
+            count = field("How many", example="no end", test="run-count", props="inputmode=numeric")
         row = ui.element("div").classes("so-row")
         report = Report(test="run-report")
 
@@ -119,11 +111,7 @@ def _draw_pause(desk: Desk) -> None:
     ui.element("hr").classes("so-rule")
     with ui.element("div").classes("so-row"):
         ui.label("Schedule").classes("so-strong")
-        hours = (
-            ui.select({"": "until resumed", "1": "1 h", "4": "4 h", "24": "24 h"}, value="4", label="Pause for")
-            .props("dense outlined stack-label data-testid=pause-for")
-            .classes("so-input")
-        )
+        hours = pick("Pause for", {"": "until resumed", "1": "1 h", "4": "4 h", "24": "24 h"}, "4", test="pause-for")
     row = ui.element("div").classes("so-row")
     report = Report(test="pause-report")
 
@@ -144,21 +132,9 @@ def _draw_shot(desk: Desk) -> None:
     with box:
         targets = _Targets(desk, "shot")
         with ui.element("div").classes("so-row"):
-            kind = (
-                ui.select(dict(SHOTS), value="test", label="Kind")
-                .props("dense outlined stack-label data-testid=shot-kind")
-                .classes("so-input")
-            )
-            length = (
-                ui.input("Exposure", placeholder="as set")
-                .props('dense outlined stack-label suffix="ms" inputmode=decimal data-testid=shot-exposure')
-                .classes("so-input")
-            )
-            times = (
-                ui.input("In a row", value="1")
-                .props("dense outlined stack-label inputmode=numeric data-testid=shot-times")
-                .classes("so-input")
-            )
+            kind = pick("Kind", SHOTS, "test", test="shot-kind")
+            length = field("Exposure", example="as set", test="shot-exposure", props='suffix="ms" inputmode=decimal')
+            times = field("In a row", value="1", test="shot-times", props="inputmode=numeric")
         row = ui.element("div").classes("so-row")
         report = Report(test="shot-report")
         pictures = ui.element("div").classes("so-shots").props("data-testid=shots")
@@ -251,15 +227,9 @@ def _draw_darks(desk: Desk) -> None:
         ).classes("so-quiet so-small")
         targets = _Targets(desk, "darks")
         with ui.element("div").classes("so-row"):
-            repeats = (
-                ui.input("Repeats", placeholder="as set")
-                .props("dense outlined stack-label inputmode=numeric data-testid=darks-repeats")
-                .classes("so-input")
-            )
-            exposures = (
-                ui.input("Exposures (blanks between)", placeholder="those used")
-                .props('dense outlined stack-label suffix="ms" data-testid=darks-exposures')
-                .classes("so-input")
+            repeats = field("Repeats", example="as set", test="darks-repeats", props="inputmode=numeric")
+            exposures = field(
+                "Exposures (blanks between)", example="those used", test="darks-exposures", props='suffix="ms"'
             )
         row = ui.element("div").classes("so-row")
         report = Report(test="darks-report")

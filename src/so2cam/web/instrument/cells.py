@@ -15,7 +15,7 @@ from so2cam.station.nodes import NodeLook
 from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.pictures import picture_url
 from so2cam.web.instrument.words import exposure, percent, state_of, time_html
-from so2cam.web.parts import Chip, Report, empty, panel
+from so2cam.web.parts import Chip, Report, empty, field, panel
 
 _HINT = "ppm m: the cell's SO2 in parts per million, times its length in metres; it stands on the cell"
 
@@ -105,11 +105,7 @@ class _Wizard:
                 sanitize=False,
             )
             self._state_words()
-            count = (
-                ui.input("Frames of each cell", value="5")
-                .props("dense outlined inputmode=numeric data-testid=cells-count")
-                .classes("so-input")
-            )
+            count = field("Frames of each cell", value="5", test="cells-count", props="inputmode=numeric")
             row = ui.element("div").classes("so-row")
             report = self._report()
 
@@ -145,12 +141,7 @@ class _Wizard:
                 {"clear": "clear sky, no holder", "empty": "empty holder (0 ppm m)", "cell": "gas cell"},
                 value="clear" if not run.takes else "cell",
             ).props("inline data-testid=cells-what")
-            ppm = (
-                ui.input("Column of the cell")
-                .props('dense outlined suffix="ppm m" inputmode=decimal data-testid=cells-ppm')
-                .classes("so-input")
-                .tooltip(_HINT)
-            )
+            ppm = field("Column of the cell", test="cells-ppm", props='suffix="ppm m" inputmode=decimal').tooltip(_HINT)
             ppm.bind_visibility_from(what, "value", value="cell")
             ui.label(
                 "Hold it before all cameras so that it fills their view, and keep still while frames are taken."

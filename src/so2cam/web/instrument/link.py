@@ -11,7 +11,7 @@ from so2cam.link.protocol import Role
 from so2cam.station.nodes import NodeInfo, NodeLook
 from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.words import facts, size
-from so2cam.web.parts import Report, action, ask, panel, time_text
+from so2cam.web.parts import Report, action, ask, field, panel, time_text
 from so2cam.web.view import View
 
 _WAYS = {"dialled": "this station calls it", "calls-in": "it calls this station", "none": "not paired"}
@@ -35,16 +35,8 @@ def draw_pairing(view: View, info: NodeInfo | None, busy: Callable[[bool], None]
             sanitize=False,
         )
         with ui.element("div").classes("so-row"):
-            host = (
-                ui.input("Address", value=known, placeholder="192.168.5.5:8443")
-                .props("outlined dense data-testid=pair-host")
-                .classes("so-input is-wide")
-            )
-            code = (
-                ui.input("Code", placeholder="ABCDEF-GHJKL")
-                .props("outlined dense autocomplete=off data-testid=pair-code")
-                .classes("so-input is-wide")
-            )
+            host = field("Address", value=known, example="192.168.5.5:8443", test="pair-host", wide=True)
+            code = field("Code", example="ABCDEF-GHJKL", test="pair-code", props="autocomplete=off", wide=True)
         row = ui.element("div").classes("so-row")
         report = Report(test="pair-report")
         found: dict[str, str] = {}
