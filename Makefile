@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 SEED ?= 1
 DEMO ?= --for 60
 PYTEST_ARGS ?=
+# One more than there are cores: many tests wait for an instrument or a browser.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: help demo batch test fault lint benchmark screenshots docs clean
 
@@ -26,7 +28,7 @@ batch: $(VENV)/.installed
 	$(BIN)/so2cam demo --batch --seed $(SEED)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 fault: $(VENV)/.installed-dev
 	SO2CAM_FAULT=full $(BIN)/python -m pytest tests/fault tests/unit/link tests/integration/test_cli_link.py --timeout 3600 $(PYTEST_ARGS)
