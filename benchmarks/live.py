@@ -21,6 +21,10 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+from so2cam.cli.threads import one_thread_for_algebra
+
+one_thread_for_algebra()  # as the command does
+
 import numpy as np
 
 from so2cam.core.records import FrameKind

@@ -58,6 +58,9 @@ _USABLE = """() => window.first_frame && document.querySelector('[data-testid=he
 
 def serve(folder: Path) -> None:
     """Run a station that shows what it has processed over and over; how often is read from standard input [Hz]."""
+    from so2cam.cli.threads import one_thread_for_algebra
+
+    one_thread_for_algebra()  # as the command does
     from so2cam.cli.pages import page_mount, trial_lines
     from so2cam.pipeline.records import PairImages
     from so2cam.simulate import load_scenario, simulate

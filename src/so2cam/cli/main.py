@@ -9,6 +9,7 @@ import click
 
 from so2cam import __version__
 from so2cam.cli.console import InterruptedRun, report_error
+from so2cam.cli.threads import one_thread_for_algebra
 from so2cam.core.errors import So2camError
 
 _COMMANDS = {
@@ -102,4 +103,5 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # Names and signs that the terminal's encoding does not have are spelled out.
             stream.reconfigure(errors="backslashreplace")
+    one_thread_for_algebra()
     sys.exit(run())
