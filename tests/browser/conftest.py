@@ -103,6 +103,18 @@ def place(pages: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     made.stop()
 
 
+@pytest.fixture(scope="session")
+def archive(browser: Browser, pages: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A station with a simulated volcano of a past day in its archive: an ``ArchivedStation``, one for all tests."""
+    shared = tmp_path_factory.getbasetemp().parent / "so2cam-volcano"  # one for all processes of the run
+    made = _fake("archived").ArchivedStation(tmp_path_factory.mktemp("archive"), shared, pages)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
 @pytest.fixture
 def other(browser: Browser) -> Iterator[BrowserContext]:
     """The browser profile of a second person."""

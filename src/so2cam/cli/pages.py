@@ -33,11 +33,12 @@ def page_mount(
     trials: "Mapping[str, TrialLines]",
     *,
     nodes: "Callable[[], Nodes] | None" = None,
+    restart: "Callable[[], None] | None" = None,
     open_to_all: bool = False,
 ) -> "Mount":
     """Return what puts the pages onto a station's application. ``open_to_all``: whoever looks is an admin.
 
-    ``nodes``: the way to the instruments, asked for when the pages are put there.
+    ``nodes``: the way to the instruments, asked for when the pages are put there. ``restart`` starts the station anew.
 
     Raises InputError where the packages of the pages are not installed.
     """
@@ -48,7 +49,8 @@ def page_mount(
 
     def mount(app: "FastAPI", access: "Access | None") -> None:
         way = None if nodes is None else nodes()
-        mount_pages(app, context, states, None if open_to_all else access, trials=trials, nodes=way)
+        given = None if open_to_all else access
+        mount_pages(app, context, states, given, trials=trials, nodes=way, restart=restart)
 
     return mount
 

@@ -60,7 +60,15 @@ def load_site(path: Path) -> LoadedSite:
     Line files that it names are read relative to its folder. Raises SiteFileError with file, key, value and
     remedy; several problems are reported at once, in one error whose message lists them.
     """
-    data = _read(path)
+    return _load(_read(path), path)
+
+
+def load_site_text(text: str, path: Path) -> LoadedSite:
+    """Return the site that ``text`` describes, as ``load_site`` would where it stood in the file ``path``."""
+    return _load(text.encode("utf-8"), path)
+
+
+def _load(data: bytes, path: Path) -> LoadedSite:
     document = _parse_toml(data, path)
     site = _validate(document, path)
     if any(line.file is not None for line in site.lines):

@@ -146,6 +146,8 @@ class StationContext:
     catalogue: Catalogue
     sites: tuple[StationSite, ...]
     board: Board = field(default_factory=Board)
+    trouble: str = ""
+    """why the station does not run with the site files as they are saved"""
 
     def site(self, name: str) -> StationSite:
         """Return a site by its name. Raises KeyError."""
@@ -164,12 +166,23 @@ class StationContext:
 def open_station(
     paths: Sequence[Path], *, folder: Path | None = None, watch: tuple[WatchedFolder, ...] | None = None
 ) -> StationContext:
-    """Open (and make where missing) the station of these site files.
+    """Open (and make where missing) the station of these site files; see ``open_loaded``."""
+    return open_loaded([load_site(path) for path in paths], folder=folder, watch=watch)
+
+
+def open_loaded(
+    sites: Sequence[LoadedSite],
+    *,
+    folder: Path | None = None,
+    watch: tuple[WatchedFolder, ...] | None = None,
+    trouble: str = "",
+) -> StationContext:
+    """Open (and make where missing) the station of these sites.
 
     ``folder`` and ``watch`` go before ``station.folder`` and ``station.watch``.
     Raises So2camError where a site file is wrong, two sites have one name, or archive or catalogue cannot be opened.
     """
-    loaded = [_with_watch(load_site(path), watch) for path in paths]
+    loaded = [_with_watch(one, watch) for one in sites]
     names = [one.site.name for one in loaded]
     for name in names:
         if names.count(name) > 1:
@@ -177,7 +190,7 @@ def open_station(
     settings = loaded[0].site.station or Station()
     root = folder if folder is not None else loaded[0].path.parent / settings.folder
     catalogue = Catalogue.open(settings.catalogue, root)
-    sites = tuple(
+    opened = tuple(
         StationSite(
             one,
             Archive(root / "archive" / _folder_name(one.site.name), catalogue, one.site.name),
@@ -185,7 +198,7 @@ def open_station(
         )
         for one in loaded
     )
-    return StationContext(root, settings, catalogue, sites)
+    return StationContext(root, settings, catalogue, opened, trouble=trouble)
 
 
 def _with_watch(loaded: LoadedSite, watch: tuple[WatchedFolder, ...] | None) -> LoadedSite:

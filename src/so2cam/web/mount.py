@@ -20,11 +20,13 @@ from nicegui import ui
 
 from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.context import StationContext
+from so2cam.station.drafts import SiteDraft, setup_folder
 from so2cam.station.live_images import LiveImages
 from so2cam.station.live_spectrum import LiveSpectrum
 from so2cam.station.nodes import Nodes
 from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.services import ServiceState
+from so2cam.station.setup_frames import SetupFrames
 from so2cam.station.trial import TrialLines
 from so2cam.web.align_routes import add_align_routes
 from so2cam.web.doors import add_door_pages
@@ -35,6 +37,7 @@ from so2cam.web.live_routes import add_live_routes
 from so2cam.web.registry import PageSpec, all_pages
 from so2cam.web.routes import add_routes
 from so2cam.web.session import Access, Door, Seal
+from so2cam.web.shelf import add_shelf_routes
 from so2cam.web.shell import begin_page, frame, refuse
 from so2cam.web.state import Pages
 from so2cam.web.view import View
@@ -53,13 +56,15 @@ def mount_pages(
     *,
     trials: Mapping[str, TrialLines] | None = None,
     nodes: Nodes | None = None,
+    restart: Callable[[], None] | None = None,
 ) -> Pages:
     """Put the pages onto ``app``, below its own routes. Without ``access`` everybody is an admin.
 
     ``trials``: the trial lines of each site, which are services of the station. ``nodes``: the way to the
-    instruments; without it the pages dial them themselves. Who is not signed in may look where the site file says so:
-    ``station.pages.public``, or ``station.api.loopback`` on this computer. The server must run the application's
-    lifespan. Raises So2camError where the pages' key or the alarms cannot be opened.
+    instruments; without it the pages dial them themselves. ``restart``: starts the station anew with its
+    site files. Who is not signed in may look where the site file says so: ``station.pages.public``, or
+    ``station.api.loopback`` on this computer. The server must run the application's lifespan. Raises So2camError where
+    the pages' key, the alarms or a draft cannot be opened.
     """
     settings = context.settings
     door = Door(access, Seal.of_station(context.folder), settings.pages.public, settings.api.is_open)
@@ -72,6 +77,9 @@ def mount_pages(
         {site.name: LiveSpectrum(context, site) for site in context.sites},
         trials or {},
         nodes or Nodes(context),
+        {site.name: SiteDraft(site.loaded.path, setup_folder(context, site)) for site in context.sites},
+        {site.name: SetupFrames(context, site) for site in context.sites},
+        restart or (lambda: _LOG.warning("the site file was saved; the station takes it up when it starts again")),
     )
     app.state.signed_in = door.signed_in
     add_routes(app, pages)
@@ -79,6 +87,7 @@ def mount_pages(
     add_instrument_routes(app, pages)
     add_health_routes(app, pages)
     add_align_routes(app, pages)
+    add_shelf_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)
     add_door_pages(door, ", ".join(site.name for site in context.sites))

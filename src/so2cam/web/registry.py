@@ -28,8 +28,12 @@ class PageSpec:
     build: Build
     nav: str | None
     keys: str | None
-    order: int
+    order: float
     hint: str
+    about: str = ""
+    """what the page is for, in three sentences"""
+    docs: str = ""
+    """the page of the documentation that says more"""
 
 
 _PAGES: Final[dict[str, PageSpec]] = {}
@@ -42,12 +46,15 @@ def page(
     role: Role = Role.VIEWER,
     nav: str | None = None,
     keys: str | None = None,
-    order: int = 100,
+    order: float = 100,
     hint: str = "",
+    about: str = "",
+    docs: str = "",
 ) -> Callable[[Build], Build]:
     """Register a function as the page at ``path``. ``nav``: its word in the navigation; absent: it is not there.
 
     ``keys``: two keys, one after the other, that lead there (``"g l"``). ``order``: its place in the navigation.
+    ``about``: what it is for, in three sentences; ``docs``: the name of the page of the documentation that says more.
     Raises ValueError where a path or keys are taken.
     """
 
@@ -57,7 +64,7 @@ def page(
             raise ValueError(f"two pages are at {path}")
         if keys is not None and any(spec.keys == keys and spec.path != path for spec in _PAGES.values()):
             raise ValueError(f"two pages have the keys {keys}")
-        _PAGES[path] = PageSpec(path, title, role, build, nav, keys, order, hint)
+        _PAGES[path] = PageSpec(path, title, role, build, nav, keys, order, hint, about, docs)
         return build
 
     return register

@@ -53,7 +53,7 @@ def begin_page(request: Request) -> None:
 
 def frame(view: View) -> None:
     """Draw the header, the banner and the help of a page."""
-    ui.html(_header(view) + _banner() + _help(), sanitize=False).classes("so-frame")
+    ui.html(_header(view) + _banner() + _help(view), sanitize=False).classes("so-frame")
 
 
 def _header(view: View) -> str:
@@ -69,8 +69,8 @@ def _header(view: View) -> str:
         f"{_bell(view)}"
         '<button class="so-icon" data-do="theme" data-testid="theme" title="Dark or light (d)" '
         f'aria-label="Dark or light">{_ICONS["theme"]}</button>'
-        '<button class="so-icon so-wide" data-do="help" data-testid="help" title="Keys (?)" '
-        'aria-label="Keys">?</button>'
+        '<button class="so-icon" data-do="help" data-testid="help" title="Help and keys (?)" '
+        'aria-label="Help and keys">?</button>'
         f"{_who(view)}</header>"
     )
 
@@ -133,14 +133,22 @@ def _banner() -> str:
     )
 
 
-def _help() -> str:
+def _help(view: View) -> str:
+    spec = view.spec
     pages = [(spec.keys, f"{spec.nav}") for spec in navigation() if spec.keys]
     rows = "".join(
         f"<dt>{''.join(f'<kbd>{escape(key)}</kbd>' for key in keys.split())}</dt><dd>{escape(text)}</dd>"
         for keys, text in [*pages, *_HELP]
     )
+    about = ""
+    if spec.about:
+        about = f'<h2>{escape(spec.title)}</h2><p data-testid="about">{escape(spec.about)}</p>'
+    if spec.docs:
+        about += (
+            f'<p><a data-testid="about-docs" href="/help/docs/{escape(spec.docs)}">More in the documentation</a></p>'
+        )
     return (
-        f'<dialog class="so-help" data-testid="keys"><h2>Keys</h2><dl>{rows}</dl>'
+        f'<dialog class="so-help" data-testid="keys">{about}<h2>Keys</h2><dl>{rows}</dl>'
         '<p>Times are UTC; hold the pointer over one for local time.</p><button data-do="close">Close</button></dialog>'
     )
 

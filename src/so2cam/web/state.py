@@ -4,15 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nicegui import Client
+
 from so2cam.station.alarms_store import AlarmStore, Event
 from so2cam.station.context import StationContext, StationSite
+from so2cam.station.drafts import SiteDraft
 from so2cam.station.live_images import LiveImages
 from so2cam.station.live_spectrum import LiveSpectrum
 from so2cam.station.nodes import Nodes
 from so2cam.station.services import ServiceState
+from so2cam.station.setup_frames import SetupFrames
 from so2cam.station.trial import TrialLines
 from so2cam.web.session import Door, Visitor
 from so2cam.web.shared import Notices, SharedValues
+from so2cam.web.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,11 @@ class Pages:
     spectra: Mapping[str, LiveSpectrum]
     trials: Mapping[str, TrialLines]
     nodes: Nodes
+    drafts: Mapping[str, SiteDraft]
+    setup_frames: Mapping[str, SetupFrames]
+    restart: Callable[[], None] = lambda: None
+    """tells the station to take up its site files anew, where it can"""
+    shelf: Shelf = field(default_factory=Shelf)
     values: SharedValues = field(default_factory=SharedValues)
     notices: Notices = field(default_factory=Notices)
 
@@ -48,5 +58,7 @@ class Pages:
 
     def close(self) -> None:
         """Let go of the alarms' file, and of the links to nodes."""
+        for client in list(Client.instances.values()):
+            client.delete()  # browsers load their pages anew: those of the station that takes this one's place
         self.nodes.close()
         self.alarms.close()

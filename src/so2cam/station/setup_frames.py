@@ -1,0 +1,181 @@
+"""Frames of the archive for those who set a site up: pairs, and their absorbance images with a draft's settings."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from so2cam.core.errors import FrameFileError, InputError
+from so2cam.core.records import Band, Frame, FrameInfo, FrameKind, FramePair
+from so2cam.core.site import Site
+from so2cam.core.spectra import SpectrumInfo
+from so2cam.core.status import STATUS_TEXT, EmissionStatus
+from so2cam.formats.sitefile import LoadedSite
+from so2cam.pipeline.cell_frames import find_cell_frames
+from so2cam.pipeline.dilution import build_dilution
+from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.geometry import resolve_view
+from so2cam.pipeline.image_chain import ImageChain
+from so2cam.pipeline.pairing import pair_frames, pair_interpolated
+from so2cam.pipeline.records import PairRecord
+from so2cam.pipeline.references import References, build_references
+from so2cam.pipeline.registration import resolve_registration
+from so2cam.pipeline.steps import AbsorbanceImage
+from so2cam.station.arrivals import FRAME, Recogniser
+from so2cam.station.catalogue import ArchivedFile
+from so2cam.station.context import StationContext, StationSite
+from so2cam.station.live_day import processing_hash
+from so2cam.station.references import PLUME, choose_references, day_of, read_references
+
+_CHAINS: Final = 4
+_IMAGES: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class SetupChain:
+    """What makes absorbance images of one day, as a run over that day would have it.
+
+    ``site`` has its view and registration found. ``no_calibration`` says why there is no calibration by gas cells or a
+    known slope, where the settings want one.
+    """
+
+    site: Site
+    references: References
+    darks: DarkLibrary
+    reader: FrameReader
+    chain: ImageChain
+    notes: tuple[str, ...] = ()
+    no_calibration: str = ""
+
+
+class SetupFrames:
+    """Pairs of one site's archive, and what settings make of them. Safe for threads."""
+
+    def __init__(self, context: StationContext, site: StationSite) -> None:
+        self._context, self._site = context, site
+        self._lock = threading.RLock()
+        self._chains: OrderedDict[tuple[str, str], SetupChain] = OrderedDict()
+        self._images: OrderedDict[tuple[str, str, str], AbsorbanceImage] = OrderedDict()
+
+    def infos(self, loaded: LoadedSite, files: Sequence[ArchivedFile]) -> tuple[FrameInfo, ...]:
+        """Return what the pipeline wants to know of archived frames; those that cannot be read are left out."""
+        recogniser = Recogniser(loaded.site)
+        found: list[FrameInfo] = []
+        for file in files:
+            try:
+                infos = recogniser.infos(self._site.archive.path_of(file))
+            except FrameFileError:
+                continue
+            if not isinstance(infos, SpectrumInfo):
+                found.extend(infos)
+        return tuple(found)
+
+    def pairs(
+        self, loaded: LoadedSite, *, start: datetime | None = None, end: datetime | None = None, limit: int = 120
+    ) -> tuple[FramePair, ...]:
+        """Return the last ``limit`` pairs of plume frames with ``start`` <= time < ``end``, in order of time."""
+        files = self._context.catalogue.find_files(
+            self._site.name, kind=FRAME, subject=PLUME, start=start, end=end, newest=True, limit=2 * limit + 2
+        )
+        infos = self.infos(loaded, files)
+        on, off = ([info for info in infos if info.band is band] for band in (Band.ON, Band.OFF))
+        settings = loaded.site.processing.pairing
+        if settings.off_band == "interpolated":
+            pairs = pair_interpolated(on, off, maximum_gap_s=settings.maximum_gap_s).pairs
+        else:
+            pairs = pair_frames(on, off, tolerance_s=settings.tolerance_s).pairs
+        return pairs[-limit:]
+
+    def frame(self, loaded: LoadedSite, info: FrameInfo) -> Frame:
+        """Return a frame. Raises InputError with the reason where it cannot be read."""
+        reader = FrameReader(loaded.site)
+        frame = reader.read(info)
+        if frame is None:
+            raise InputError(reader.failures[str(info.path)].message, file=info.path)
+        return frame
+
+    def chain(self, loaded: LoadedSite, day: str) -> SetupChain:
+        """Return what makes absorbance images of a day (UTC, ``2026-03-01``) with these settings.
+
+        Raises So2camError subclasses where darks or clear sky are missing, or the registration cannot be found.
+        """
+        key = processing_hash(loaded.site), day
+        with self._lock:
+            kept = self._chains.get(key)
+            if kept is None:
+                kept = self._build(loaded, day)
+                self._chains[key] = kept
+                while len(self._chains) > _CHAINS:
+                    self._chains.popitem(last=False)
+            self._chains.move_to_end(key)
+            return kept
+
+    def absorbance(self, loaded: LoadedSite, pair: FramePair) -> AbsorbanceImage:
+        """Return the absorbance image of a pair. Raises InputError saying why there is none."""
+        key = processing_hash(loaded.site), str(pair.on.path), str(pair.off.path)
+        with self._lock:
+            kept = self._images.get(key)
+            if kept is not None:
+                self._images.move_to_end(key)
+                return kept
+            chain = self.chain(loaded, day_of(pair.time))
+            found = absorbance_of(chain, pair)
+            self._images[key] = found
+            while len(self._images) > _IMAGES:
+                self._images.popitem(last=False)
+            return found
+
+    def forget(self) -> None:
+        """Forget what was made of calibration files: they have changed."""
+        with self._lock:
+            self._chains.clear()
+            self._images.clear()
+
+    def _build(self, loaded: LoadedSite, day: str) -> SetupChain:
+        site = replace(self._site, loaded=loaded)
+        infos = read_references(site, choose_references(site, day)).frames
+        viewed, view_notes = resolve_view(loaded.site)
+        reader = FrameReader(viewed)
+        known, cell_notes = find_cell_frames(viewed, infos, reader)
+        darks = DarkLibrary([info for info in known if info.kind is FrameKind.DARK], viewed.processing, reader)
+        pairs: tuple[FramePair, ...] = ()
+        if viewed.registration.source == "automatic":
+            pairs = self.pairs(loaded)
+        resolved, registration_notes = resolve_registration(viewed, pairs, darks, reader)
+        problem = ""
+        try:
+            references = build_references(resolved, known, darks, reader)
+        except InputError as error:
+            references = build_references(_uncalibrated(resolved), known, darks, reader)
+            problem = error.message
+        dilution = build_dilution(resolved, loaded.path.parent)
+        chain = ImageChain(resolved, references, darks, dilution)
+        notes = (*view_notes, *cell_notes, *registration_notes)
+        return SetupChain(resolved, references, darks, reader, chain, notes, problem)
+
+
+def absorbance_of(chain: SetupChain, pair: FramePair, record: PairRecord | None = None) -> AbsorbanceImage:
+    """Return the absorbance image of a pair; what is known of it goes to ``record``.
+
+    Raises InputError saying why there is none.
+    """
+    frames = []
+    for info in (pair.on, pair.off, *(() if pair.later_off is None else (pair.later_off,))):
+        frame = chain.reader.read(info)
+        if frame is None:
+            raise InputError(chain.reader.failures[str(info.path)].message, file=info.path)
+        frames.append(frame)
+    found = chain.chain.image(PairRecord(pair) if record is None else record, *frames)
+    if isinstance(found, EmissionStatus):
+        raise InputError(STATUS_TEXT[found], file=pair.on.path)
+    return found
+
+
+def _uncalibrated(site: Site) -> Site:
+    """Return the site as if the spectrometer alone calibrated: images need no calibration."""
+    calibration = site.processing.calibration.model_copy(
+        update={"source": "spectrometer", "sensitivity_cell_ppm_m": None}
+    )
+    return site.model_copy(update={"processing": site.processing.model_copy(update={"calibration": calibration})})
