@@ -26,4 +26,8 @@ def site_file(view: View, setup: Setup) -> None:
     box, _ = panel("Text", test="setup-text")
     with box:
         text = ui.code(setup.state.text, language="toml").classes("w-full")
-    setup.on_change(lambda: text.set_content(setup.state.text))
+
+    def show() -> None:
+        text.set_content(setup.state.text)
+
+    setup.on_change(show)
