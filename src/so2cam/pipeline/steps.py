@@ -16,6 +16,7 @@ from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.science.calibration.sensitivity import SensitivityMask, correct_sensitivity
 from so2cam.science.emission.baseline import edge_baseline
 from so2cam.science.emission.lines import LineSamples, sample_image
+from so2cam.science.emission.noise import line_noise
 from so2cam.science.emission.rate import Estimate, LineColumns, SharedError, integrate, line_columns
 from so2cam.science.imaging.absorbance import log_intensity
 from so2cam.science.imaging.background import (
@@ -290,6 +291,11 @@ class LineMeasurement:
     ica: Estimate | None
 
 
+def _size(image: AbsorbanceImage) -> tuple[int, int]:
+    rows, columns = image.valid.shape
+    return rows, columns
+
+
 def measure_line(
     image: AbsorbanceImage, line: LineSamples, calibration: Calibration, site: Site, covered: BoolImage
 ) -> LineMeasurement:
@@ -333,6 +339,7 @@ def measure_line(
         pixel_noise=image.noise,
         scale_uncertainty=calibration.scale_uncertainty,
         shared=shared_errors(image, line, site),
+        noise=line_noise(line.x, line.y, _size(image), np.array(site.registration.matrix, np.float64)),
     )
     ica = integrate(
         columns,

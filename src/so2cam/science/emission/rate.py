@@ -16,6 +16,7 @@ from so2cam.core.records import FloatArray
 from so2cam.core.uncertainty import Budget, Term, random_part, systematic_part
 from so2cam.science.calibration.curve import ColumnCurve
 from so2cam.science.emission.baseline import Baseline
+from so2cam.science.emission.noise import LineNoise
 
 OPTICAL_FLOW_SYSTEMATIC = 0.015
 """Relative systematic uncertainty of an optical-flow speed, 1 sigma: what is left on plumes of known speed
@@ -52,6 +53,8 @@ class LineColumns:
     pixel_noise: float
     interpolated: FloatArray
     shared: tuple[SharedError, ...] = ()
+    noise: LineNoise | None = None
+    """how pixel noise adds up along the line; None: as if every sample were a pixel of its own"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def line_columns(
     pixel_noise: float,
     scale_uncertainty: float = 0.0,
     shared: Sequence[SharedError] = (),
+    noise: LineNoise | None = None,
 ) -> LineColumns:
     """Return columns above the baseline, ``CD = K(AA - baseline) - K(0)`` with K the calibration curve.
 
@@ -109,6 +113,7 @@ def line_columns(
         pixel_noise=pixel_noise,
         interpolated=masked.astype(np.float64),
         shared=tuple(errors),
+        noise=noise,
     )
 
 
@@ -145,8 +150,12 @@ def integrate(
     effective = sensitivity - columns.baseline.members @ ends
     gradient = columns.curve_terms.T @ weight
     by_curve = float(gradient @ columns.curve_covariance @ gradient)
+    if columns.noise is None:
+        by_pixels = columns.pixel_noise * float(np.sqrt(np.sum(effective**2)))
+    else:
+        by_pixels = columns.noise.sigma(effective, columns.pixel_noise)
     budget = {
-        Term.PIXEL_NOISE: c * columns.pixel_noise * float(np.sqrt(np.sum(effective**2))),
+        Term.PIXEL_NOISE: c * by_pixels,
         Term.INTERPOLATION: 0.5 * c * abs(float(np.sum(columns.column * weight * columns.interpolated))),
         Term.BACKGROUND: c * float(np.sqrt(np.sum((ends * columns.baseline.drift) ** 2))),
         Term.CALIBRATION: c * float(np.sqrt(max(by_curve, 0.0))),

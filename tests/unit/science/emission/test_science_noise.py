@@ -1,0 +1,44 @@
+"""How pixel noise adds up along a line, against images of nothing but noise."""
+
+import numpy as np
+import pytest
+
+from so2cam.science.emission.lines import sample_image
+from so2cam.science.emission.noise import line_noise
+from so2cam.science.imaging.background import pixel_noise
+from so2cam.science.imaging.registration import warp_to_on_band
+
+SHAPE = (96, 128)
+N = 70
+X, Y = np.linspace(30, 80, N), np.linspace(20, 70, N)
+SIGMA = 0.01
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        [[1, 0, 0], [0, 1, 0]],
+        [[1, 0, 3], [0, 1, -2]],
+        [[1, 0, 0.5], [0, 1, 0.5]],
+        [[0.9997, -0.0262, 6.06], [0.0262, 0.9997, -3.9]],
+    ],
+)
+@pytest.mark.parametrize("weights", [np.ones(N), np.hanning(N), np.r_[-np.ones(20), np.ones(30), -np.ones(20)]])
+def test_the_scatter_of_sums_is_what_is_stated(matrix: list[list[float]], weights: np.ndarray) -> None:
+    moved = np.array(matrix, np.float64)
+    rng = np.random.default_rng(3)
+    sums, noises = [], []
+    for _ in range(400):
+        on, off = (rng.normal(0, SIGMA, SHAPE).astype(np.float32) for _ in range(2))
+        seen, valid = warp_to_on_band(off, np.ones(SHAPE, np.bool_), moved)
+        absorbance = np.where(valid, on - seen, 0).astype(np.float32)
+        noises.append(pixel_noise(absorbance, valid))
+        sums.append(float(weights @ sample_image(absorbance, valid, X, Y)))
+    stated = line_noise(X, Y, SHAPE, moved).sigma(weights, float(np.mean(noises)))
+    assert np.std(sums) == pytest.approx(stated, rel=0.12)  # 400 sums tell to 3.5 %; one in 1000 lies 12 % off
+
+
+def test_samples_that_are_pixels_add_in_quadrature() -> None:
+    x, y = np.arange(10, 40, dtype=np.float64), np.full(30, 12.0)
+    noise = line_noise(x, y, SHAPE, np.eye(2, 3))
+    assert noise.sigma(np.ones(30), 0.02) == pytest.approx(0.02 * np.sqrt(30))
