@@ -79,7 +79,7 @@ def mount_pages(
         nodes or Nodes(context),
         {site.name: SiteDraft(site.loaded.path, setup_folder(context, site)) for site in context.sites},
         {site.name: SetupFrames(context, site) for site in context.sites},
-        restart or (lambda: _LOG.warning("the site file was saved; the station takes it up when it starts again")),
+        restart,
     )
     app.state.signed_in = door.signed_in
     add_routes(app, pages)

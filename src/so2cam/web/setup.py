@@ -236,8 +236,12 @@ class _DraftBar:
         self._words.set_text(draft_words(state))
         self._box.classes(**{"add" if state.changed else "remove": "is-changed"})
         problem = "" if state.problem is None else str(state.problem).replace(f"{state.loaded.path}: ", "")
-        self._problem.set_text(" ".join([problem, *state.notes]).strip())
-        self._problem.set_visibility(bool(problem or state.notes))
+        trouble = self._view.context.trouble
+        if trouble:
+            trouble = f"The station runs with the version before, for the saved one cannot be taken up: {trouble}"
+        said = [text for text in (problem, *state.notes, trouble) if text]
+        self._problem.set_text(" ".join(said))
+        self._problem.set_visibility(bool(said))
         for button in (self._save, self._discard, self._undo, self._compare):
             button.set_visibility(state.changed)
         self._list.clear()
@@ -294,9 +298,11 @@ class _DraftBar:
             self._report.say(f"Not saved: {error}", "bad")
             return
         await view.in_thread(lambda: view.pages.note(view.visitor, "save the site file", {"version": version.number}))
-        self._report.say(f"Saved as version {version.number}; the station takes it up", "ok")
+        when = "the station takes it up" if view.pages.restart is not None else "it holds when the station starts again"
+        self._report.say(f"Saved as version {version.number}; {when}", "ok")
         self._setup.told()
-        view.pages.restart()
+        if view.pages.restart is not None:
+            view.pages.restart()
 
 
 def draft_words(state: DraftState) -> str:

@@ -34,8 +34,8 @@ class Pages:
     nodes: Nodes
     drafts: Mapping[str, SiteDraft]
     setup_frames: Mapping[str, SetupFrames]
-    restart: Callable[[], None] = lambda: None
-    """tells the station to take up its site files anew, where it can"""
+    restart: Callable[[], None] | None = None
+    """tells the station to take up its site files anew; None where it cannot"""
     shelf: Shelf = field(default_factory=Shelf)
     values: SharedValues = field(default_factory=SharedValues)
     notices: Notices = field(default_factory=Notices)
