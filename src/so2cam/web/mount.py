@@ -6,7 +6,6 @@ server was started anew, lets the new ones take the old ones' place.
 
 import asyncio
 import inspect
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -42,7 +41,6 @@ from so2cam.web.shell import begin_page, frame, refuse
 from so2cam.web.state import Pages
 from so2cam.web.view import View
 
-_LOG = logging.getLogger(__name__)
 _RECONNECT_S = 8.0
 _HISTORY = 200
 _THREADS = 32

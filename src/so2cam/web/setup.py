@@ -239,9 +239,9 @@ class _DraftBar:
         trouble = self._view.context.trouble
         if trouble:
             trouble = f"The station runs with the version before, for the saved one cannot be taken up: {trouble}"
-        said = [text for text in (problem, *state.notes, trouble) if text]
-        self._problem.set_text(" ".join(said))
-        self._problem.set_visibility(bool(said))
+        wrong = [text for text in (problem, *state.notes, trouble) if text]
+        self._problem.set_text(" ".join(wrong))
+        self._problem.set_visibility(bool(wrong))
         for button in (self._save, self._discard, self._undo, self._compare):
             button.set_visibility(state.changed)
         self._list.clear()
