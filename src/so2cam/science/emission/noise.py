@@ -34,7 +34,7 @@ class LineNoise:
         The noise of a pixel is taken to be the same in both bands.
         """
         on, off = self.on @ weights, self.off @ weights
-        return float(pixel_noise * np.sqrt(self.share * (on @ on + off @ off)))
+        return float(pixel_noise * np.sqrt(self.share * (np.sum(on**2) + np.sum(off**2))))
 
 
 def line_noise(x: FloatArray, y: FloatArray, shape: tuple[int, int], matrix: FloatArray) -> LineNoise:
