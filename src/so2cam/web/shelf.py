@@ -3,10 +3,8 @@
 A slot holds one image at a time. Its address is a secret of that page, and it goes when the browser's tab is closed.
 """
 
-import asyncio
 import secrets
 import threading
-import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
     from so2cam.web.view import View
 
 _MOST_SLOTS: Final = 400
-_HOLD_S: Final = 10.0
-_LOOK_S: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -80,21 +76,18 @@ def add_shelf_routes(app: FastAPI, pages: "Pages") -> None:
     """Add the route of the slots to the station's application."""
 
     @app.get("/pages/shelf/{token}", include_in_schema=False)
-    async def image(request: Request, token: str, after: str = "") -> Response:
+    def image(request: Request, token: str, after: str = "") -> Response:
+        # Nothing is held: a page of previews may have more viewers than a browser opens connections.
         if pages.door.visitor(request) is None:
             raise HTTPException(401, "sign in first")
-        until = time.monotonic() + _HOLD_S
+        slot = pages.shelf.find(token)
+        if slot is None:
+            raise HTTPException(404, "the page of this image was closed: load it again")
+        tag, message = f"{slot.token[:6]}-{slot.number}", slot.message
         headers = {"Cache-Control": "no-store"}
-        while True:
-            slot = pages.shelf.find(token)
-            if slot is None:
-                raise HTTPException(404, "the page of this image was closed: load it again")
-            tag, message = f"{slot.token[:6]}-{slot.number}", slot.message
-            if message is None and tag != after:
-                raise HTTPException(404, slot.why)
-            if message is not None and tag != after:
-                headers |= {"ETag": f'"{tag}"', "Content-Encoding": "identity"}
-                return Response(message, media_type="application/octet-stream", headers=headers)
-            if time.monotonic() > until or await request.is_disconnected():
-                return Response(status_code=204, headers=headers)
-            await asyncio.sleep(_LOOK_S)
+        if message is None:
+            raise HTTPException(404, slot.why)
+        if tag == after:
+            return Response(status_code=204, headers=headers)
+        headers |= {"ETag": f'"{tag}"', "Content-Encoding": "identity"}
+        return Response(message, media_type="application/octet-stream", headers=headers)
