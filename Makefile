@@ -28,7 +28,7 @@ batch: $(VENV)/.installed
 	$(BIN)/so2cam demo --batch --seed $(SEED)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 fault: $(VENV)/.installed-dev
 	SO2CAM_FAULT=full $(BIN)/python -m pytest tests/fault tests/unit/link tests/integration/test_cli_link.py --timeout 3600 $(PYTEST_ARGS)

@@ -15,6 +15,27 @@ settings.register_profile("so2cam", deadline=None)  # how long an example takes 
 settings.load_profile("so2cam")
 
 
+_SHARED = ("archive", "place", "station")
+"""Session fixtures of the browser's tests that take long to make."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share something which takes long to make in one process (``--dist loadgroup``)."""
+    here = Path(__file__).parent
+    for item in items:
+        kind = item.path.relative_to(here).parts[0]
+        shared = next((name for name in _SHARED if name in getattr(item, "fixturenames", ())), None)
+        if kind == "browser" and shared is not None and not _own(item, shared):
+            item.add_marker(pytest.mark.xdist_group(shared))
+        elif kind in ("browser", "integration", "reference"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def _own(item: pytest.Item, name: str) -> bool:
+    """Tell whether a test's module has a fixture of this name of its own."""
+    return hasattr(getattr(item, "module", None), name)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real measurements; tests skip where it is absent, except in CI, where that is an error."""
