@@ -20,8 +20,8 @@ from so2cam.formats.spectra.readers import read_spectrum
 from so2cam.pipeline.spectral_models import SpectralModels
 from so2cam.science.spectra.dilution import fit_with_dilution
 from so2cam.science.spectra.fit import FitResult, fit_spectra
-from so2cam.science.spectra.model import window_pixels
-from so2cam.science.spectra.optical_density import build_optical_density, fit_optical_density
+from so2cam.science.spectra.model import FitModel, window_pixels
+from so2cam.science.spectra.optical_density import OpticalDensityModel, build_optical_density, fit_optical_density
 from so2cam.science.spectra.prepare import Prepared, light_status, prepare, select_darks
 from so2cam.science.spectra.spikes import residual_outliers
 from so2cam.science.spectra.wavelength import corrected_wavelengths
@@ -65,16 +65,33 @@ class ColumnRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fitted:
-    """The fit of M spectra, in pixels ``window`` of the detector, of which those of ``usable`` (M, N) counted."""
+class Fitted:
+    """The fit of M spectra by ``model``, in pixels ``window`` of the detector, of which ``usable`` (M, N) counted."""
 
     result: FitResult
+    model: FitModel | OpticalDensityModel
     window: slice
     usable: npt.NDArray[np.bool_]
     light_dilution: FloatArray | None = None
     """(M, 2) with 1 sigma, where it is fitted"""
     evidence: tuple[Evidence, ...] | None = None
     """of each spectrum, where light dilution is fitted"""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """One spectrum with all that its column came from.
+
+    ``dark`` (N,) is the mean of ``darks`` files, None without; ``prepared`` and ``fitted`` hold one row, and are None
+    where the spectrum did not get so far.
+    """
+
+    spectrum: Spectrum
+    record: ColumnRecord
+    darks: int = 0
+    dark: FloatArray | None = None
+    prepared: Prepared | None = None
+    fitted: Fitted | None = None
 
 
 class SpectrumReader:
@@ -152,6 +169,15 @@ class SpectrumProcessor:
         """Return the files of the darks (None: there are none) and clear-sky spectra that a spectrum is fitted with."""
         return self._dark_key(info, pixels), self._clear_key(info, pixels)
 
+    def inspect(self, spectrum: Spectrum) -> Inspected:
+        """Return one spectrum's column, as ``process`` finds it, with all that it came from."""
+        dark, clear = self.sources(spectrum.info, spectrum.counts.size)
+        if dark is None and self._dark_is_required:
+            return Inspected(spectrum, ColumnRecord(spectrum.info, FitStatus.NO_DARK))
+        records, prepared, fitted = self._fit_alike([spectrum], dark, clear)
+        mean = None if dark is None else self._mean(dark)
+        return Inspected(spectrum, records[0], 0 if dark is None else len(dark), mean, prepared, fitted)
+
     def example(self, spectrum: Spectrum, label: str) -> ExampleFit | None:
         """Return the fit of one spectrum as a plot needs it, or None where there is none."""
         if self._window(spectrum.wavelengths_nm) is None:
@@ -171,17 +197,23 @@ class SpectrumProcessor:
     def _process_alike(
         self, spectra: Sequence[Spectrum], dark: tuple[Path, ...] | None, clear: tuple[Path, ...]
     ) -> list[ColumnRecord]:
+        return self._fit_alike(spectra, dark, clear)[0]
+
+    def _fit_alike(
+        self, spectra: Sequence[Spectrum], dark: tuple[Path, ...] | None, clear: tuple[Path, ...]
+    ) -> tuple[list[ColumnRecord], Prepared | None, Fitted | None]:
+        """Return the columns, what was fitted, and the fit of those spectra that can be fitted."""
         infos = [spectrum.info for spectrum in spectra]
         wavelengths = spectra[0].wavelengths_nm
         window = self._window(wavelengths)
         if window is None:
-            return [ColumnRecord(info, FitStatus.WINDOW_OUTSIDE) for info in infos]
+            return [ColumnRecord(info, FitStatus.WINDOW_OUTSIDE) for info in infos], None, None
         prepared = self._prepared(spectra, dark)
         light = self._light_status(prepared, wavelengths, window)
         usable = np.flatnonzero(light == FitStatus.OK)
         records = [ColumnRecord(info, FitStatus(int(status))) for info, status in zip(infos, light, strict=True)]
         if usable.size == 0:
-            return records
+            return records, prepared, None
         chosen = Prepared(
             prepared.counts[usable],
             prepared.usable[usable],
@@ -195,7 +227,7 @@ class SpectrumProcessor:
             evidence = None if found.evidence is None else found.evidence[row]
             record = _record(infos[index], found.result, row, found.light_dilution)
             records[index] = replace(record, light=shape, evidence=evidence)
-        return records
+        return records, prepared, found
 
     def _light_status(self, prepared: Prepared, wavelengths: FloatArray, window: slice) -> IntArray:
         """Return for each spectrum (M,) whether it can be fitted; with a fitted dilution, in its windows too."""
@@ -207,11 +239,13 @@ class SpectrumProcessor:
                 status = np.where(status == FitStatus.OK, found, status)
         return status
 
-    def _fit(self, wavelengths: FloatArray, prepared: Prepared, clear: tuple[Path, ...]) -> _Fitted:
+    def _fit(self, wavelengths: FloatArray, prepared: Prepared, clear: tuple[Path, ...]) -> Fitted:
         """Fit prepared spectra of one detector as the settings say."""
         if self._settings.fit.method == "optical-density":
             window = window_pixels(wavelengths, self._settings.fit.window_nm)
-            return _Fitted(self._optical_density(wavelengths, prepared, clear), window, prepared.usable)
+            density, usable = self._optical_density(wavelengths, clear)
+            result = fit_optical_density(density, prepared.counts, mask=prepared.usable & usable)
+            return Fitted(result, density, window, prepared.usable)
         model = self.models.model(wavelengths, self._settings.fit.window_nm)
         mask = prepared.usable[:, model.window]
         counts = prepared.counts[:, model.window]
@@ -228,13 +262,17 @@ class SpectrumProcessor:
         usable[:, model.window] = mask  # without the spikes
         windows = self._settings.light_dilution
         if windows.mode != "fit":
-            return _Fitted(result, model.window, usable)
+            return Fitted(result, model, model.window, usable)
         first = self.models.model(wavelengths, windows.first_window_nm)
         second = self.models.model(wavelengths, windows.second_window_nm)
         found = fit_with_dilution(first, second, prepared.counts, mask=usable, misfit=True)
-        return _Fitted(found.result, first.window, usable, found.light_dilution, _evidence(result, found.misfit))
+        evidence = _evidence(result, found.misfit)
+        return Fitted(found.result, first, first.window, usable, found.light_dilution, evidence)
 
-    def _optical_density(self, wavelengths: FloatArray, prepared: Prepared, clear: tuple[Path, ...]) -> FitResult:
+    def _optical_density(
+        self, wavelengths: FloatArray, clear: tuple[Path, ...]
+    ) -> tuple[OpticalDensityModel, npt.NDArray[np.bool_]]:
+        """Return the fit against the mean of clear-sky spectra, and which of their pixels (N,) can be used."""
         if not clear:
             raise InputError(
                 "the optical-density fit needs a clear-sky spectrum, and there is none that can be read and has a dark",
@@ -269,7 +307,7 @@ class SpectrumProcessor:
                 key="spectrometer.fit",
                 remedy="check the clear-sky spectra and the fit's settings",
             ) from None
-        return fit_optical_density(model, prepared.counts, mask=prepared.usable & background.usable)
+        return model, background.usable[0]
 
     # -- preparation -----------------------------------------------------------------------------------------------
 

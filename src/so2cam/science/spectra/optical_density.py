@@ -173,6 +173,16 @@ def fit_optical_density(
     return FitResult(model.names, values, sigma, chi2, rms, evaluations, status, fitted)
 
 
+def density_parts(model: OpticalDensityModel, values: npt.ArrayLike) -> dict[str, FloatArray]:
+    """Return the optical density (Nw,) of each absorber, for parameters ``values`` (P,), ordered as its names."""
+    row = dict(zip(model.names, np.asarray(values, np.float64), strict=True))
+    shift = row["shift_0"] - model.shift_nm if "shift_0" in row else 0.0
+    absorbers = [name for name in model.names[1:] if not name.startswith(("background", "shift"))]
+    rest = model.others(model.true_wavelengths_nm + shift)
+    parts = {"so2": _so2_density(model, row["so2"], shift)[0]}
+    return parts | {name: np.asarray(rest[:, place] * row[name]) for place, name in enumerate(absorbers)}
+
+
 @dataclass(slots=True)
 class _One:
     values: FloatArray
