@@ -12,6 +12,7 @@ export default {
     this.$el.setAttribute("role", "img");
     this.$el.setAttribute("aria-label", this.label || "plot");
     this.chart = echarts.init(this.$el, null, { renderer: "canvas" });
+    this.$el.so2camChart = this.chart; // for what is laid over it, as windows with edges to drag
     this.resize = new ResizeObserver(() => {
       this.chart.resize();
       this.draw();
@@ -70,6 +71,7 @@ export default {
         { notMerge: true },
       );
       this.$el.dataset.points = String(series.reduce((sum, one) => sum + one.x.length, 0));
+      this.$el.dispatchEvent(new CustomEvent("so2cam-drawn", { bubbles: true }));
     },
   },
 };

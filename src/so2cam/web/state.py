@@ -14,6 +14,7 @@ from so2cam.station.live_spectrum import LiveSpectrum
 from so2cam.station.nodes import Nodes
 from so2cam.station.services import ServiceState
 from so2cam.station.setup_frames import SetupFrames
+from so2cam.station.spectrum_fits import SpectrumFits
 from so2cam.station.trial import TrialLines
 from so2cam.web.session import Door, Visitor
 from so2cam.web.shared import Notices, SharedValues
@@ -36,6 +37,8 @@ class Pages:
     setup_frames: Mapping[str, SetupFrames]
     restart: Callable[[], None] | None = None
     """tells the station to take up its site files anew; None where it cannot"""
+    spectrum_fits: dict[str, SpectrumFits] = field(default_factory=dict)
+    """by site, as they are first asked for"""
     shelf: Shelf = field(default_factory=Shelf)
     values: SharedValues = field(default_factory=SharedValues)
     notices: Notices = field(default_factory=Notices)
@@ -46,6 +49,10 @@ class Pages:
             if site.name == name:
                 return site
         return self.context.sites[0]
+
+    def fits(self, site: StationSite) -> SpectrumFits:
+        """Return the archived spectra of a site with their fits."""
+        return self.spectrum_fits.setdefault(site.name, SpectrumFits(self.context, site))
 
     def open_events(self, site: str) -> list[Event]:
         """Return the alarms of a site that go on. Raises So2camError where the file cannot be read."""

@@ -1,0 +1,190 @@
+"""Columns over time on the page of spectra: a day, the last hours or any range; a click chooses a moment."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any, Final
+
+from nicegui import ui
+
+from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
+from so2cam.core.errors import So2camError
+from so2cam.core.spectra import FIT_STATUS_TEXT, FitStatus
+from so2cam.core.times import parse_utc
+from so2cam.station.catalogue import ColumnRow
+from so2cam.station.references import day_bounds, day_of
+from so2cam.station.spectrum_fits import ColumnsOverTime, SpectrumFits
+from so2cam.web import plot
+from so2cam.web.parts import Choice, panel
+from so2cam.web.plot import Plot
+from so2cam.web.view import View
+from so2cam.web.window_plot import WindowPlot
+
+RANGES: Final = (("1h", "1 h"), ("6h", "6 h"), ("24h", "24 h"), ("day", "Day"), ("dates", "Dates"))
+_HOURS: Final = {"1h": 1, "6h": 6, "24h": 24}
+_LONGEST: Final = timedelta(days=62)
+
+
+class ColumnsPanel:
+    """The panel. ``start`` and ``end`` are what it shows; ``live`` where that goes on by itself."""
+
+    def __init__(
+        self,
+        view: View,
+        fits: SpectrumFits,
+        newest: datetime,
+        on_picked: Callable[[datetime], Any],
+        on_stepped: Callable[[int], Any],
+    ) -> None:
+        """``newest``: when the newest spectrum was taken."""
+        self._view, self._fits = view, fits
+        old = datetime.now(UTC) - newest > timedelta(hours=24)
+        wanted = view.query.get("range", "day" if old else "24h")
+        self._range = wanted if wanted in dict(RANGES) else "day"
+        box, head = panel("SO2 column over time", test="columns-panel", hint="of every spectrum of the plume")
+        with head:
+            Choice(RANGES, self._range, self._choose, label="Time", test="range")
+        with box:
+            self._day_row = ui.element("div").classes("so-row so-dates")
+            with self._day_row:
+                self._day = _input("Day, UTC", "date", view.query.get("day", day_of(newest)), "day")
+                self._day.on("change", self._dated)
+            self._dates_row = ui.element("div").classes("so-row so-dates")
+            with self._dates_row:
+                first = f"{newest - timedelta(days=1):%Y-%m-%dT%H:%M}"
+                last = f"{newest + timedelta(minutes=1):%Y-%m-%dT%H:%M}"
+                self._start = _input("From, UTC", "datetime-local", view.query.get("start", first), "start")
+                self._end = _input("To, UTC", "datetime-local", view.query.get("end", last), "end")
+                ui.button("Show", on_click=self._dated).props("unelevated no-caps data-testid=dates-show")
+            self._over = WindowPlot(
+                label="SO2 column over time",
+                test="columns",
+                picks="chosen time: arrow keys go from spectrum to spectrum",
+                on_picked=lambda x: on_picked(datetime.fromtimestamp(x / 1000, UTC)),
+                on_stepped=on_stepped,
+            )
+            self._dilution = Plot(label="light dilution over time", test="columns-dilution").classes("so-plot-low")
+            self._words = ui.label("").classes("so-small so-quiet").props("data-testid=columns-words")
+        self._dilution.set_visibility(False)
+        self._rows()
+
+    @property
+    def live(self) -> bool:
+        """Whether what is shown goes on by itself."""
+        return self._range in _HOURS
+
+    def mark(self, time: datetime | None) -> None:
+        """Mark the moment that is chosen."""
+        self._over.set_mark(None if time is None else time.timestamp() * 1000)
+
+    async def show(self) -> None:
+        """Ask for the columns again, and draw them."""
+        try:
+            start, end = self._span()
+        except (So2camError, ValueError):
+            self._words.set_text("Give both times, as 2026-03-01T12:00 (UTC), the end after the start.")
+            return
+        try:
+            found = await self._view.in_thread(lambda: self._fits.columns(start, end))
+        except So2camError as error:
+            self._words.set_text(f"The catalogue cannot be read now: {error.message}")
+            return
+        self._draw(found, start, end)
+
+    def _span(self) -> tuple[datetime, datetime]:
+        if self._range == "day":
+            return day_bounds(str(self._day.value))
+        if self._range == "dates":
+            start, end = parse_utc(f"{self._start.value}:00Z"), parse_utc(f"{self._end.value}:00Z")
+            if end <= start:
+                raise ValueError("the end must come after the start")
+            return max(start, end - _LONGEST), end
+        now = datetime.now(UTC)
+        return now - timedelta(hours=_HOURS[self._range]), now + timedelta(minutes=1)
+
+    async def _choose(self, key: str) -> None:
+        self._range = key
+        self._rows()
+        await self._dated()
+
+    async def _dated(self) -> None:
+        kept = {"day": str(self._day.value)} if self._range == "day" else {"day": None}
+        if self._range == "dates":
+            kept |= {"start": str(self._start.value), "end": str(self._end.value)}
+        self._view.keep(range=self._range, **({"start": None, "end": None} | kept))
+        await self.show()
+
+    def _rows(self) -> None:
+        self._day_row.set_visibility(self._range == "day")
+        self._dates_row.set_visibility(self._range == "dates")
+
+    def _draw(self, found: ColumnsOverTime, start: datetime, end: datetime) -> None:
+        rows = found.rows
+        x, column, sigma, dilution = _series(rows)
+        low = [None if y is None or s is None else round(y - s, 2) for y, s in zip(column, sigma, strict=True)]
+        high = [None if y is None or s is None else round(y + s, 2) for y, s in zip(column, sigma, strict=True)]
+        failed = [row.time.timestamp() * 1000 for row in rows if row.status != FitStatus.OK]
+        times: dict[str, Any] = {"time": True}
+        if rows:
+            times |= {"min": rows[0].time.timestamp() * 1000 - 2000, "max": rows[-1].time.timestamp() * 1000 + 2000}
+        else:
+            times |= {"min": start.timestamp() * 1000, "max": end.timestamp() * 1000}
+        series = [
+            plot.band("1 sigma", x, low, high),
+            plot.line("column", x, column) | {"legend": False},
+            plot.points("spectra", x, column, size=0.3),
+        ]
+        if failed:
+            series.append(plot.points("no column", failed, [0.0] * len(failed), colour="bad", symbol="triangle"))
+        self._over.plot.set(series, x=times, y={"name": "SO2 column, ppm m"})
+        diluted = any(value is not None for value in dilution)
+        self._dilution.set_visibility(diluted)
+        if diluted:
+            self._dilution.set(
+                [plot.points("light dilution", x, dilution, colour="data-4", size=0.3)],
+                x=times,
+                y={"name": "light dilution, %", "min": 0},
+            )
+        self._words.set_text(_words(found))
+
+
+def _input(label: str, kind: str, value: str, test: str) -> ui.input:
+    return ui.input(label, value=value).props(f"type={kind} dense outlined stack-label data-testid=columns-{test}")
+
+
+_Values = list[float | None]
+
+
+def _series(rows: Sequence[ColumnRow]) -> tuple[list[float], _Values, _Values, _Values]:
+    """Return times [ms], columns and sigmas [ppm m], dilutions [%]; with a gap where spectra are missing."""
+    steps = [(b.time - a.time).total_seconds() for a, b in zip(rows, rows[1:], strict=False)]
+    gap = max(60.0, 4 * median(steps)) if steps else 0.0
+    x: list[float] = []
+    column: _Values = []
+    sigma: _Values = []
+    dilution: _Values = []
+    for place, row in enumerate(rows):
+        if place and steps[place - 1] > gap:
+            x.append(row.time.timestamp() * 1000 - 1000 * steps[place - 1] / 2)
+            for values in (column, sigma, dilution):
+                values.append(None)
+        x.append(row.time.timestamp() * 1000)
+        good = row.status == FitStatus.OK and row.so2 is not None
+        column.append(round(row.so2 / MOLEC_CM2_PER_PPM_M, 2) if good and row.so2 is not None else None)
+        uncertainty = row.so2_uncertainty
+        sigma.append(uncertainty / MOLEC_CM2_PER_PPM_M if good and uncertainty is not None else None)
+        dilution.append(None if row.light_dilution is None else round(100 * row.light_dilution, 2))
+    return x, column, sigma, dilution
+
+
+def _words(found: ColumnsOverTime) -> str:
+    rows = found.rows
+    if not rows:
+        return "No spectra were fitted in this time."
+    failed = Counter(row.status for row in rows if row.status != FitStatus.OK)
+    words = f"{len(rows) - failed.total()} columns"
+    if found.every > 1:
+        words += f" (one in {found.every} is drawn)"
+    reasons = [f"{number} {FIT_STATUS_TEXT[FitStatus(status)]}" for status, number in failed.most_common()]
+    return words + (f"; without: {', '.join(reasons)}" if reasons else "")
