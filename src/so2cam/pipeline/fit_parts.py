@@ -58,11 +58,7 @@ def _densities(found: Inspected) -> dict[str, FloatArray]:
     values = fitted.result.values[0]
     if not isinstance(fitted.model, FitModel):
         return density_parts(fitted.model, values)
-    names = [
-        name
-        for name in fitted.model.names
-        if name in ("so2", "no2", "ring") or name.startswith("o3")
-    ]
+    names = [name for name in fitted.model.names if name in ("so2", "no2", "ring") or name.startswith("o3")]
     rows = np.tile(values, (len(names) + 1, 1))
     for row, name in enumerate(names):
         rows[row, fitted.model.names.index(name)] = 0.0

@@ -163,7 +163,7 @@ def write_line_shape(
     Raises OutputError where that cannot be done, or would overwrite an input.
     """
     _refuse_inputs(loaded, found, out, plot)
-    record = _record(loaded, found, out, command)
+    record = line_shape_record(loaded, found, out, command)
     products: list[tuple[Path, Callable[[Path], None]]] = [(out, lambda path: write_line_shape_table(path, record))]
     if plot is not None:
         products.append((plot, lambda path: write_line_shape_page(path, record)))
@@ -182,7 +182,8 @@ def _refuse_inputs(loaded: LoadedSpectrometer, found: FoundLineShape, out: Path,
         raise OutputError("is the table and the plot", file=out, key="--plot", remedy="name two different files")
 
 
-def _record(loaded: LoadedSpectrometer, found: FoundLineShape, out: Path, command: str) -> LineShapeRecord:
+def line_shape_record(loaded: LoadedSpectrometer, found: FoundLineShape, out: Path, command: str) -> LineShapeRecord:
+    """Return what was found, as the table in ``out`` and its page hold it."""
     fit, lamp = found.fit, found.lamp
     shape = (fit.fwhm_nm, fit.exponent, fit.width_asymmetry, fit.exponent_asymmetry)
     top_nm = -super_gaussian_centroid_nm(*shape)

@@ -120,14 +120,15 @@ class SpectrumFits:
 
     # --- one of them -------------------------------------------------------------------------------------------------
 
-    def look(
-        self, loaded: LoadedSite, file: ArchivedFile, windows: Mapping[str, Window] | None = None
-    ) -> SpectrumLook:
+    def look(self, loaded: LoadedSite, file: ArchivedFile, windows: Mapping[str, Window] | None = None) -> SpectrumLook:
         """Return a spectrum and its fit by the settings of ``loaded``, with other ``windows`` where given.
 
         Raises So2camError where the file cannot be read, windows do not go together, or a reference is missing.
         """
-        settings = settings_with(loaded, windows or {})
+        return self.look_with(loaded, settings_with(loaded, windows or {}), file)
+
+    def look_with(self, loaded: LoadedSite, settings: Spectrometer, file: ArchivedFile) -> SpectrumLook:
+        """Return a spectrum and its fit by other settings; raises as ``look`` does."""
         with self._lock:
             reader, processor, made_for = self._processor(loaded, settings, day_of(file.time))
             key = file.id, made_for

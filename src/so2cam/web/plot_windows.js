@@ -70,8 +70,8 @@ export default {
         const place = { left: from, width: to - from, "--colour": `var(--so-${band.colour || "data-1"})` };
         put(`${band.id}-shade`, "so-band", { ...place, top: grid.y, height: grid.height });
         const top = grid.y + 2 + this.lanes[band.id] * 26;
-        const name = put(`${band.id}-name`, `so-band-name${band.movable ? " is-movable" : ""}`, { ...place, top }, (made) => made.addEventListener("pointerdown", (event) => this.take(event, band.id, "both")));
-        name.textContent = band.name;
+        const name = put(`${band.id}-name`, `so-band-name${band.movable ? " is-movable" : ""}${to - from < 8 * band.name.length + 26 ? " is-narrow" : ""}`, { ...place, top }, (made) => made.addEventListener("pointerdown", (event) => this.take(event, band.id, "both")));
+        name.dataset.name = band.name;
         name.title = `${band.name}: ${this.words(band.low)} to ${this.words(band.high)}`;
         Object.assign(name.dataset, { testid: `window-${band.id}`, low: band.low.toFixed(this.digits), high: band.high.toFixed(this.digits) });
         for (const edge of band.movable ? ["low", "high"] : []) {

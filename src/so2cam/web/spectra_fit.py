@@ -59,11 +59,11 @@ class SpectrumPlot:
         )  # fmt: skip
         inside = (x >= low) & (x <= high)
         nm = [round(float(value), 3) for value in x[inside]]
-        series = [plot.line("spectrum", nm, _values(look.counts[inside]), colour="data-1")]
+        series = [plot.line("spectrum", nm, plain_values(look.counts[inside]), colour="data-1")]
         if look.dark is not None:
-            series.append(plot.line("dark", nm, _values(look.dark[inside]), colour="quiet"))
+            series.append(plot.line("dark", nm, plain_values(look.dark[inside]), colour="quiet"))
             if math.isfinite(look.stray) and "stray" in windows:
-                stray = _values(look.dark[inside] + look.stray)
+                stray = plain_values(look.dark[inside] + look.stray)
                 series.append(plot.line("dark and stray light", nm, stray, colour="data-5", dashed=True))
         if look.counts[inside].size and look.counts[inside].max() > 0.6 * look.saturation_counts:
             level = look.saturation_counts
@@ -110,9 +110,9 @@ class FitPlots:
         if tried is not None and now.parts is not None:
             nm = _axis(now.parts.wavelengths_nm)
             if self._signal:
-                series.append(plot.line("as saved", nm, _values(now.parts.model), colour="quiet", dashed=True))
+                series.append(plot.line("as saved", nm, plain_values(now.parts.model), colour="quiet", dashed=True))
             elif now.parts.densities:
-                before = _values(now.parts.densities["so2"])
+                before = plain_values(now.parts.densities["so2"])
                 series.append(plot.line("as saved", nm, before, colour="quiet", dashed=True))
             residual.append(plot.line("as saved", nm, _percent(now.parts.residual), colour="quiet", dashed=True))
         parts = look.parts
@@ -121,8 +121,8 @@ class FitPlots:
             measured = parts.measured if self._signal else parts.so2_measured
             model = parts.model if self._signal else parts.densities.get("so2")
             if measured is not None and model is not None:
-                series.append(plot.points("measured", nm, _values(measured), colour="data-1", size=0.28))
-                series.append(plot.line("fit", nm, _values(model), colour="data-2"))
+                series.append(plot.points("measured", nm, plain_values(measured), colour="data-1", size=0.28))
+                series.append(plot.line("fit", nm, plain_values(model), colour="data-2"))
             residual.append(plot.line("residual", nm, _percent(parts.residual), colour="data-3"))
         name = "signal, counts" if self._signal else "optical depth of SO2"
         self._fit.set(series, x=axis, y={"name": name, "compact": self._signal})
@@ -134,7 +134,7 @@ class FitPlots:
                 plot.line(
                     SPECIES.get(key, key),
                     _axis(parts.wavelengths_nm),
-                    _values(values - values.mean()),
+                    plain_values(values - values.mean()),
                     colour=_SPECIES_COLOURS.get(key, "data-4"),
                 )
                 for key, values in densities.items()
@@ -246,9 +246,10 @@ def _axis(wavelengths: Any) -> list[float]:
     return [round(float(value), 3) for value in wavelengths]
 
 
-def _values(array: Any) -> list[float | None]:
+def plain_values(array: Any) -> list[float | None]:
+    """Return an array as a plot takes it: five figures, None for what is not finite."""
     return [float(f"{value:.5g}") if math.isfinite(value) else None for value in array.tolist()]
 
 
 def _percent(array: Any) -> list[float | None]:
-    return _values(100 * array)
+    return plain_values(100 * array)

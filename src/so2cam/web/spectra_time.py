@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from statistics import median
 from typing import Any, Final
 
@@ -44,12 +45,10 @@ class ColumnsPanel:
         self._range = wanted if wanted in dict(RANGES) else "day"
         box, head = panel("SO2 column over time", test="columns-panel", hint="of every spectrum of the plume")
         with head:
+            self._day = _input("Day, UTC", "date", view.query.get("day", day_of(newest)), "day")
+            self._day.on("change", self._dated)
             Choice(RANGES, self._range, self._choose, label="Time", test="range")
         with box:
-            self._day_row = ui.element("div").classes("so-row so-dates")
-            with self._day_row:
-                self._day = _input("Day, UTC", "date", view.query.get("day", day_of(newest)), "day")
-                self._day.on("change", self._dated)
             self._dates_row = ui.element("div").classes("so-row so-dates")
             with self._dates_row:
                 first = f"{newest - timedelta(days=1):%Y-%m-%dT%H:%M}"
@@ -65,7 +64,10 @@ class ColumnsPanel:
                 on_stepped=on_stepped,
             )
             self._dilution = Plot(label="light dilution over time", test="columns-dilution").classes("so-plot-low")
-            self._words = ui.label("").classes("so-small so-quiet").props("data-testid=columns-words")
+            self.foot = ui.element("div").classes("so-spectra-when").props("data-ages")
+            with self.foot:
+                self._words = ui.label("").classes("so-small so-quiet").props("data-testid=columns-words")
+                ui.element("span").classes("so-grow")
         self._dilution.set_visibility(False)
         self._rows()
 
@@ -109,14 +111,17 @@ class ColumnsPanel:
         await self._dated()
 
     async def _dated(self) -> None:
-        kept = {"day": str(self._day.value)} if self._range == "day" else {"day": None}
-        if self._range == "dates":
-            kept |= {"start": str(self._start.value), "end": str(self._end.value)}
-        self._view.keep(range=self._range, **({"start": None, "end": None} | kept))
+        dates = self._range == "dates"
+        self._view.keep(
+            range=self._range,
+            day=str(self._day.value) if self._range == "day" else None,
+            start=str(self._start.value) if dates else None,
+            end=str(self._end.value) if dates else None,
+        )
         await self.show()
 
     def _rows(self) -> None:
-        self._day_row.set_visibility(self._range == "day")
+        self._day.set_visibility(self._range == "day")
         self._dates_row.set_visibility(self._range == "dates")
 
     def _draw(self, found: ColumnsOverTime, start: datetime, end: datetime) -> None:
@@ -158,7 +163,7 @@ _Values = list[float | None]
 
 def _series(rows: Sequence[ColumnRow]) -> tuple[list[float], _Values, _Values, _Values]:
     """Return times [ms], columns and sigmas [ppm m], dilutions [%]; with a gap where spectra are missing."""
-    steps = [(b.time - a.time).total_seconds() for a, b in zip(rows, rows[1:], strict=False)]
+    steps = [(b.time - a.time).total_seconds() for a, b in pairwise(rows)]
     gap = max(60.0, 4 * median(steps)) if steps else 0.0
     x: list[float] = []
     column: _Values = []

@@ -64,19 +64,17 @@ class Spectra:
         self._remember_seen()
         self._asked = 0
         self._columns = ColumnsPanel(view, self._fits, newest.time, self._pick, self._step)
-        with ui.element("section").classes("so-panel").props("data-testid=when data-ages"):
-            with ui.element("div").classes("so-spectra-when"):
-                self._time = ui.label("").classes("so-strong").props("data-testid=spectrum-time")
-                self._ago = Ago()
-                ui.element("span").classes("so-grow")
-                for label, by, test in (("‹ Earlier", -1, "earlier"), ("Later ›", 1, "later")):
-                    ui.button(label, on_click=lambda _, by=by: self._step(by)).props(
-                        f"flat no-caps data-testid=spectrum-{test}"
-                    )
-                self._follow = ui.checkbox("Follow the newest", value=self._follows, on_change=self._followed)
-                self._follow.props("dense data-testid=spectrum-follow")
-            self._trouble = error("", test="spectra-error")
-            self._trouble.set_visibility(False)
+        with self._columns.foot:
+            self._time = ui.label("").classes("so-strong").props("data-testid=spectrum-time")
+            self._ago = Ago()
+            for label, by, test in (("‹ Earlier", -1, "earlier"), ("Later ›", 1, "later")):
+                ui.button(label, on_click=lambda _, by=by: self._step(by)).props(
+                    f"flat no-caps data-testid=spectrum-{test}"
+                )
+            self._follow = ui.checkbox("Follow the newest", value=self._follows, on_change=self._followed)
+            self._follow.props("dense data-testid=spectrum-follow")
+        self._trouble = error("", test="spectra-error")
+        self._trouble.set_visibility(False)
         with ui.element("div").classes("so-spectrum"):
             self._spectrum = SpectrumPlot(view, self._moved)
             self._numbers = Numbers()
@@ -92,7 +90,8 @@ class Spectra:
                 time = parse_utc(asked)
             except ValueError:
                 time = self._newest.time
-            self._file = await self._view.in_thread(lambda: self._fits.nearest(time)) or self._newest
+            found = await self._view.in_thread(lambda: self._fits.nearest(time))
+            self._file = found or self._newest
         await self._columns.show()
         await self._show()
         self._view.every(3.0, self._look_for_newer, immediate=False)
