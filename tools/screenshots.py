@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "images" / "web"
 PAGES = {
     "live": "/",
+    "spectra": "/spectra",
+    "setup-spectrometer": "/setup/spectrometer",
     "align": "/align",
     "instrument": "/instrument",
     "health": "/health?range=24h",

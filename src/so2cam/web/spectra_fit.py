@@ -43,8 +43,9 @@ class SpectrumPlot:
         self._last = look, windows
         x = look.wavelengths_nm
         first, last = float(x[0]), float(x[-1])
-        low = max(first, min(window[0] for window in windows.values()) - _AROUND_NM[0])
-        high = min(last, max(window[1] for window in windows.values()) + _AROUND_NM[1])
+        both = (*windows.values(), *look.windows.values())  # what is shown stays while a window is dragged about
+        low = max(first, min(window[0] for window in both) - _AROUND_NM[0])
+        high = min(last, max(window[1] for window in both) + _AROUND_NM[1])
         if self._whole:
             low, high = first, last
         self._over.set_bands(
@@ -64,10 +65,11 @@ class SpectrumPlot:
             series.append(plot.line("dark", nm, plain_values(look.dark[inside]), colour="quiet"))
             if math.isfinite(look.stray) and "stray" in windows:
                 stray = plain_values(look.dark[inside] + look.stray)
-                series.append(plot.line("dark and stray light", nm, stray, colour="data-5", dashed=True))
+                series.append(plot.line("with stray light", nm, stray, colour="data-5", dashed=True))
         if look.counts[inside].size and look.counts[inside].max() > 0.6 * look.saturation_counts:
             level = look.saturation_counts
-            series.append(plot.line("saturation", [nm[0], nm[-1]], [level, level], colour="bad", dashed=True))
+            line = plot.line("saturation", [nm[0], nm[-1]], [level, level], colour="bad", dashed=True)
+            series.append(line | {"legend": False})
         self._over.plot.set(
             series,
             x={"name": "wavelength, nm", "min": round(low, 1), "max": round(high, 1)},
@@ -106,28 +108,29 @@ class FitPlots:
         self._last = now, tried
         look = now if tried is None else tried
         axis = {"name": "wavelength, nm"}
+        parts = look.parts
+        signal = self._signal or parts is None or not parts.densities  # without parameters there is only the signal
         series, residual = [], []
         if tried is not None and now.parts is not None:
             nm = _axis(now.parts.wavelengths_nm)
-            if self._signal:
+            if signal:
                 series.append(plot.line("as saved", nm, plain_values(now.parts.model), colour="quiet", dashed=True))
             elif now.parts.densities:
                 before = plain_values(now.parts.densities["so2"])
                 series.append(plot.line("as saved", nm, before, colour="quiet", dashed=True))
             residual.append(plot.line("as saved", nm, _percent(now.parts.residual), colour="quiet", dashed=True))
-        parts = look.parts
         if parts is not None:
             nm = _axis(parts.wavelengths_nm)
-            measured = parts.measured if self._signal else parts.so2_measured
-            model = parts.model if self._signal else parts.densities.get("so2")
+            measured = parts.measured if signal else parts.so2_measured
+            model = parts.model if signal else parts.densities.get("so2")
             if measured is not None and model is not None:
                 series.append(plot.points("measured", nm, plain_values(measured), colour="data-1", size=0.28))
                 series.append(plot.line("fit", nm, plain_values(model), colour="data-2"))
             residual.append(plot.line("residual", nm, _percent(parts.residual), colour="data-3"))
-        name = "signal, counts" if self._signal else "optical depth of SO2"
-        self._fit.set(series, x=axis, y={"name": name, "compact": self._signal})
+        name = "signal, counts" if signal else "optical depth of SO2"
+        self._fit.set(series, x=axis, y={"name": name, "compact": signal})
         rms = "" if not math.isfinite(look.residual_rms) else f" (r.m.s. {number(100 * look.residual_rms, 3)} %)"
-        self._residual.set(residual, x=axis, y={"name": f"residual, %{rms}"})
+        self._residual.set([one | {"legend": False} for one in residual], x=axis, y={"name": f"residual, %{rms}"})
         densities = {} if parts is None else parts.densities
         self._species.set(
             [
@@ -144,7 +147,8 @@ class FitPlots:
             x=axis,
             y={"name": "optical depth less its mean"},
         )
-        self._none.set_text("" if densities else f"There is no fit: {look.why}.")
+        self._species.set_visibility(bool(densities))
+        self._none.set_text("" if densities else f"There are no values: {look.why}.")
 
     def _choose(self, key: str) -> None:
         self._signal = key == "signal"
@@ -214,15 +218,15 @@ def _parameter(name: str, scale: float = 1.0) -> Callable[[SpectrumLook], _Pair]
 
 _ROWS: Final[tuple[tuple[str, str, str, Callable[[SpectrumLook], _Pair]], ...]] = (
     ("so2", "SO2 column", "ppm m", lambda look: look.column_ppm_m),
-    ("so2-molecules", "SO2 column", "10¹⁷ molecules/cm²", lambda look: (look.column[0] / 1e17, look.column[1] / 1e17)),
+    ("so2-molecules", "SO2 column", "10¹⁷/cm²", lambda look: (look.column[0] / 1e17, look.column[1] / 1e17)),
     ("dilution", "light dilution", "%", lambda look: (100 * look.dilution[0], 100 * look.dilution[1])),
     ("residual", "residual, r.m.s.", "%", lambda look: (100 * look.residual_rms, math.nan)),
     ("chi2", "chi²", "counts²", lambda look: (look.chi2, math.nan)),
     ("shift", "shift", "nm", _parameter("shift_0")),
     ("stretch", "stretch", "‰", _parameter("shift_1", 1e-3)),
-    ("o3", "ozone", "10¹⁸ molecules/cm²", _parameter("o3", 1e18)),
-    ("o3_2", "ozone, second", "10¹⁸ molecules/cm²", _parameter("o3_2", 1e18)),
-    ("no2", "NO2", "10¹⁶ molecules/cm²", _parameter("no2", 1e16)),
+    ("o3", "ozone", "10¹⁸/cm²", _parameter("o3", 1e18)),
+    ("o3_2", "ozone, second", "10¹⁸/cm²", _parameter("o3_2", 1e18)),
+    ("no2", "NO2", "10¹⁶/cm²", _parameter("no2", 1e16)),
     ("ring", "Ring", "", _parameter("ring")),
     ("width", "line width", "nm", _parameter("width")),
     ("exponent", "line exponent", "", _parameter("exponent")),

@@ -93,7 +93,8 @@ class Spectra:
             found = await self._view.in_thread(lambda: self._fits.nearest(time))
             self._file = found or self._newest
         await self._columns.show()
-        await self._show()
+        self._time.set_text(time_text(self._file.time))
+        ui.timer(0.05, self._show, once=True)  # a first fit may take longer than a page may
         self._view.every(3.0, self._look_for_newer, immediate=False)
         self._setup.on_change(self._show)
 
@@ -162,6 +163,7 @@ class Spectra:
         """Fit the chosen spectrum by the site file and by what is tried; what comes late is not shown."""
         self._asked += 1
         asked, file, tried = self._asked, self._file, dict(self._tried)
+        self._said.set_text("Fitting …")
         trouble, now, other, windows = await self._view.in_thread(lambda: self._work(file, tried))
         if asked != self._asked:
             return
@@ -171,6 +173,7 @@ class Spectra:
         self._trouble.set_text(trouble)
         self._trouble.set_visibility(bool(trouble))
         if now is None:
+            self._said.set_text("")
             return
         self._tried = {key: window for key, window in tried.items() if key in windows}
         self._spectrum.show(now, windows)
