@@ -36,10 +36,14 @@ _MOMENT: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ColumnsOverTime:
-    """Columns of a time, as the catalogue has them; ``every``: of so many, one is given (1: all)."""
+    """Columns of a time, as the catalogue has them; ``every``: of so many, one is given (1: all).
+
+    ``cut``: there are more, and earlier ones are left out.
+    """
 
     rows: tuple[ColumnRow, ...]
     every: int = 1
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class SpectrumFits:
         """Return the columns of ``start`` <= time < ``end``, at most about ``most``. Raises CatalogueError."""
         rows = self._context.catalogue.columns(self._site.name, start=start, end=end, limit=_MOST_ROWS, newest=True)
         every = max(1, -(-len(rows) // most))
-        return ColumnsOverTime(tuple(rows[::-1][::every][::-1]), every)
+        return ColumnsOverTime(tuple(rows[::-1][::every][::-1]), every, len(rows) == _MOST_ROWS)
 
     def nearest(self, time: datetime | None = None) -> ArchivedFile | None:
         """Return the spectrum of the plume nearest to a time, the newest without; None where there is none."""

@@ -191,5 +191,7 @@ def _words(found: ColumnsOverTime) -> str:
     words = f"{len(rows) - failed.total()} columns"
     if found.every > 1:
         words += f" (one in {found.every} is drawn)"
+    if found.cut:
+        words += "; earlier ones are left out, choose a shorter time"
     reasons = [f"{number} {FIT_STATUS_TEXT[FitStatus(status)]}" for status, number in failed.most_common()]
     return words + (f"; without: {', '.join(reasons)}" if reasons else "")

@@ -23,6 +23,7 @@ from so2cam.core.spectrometer import (
 )
 from so2cam.formats.sitefile import LoadedSpectrometer
 from so2cam.pipeline import spectrum_processor
+from so2cam.pipeline.fit_parts import fit_parts
 from so2cam.pipeline.spectra_batch import assemble_columns, spectrum_order
 from so2cam.pipeline.spectral_models import SpectralModels
 from so2cam.pipeline.spectrum_processor import ColumnRecord, SpectrumProcessor, SpectrumReader
@@ -378,3 +379,60 @@ def test_a_series_of_failures_is_all_nan() -> None:
 def test_order_is_that_of_numbers() -> None:
     names = ["s10", "s9", "S8"]
     assert [i.path.name for i in sorted((info(name, 0) for name in names), key=spectrum_order)] == ["S8", "s9", "s10"]
+
+
+# --- one spectrum with all that its fit is made of ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["intensity", "optical-density"])
+def test_what_is_inspected_is_what_is_processed(light: Any, method: str) -> None:
+    reader = Reader(dark=np.full(361, 1000.0), clear=light[0] + 1000)
+    fit = SETTINGS.fit.model_copy(update={"method": method})
+    found = processor(reader, DARK, info("clear", 5, SpectrumKind.CLEAR), fit=fit)
+    some = spectra(light[1:] + 1000)  # the first is the clear one itself
+    for spectrum, record in zip(some, found.process(some), strict=True):
+        inspected = found.inspect(spectrum)
+        assert replace(inspected.record, light=None) == replace(record, light=None)
+        assert inspected.darks == 1
+        assert (inspected.dark == 1000).all()
+        parts = fit_parts(inspected)
+        assert parts is not None
+        # Lambert and Beer, within what the line shape blurs: 10 % of the mean optical depth.
+        column = record.parameters["so2"][0]
+        table = found.models.tables.so2.at(parts.wavelengths_nm, "cubic")
+        assert parts.densities["so2"].mean() == pytest.approx(column * table.mean(), rel=0.1, abs=1e-3)
+        assert {"so2", "o3", "ring"} == set(parts.densities)
+        assert parts.so2_measured is not None
+        left = parts.so2_measured - parts.densities["so2"]
+        assert np.allclose(np.expm1(-left), parts.residual, atol=1e-9)
+
+
+def test_without_a_dark_or_light_there_are_no_parts(light: Any) -> None:
+    dark = processor(Reader()).inspect(spectra(light + 1000)[0])
+    assert dark.record.status is FitStatus.NO_DARK
+    assert dark.prepared is None
+    assert fit_parts(dark) is None
+    black = processor(Reader(dark=np.full(361, 1000.0)), DARK).inspect(spectra(0 * light + 1000)[0])
+    assert black.record.status is FitStatus.TOO_DARK
+    assert black.prepared is not None
+    assert fit_parts(black) is None
+
+
+def test_diluting_light_takes_from_what_so2_takes(light: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stand_in(first: Any, second: Any, counts: Any, *, mask: Any, misfit: bool) -> SimpleNamespace:
+        result = spectrum_processor.fit_spectra(first, counts, mask=mask)
+        shares = np.tile([0.5, 0.05], (len(counts), 1))
+        return SimpleNamespace(light_dilution=shares, result=result, misfit=np.full((len(counts), 4), np.nan))
+
+    monkeypatch.setattr(spectrum_processor, "fit_with_dilution", stand_in)
+    reader = Reader(dark=np.full(361, 1000.0))
+    window = {"fit": Fit(window_nm=(306, 316), model_spacing_nm=0.05)}
+    spectrum = spectra(light + 1000)[2]
+    plain = fit_parts(processor(reader, DARK, **window).inspect(spectrum))
+    both = fit_parts(processor(reader, DARK, light_dilution=LightDilution(mode="fit"), **window).inspect(spectrum))
+    assert plain is not None
+    assert both is not None
+    share = 1 - 0.5 ** ((310 / both.wavelengths_nm) ** 4)
+    expected = -np.log(share + (1 - share) * np.exp(-plain.densities["so2"]))
+    assert both.densities["so2"] == pytest.approx(expected, rel=0.05)
+    assert both.densities["so2"].mean() < 0.6 * plain.densities["so2"].mean()
