@@ -1,11 +1,15 @@
 """Spectra: one is opened, a window is dragged and kept; wavelengths from sunlight go into the draft."""
 
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from so2cam.science.spectra.lamp_lines import HG_LINES
+from so2cam.science.spectra.line_shape import super_gaussian
 from so2cam.station.references import day_bounds
 
 PATIENCE_MS = 30_000
@@ -84,7 +88,17 @@ def test_a_window_is_dragged_fitted_again_and_kept_in_the_draft(page: Page, arch
     assert errors == []
 
 
-def test_wavelengths_from_sunlight_are_taken_into_the_draft(page: Page, archive: Any) -> None:
+def lamp(path: Path) -> Path:
+    """Write a spectrum of a mercury lamp, with lines 0.7 nm wide."""
+    x = np.linspace(280.0, 420.0, 2048)
+    counts = 1500 + sum(
+        3.0 * line.relative_intensity * super_gaussian(x - line.vacuum_nm, 0.7, 2.2) for line in HG_LINES
+    )
+    np.save(path, np.stack([x, np.random.default_rng(1).normal(counts, 8.0)]))
+    return path
+
+
+def test_wavelengths_and_line_shape_are_taken_into_the_draft(page: Page, archive: Any, tmp_path: Path) -> None:
     archive.fresh_draft()
     archive.enter(page)
     page.goto(f"{archive.url}/setup/spectrometer")
@@ -96,6 +110,17 @@ def test_wavelengths_from_sunlight_are_taken_into_the_draft(page: Page, archive:
     correction = page.get_by_test_id("key-spectrometer.detector.wavelength_correction")
     expect(correction).to_have_value(re.compile(r"\[0\.01\d+, "), timeout=PATIENCE_MS)
     expect(page.get_by_test_id("draft-words")).to_contain_text("1 change not saved, by the admin")
+
+    # The line shape, from a lamp spectrum that is given; another line is chosen.
+    page.get_by_test_id("lamp-give").locator("input[type=file]").set_input_files(lamp(tmp_path / "lamp.npy"))
+    expect(page.get_by_test_id("lamp-rows")).to_contain_text("FWHM", timeout=PATIENCE_MS)
+    page.get_by_test_id("lamp-line").click()
+    page.get_by_role("option", name="334.24 nm").click()
+    expect(page.get_by_test_id("lamp-rows")).to_contain_text("Hg 334.15", timeout=PATIENCE_MS)
+    page.get_by_test_id("lamp-take").click()
+    width = page.get_by_test_id("key-spectrometer.line_shape.width_nm")
+    expect(width).to_have_value(re.compile(r"0\.(69|70)\d*"), timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("draft-words")).to_contain_text("2 changes not saved, by the admin")
     page.get_by_test_id("to-spectra").click()
     expect(page.get_by_test_id("numbers-shift-tried")).to_be_visible(timeout=PATIENCE_MS)
     before, after = (value(page.get_by_test_id(f"numbers-shift-{which}")) for which in ("saved", "tried"))

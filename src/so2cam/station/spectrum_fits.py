@@ -5,6 +5,7 @@ spectrum's day: with the settings of the site file the numbers are those of the 
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +29,9 @@ from so2cam.station.spectrum_windows import Window, windows_of, with_windows
 
 _PROCESSORS: Final = 6
 _LOOKS: Final = 48
-_MOST_ROWS: Final = 20_000
+_MOST_ROWS: Final = 12_000
+_FRESH_S: Final = 3.0
+"""How long it is taken for granted that no calibration file came."""
 _Key = tuple[str, str, str, int]
 """Hash of the settings, folder of the site file, day, newest calibration file."""
 _MOMENT: Final = timedelta(microseconds=1)
@@ -92,6 +95,7 @@ class SpectrumFits:
         self._lock = threading.Lock()
         self._processors: OrderedDict[_Key, tuple[SpectrumReader, SpectrumProcessor]] = OrderedDict()
         self._looks: OrderedDict[tuple[int, _Key], SpectrumLook] = OrderedDict()
+        self._asked: tuple[float, int] | None = None
         self._kept_others: tuple[tuple[str, str, int], tuple[SpectrumInfo, ...]] | None = None
 
     # --- which there are ---------------------------------------------------------------------------------------------
@@ -102,17 +106,17 @@ class SpectrumFits:
         every = max(1, -(-len(rows) // most))
         return ColumnsOverTime(tuple(rows[::-1][::every][::-1]), every, len(rows) == _MOST_ROWS)
 
-    def nearest(self, time: datetime | None = None) -> ArchivedFile | None:
-        """Return the spectrum of the plume nearest to a time, the newest without; None where there is none."""
-        if time is None:
+    def nearest(self, moment: datetime | None = None) -> ArchivedFile | None:
+        """Return the spectrum of the plume nearest to a moment, the newest without; None where there is none."""
+        if moment is None:
             return self._one(newest=True)
-        before, after = self._one(end=time + _MOMENT, newest=True), self._one(start=time)
+        before, after = self._one(end=moment + _MOMENT, newest=True), self._one(start=moment)
         found = [file for file in (before, after) if file is not None]
-        return min(found, key=lambda file: abs(file.time - time), default=None)
+        return min(found, key=lambda file: abs(file.time - moment), default=None)
 
-    def beside(self, time: datetime, *, later: bool) -> ArchivedFile | None:
-        """Return the next spectrum of the plume after a time, or the last before it."""
-        return self._one(start=time + _MOMENT) if later else self._one(end=time, newest=True)
+    def beside(self, moment: datetime, *, later: bool) -> ArchivedFile | None:
+        """Return the next spectrum of the plume after a moment, or the last before it."""
+        return self._one(start=moment + _MOMENT) if later else self._one(end=moment, newest=True)
 
     def _one(
         self, *, start: datetime | None = None, end: datetime | None = None, newest: bool = False
@@ -155,7 +159,7 @@ class SpectrumFits:
     def _processor(
         self, loaded: LoadedSite, settings: Spectrometer, day: str
     ) -> tuple[SpectrumReader, SpectrumProcessor, _Key]:
-        newest = self._context.catalogue.newest_id(self._site.name, not_subjects=(PLUME, "test"))
+        newest = self._newest_calibration()
         key = settings_hash(settings.model_dump(mode="json")), str(loaded.path.parent), day, newest
         made = self._processors.get(key)
         if made is None:
@@ -167,6 +171,13 @@ class SpectrumFits:
                 self._processors.popitem(last=False)
         self._processors.move_to_end(key)
         return *made, key
+
+    def _newest_calibration(self) -> int:
+        """Return the id of the newest calibration file, as it was a few seconds ago at most."""
+        now = time.monotonic()
+        if self._asked is None or now - self._asked[0] > _FRESH_S:
+            self._asked = now, self._context.catalogue.newest_id(self._site.name, not_subjects=(PLUME, "test"))
+        return self._asked[1]
 
     def _others(self, loaded: LoadedSite, day: str, newest: int) -> tuple[SpectrumInfo, ...]:
         """Return the darks and clear-sky spectra of a day; those of the last one are kept."""

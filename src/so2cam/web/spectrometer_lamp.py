@@ -35,6 +35,7 @@ class LampPanel:
         self._series: dict[str, LampSeries] = {}
         self._found: FoundLamp | None = None
         self._near: float | None = None
+        self._seen: dict[KeyPath, Any] = {}
         box, _ = panel("Line shape", test="lamp-panel", hint="what the spectrometer makes of a single wavelength")
         with box:
             ui.html(
@@ -150,7 +151,8 @@ class LampPanel:
             self._result.set_visibility(False)
             return
         self._report.say("Fitting …")
-        loaded, near = self._setup.loaded, self._near
+        state, near = self._setup.state, self._near
+        loaded, self._seen = state.loaded, {key: state.value(key) for key in KEYS}
         try:
             found = await self._view.in_thread(lambda: self._lamps.find(loaded, series, near))
         except So2camError as error:
@@ -214,9 +216,13 @@ class LampPanel:
         await self._change(changes)
 
     async def _change(self, changes: Mapping[KeyPath, Any]) -> None:
-        if self._found is not None and await self._setup.change(
-            changes, f"line shape from the line at {self._found.record.vacuum_nm:.1f} nm"
-        ):
+        if self._found is None:
+            return
+        words = f"line shape from the line at {self._found.record.vacuum_nm:.1f} nm"
+        seen = {key: value for key, value in self._seen.items() if key in changes}
+        if await self._setup.change(changes, words, seen=seen):
+            state = self._setup.state
+            self._seen = {key: state.value(key) for key in KEYS}
             self._report.say("Taken into the draft", "ok")
 
 

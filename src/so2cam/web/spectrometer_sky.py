@@ -8,7 +8,8 @@ from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
 from so2cam.core.times import parse_utc
-from so2cam.station.spectrometer_sky import FoundSky, Skies
+from so2cam.formats.siteedit import KeyPath
+from so2cam.station.spectrometer_sky import KEY, FoundSky, Skies
 from so2cam.web import plot
 from so2cam.web.parts import Report, field, number, panel, pick, with_uncertainty
 from so2cam.web.plot import Plot
@@ -26,6 +27,7 @@ class SkyPanel:
         self._view, self._setup = view, setup
         self._skies = Skies(view.context, view.site, view.pages.fits(view.site))
         self._found: FoundSky | None = None
+        self._seen: dict[KeyPath, Any] = {}
         box, _ = panel("Wavelengths", test="sky-panel", hint="from the Fraunhofer lines of sunlight")
         with box:
             ui.html(
@@ -64,7 +66,8 @@ class SkyPanel:
         self._time.set_value(f"{newest.time:%Y-%m-%dT%H:%M:%S}")
 
     async def _find(self) -> None:
-        loaded = self._setup.loaded
+        state = self._setup.state
+        loaded, self._seen = state.loaded, {KEY: state.value(KEY)}
         self._report.say("Fitting …")
         self._button.disable()
         try:
@@ -120,7 +123,7 @@ class SkyPanel:
         if found is None:
             return
         words = f"wavelengths from sunlight of {found.time:%Y-%m-%d %H:%M}"
-        if await self._setup.change(found.keys, words):
+        if await self._setup.change(found.keys, words, seen=self._seen):
             self._report.say("Taken into the draft", "ok")
 
 

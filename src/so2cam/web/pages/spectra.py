@@ -1,5 +1,6 @@
 """The page of spectra: columns over time, and any spectrum with its fit, whose windows are dragged."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -101,16 +102,18 @@ class Spectra:
     # --- which one ---------------------------------------------------------------------------------------------------
 
     async def _pick(self, time: datetime) -> None:
-        await self._go(await self._view.in_thread(lambda: self._fits.nearest(time)))
+        await self._go(lambda: self._fits.nearest(time))
 
     async def _step(self, by: int) -> None:
         at = self._file.time
-        if by == 0:
-            await self._go(await self._view.in_thread(self._fits.nearest))
-        else:
-            await self._go(await self._view.in_thread(lambda: self._fits.beside(at, later=by > 0)))
+        await self._go(self._fits.nearest if by == 0 else lambda: self._fits.beside(at, later=by > 0))
 
-    async def _go(self, file: ArchivedFile | None) -> None:
+    async def _go(self, find: Callable[[], ArchivedFile | None]) -> None:
+        try:
+            file = await self._view.in_thread(find)
+        except So2camError as failed:
+            self._say_trouble(error_words(failed))
+            return
         if file is None:
             return
         self._file = file
@@ -129,7 +132,11 @@ class Spectra:
             self._view.keep(t=format_utc(self._file.time))
 
     async def _look_for_newer(self, *, anew: bool = False) -> None:
-        newest = await self._view.shared("newest spectrum", 1.5, self._fits.nearest)
+        try:
+            newest = await self._view.shared("newest spectrum", 1.5, self._fits.nearest)
+        except So2camError as failed:
+            self._say_trouble(error_words(failed))
+            return
         if newest is None or (newest.id == self._newest.id and not anew):
             return
         self._newest = newest
@@ -170,8 +177,7 @@ class Spectra:
         self._time.set_text(time_text(file.time))
         self._ago.set(file.time)
         self._columns.mark(file.time)
-        self._trouble.set_text(trouble)
-        self._trouble.set_visibility(bool(trouble))
+        self._say_trouble(trouble)
         if now is None:
             self._said.set_text("")
             return
@@ -180,6 +186,10 @@ class Spectra:
         self._plots.show(now, other)
         self._numbers.show(now, other, "Tried" if self._tried else "Draft")
         self._say_keeping(windows, trouble)
+
+    def _say_trouble(self, trouble: str) -> None:
+        self._trouble.set_text(trouble)
+        self._trouble.set_visibility(bool(trouble))
 
     def _work(
         self, file: ArchivedFile, tried: dict[str, Window]
