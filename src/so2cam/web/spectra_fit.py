@@ -107,8 +107,12 @@ class FitPlots:
         """Show the fit with the tried settings, and the one of the site file behind it."""
         self._last = now, tried
         look = now if tried is None else tried
-        axis = {"name": "wavelength, nm"}
         parts = look.parts
+        shown = [one.parts.wavelengths_nm for one in (now, look) if one.parts is not None]
+        axis: dict[str, Any] = {"name": "wavelength, nm"}
+        if shown:
+            low, high = min(x[0] for x in shown), max(x[-1] for x in shown)
+            axis |= {"min": math.floor(2 * low) / 2, "max": math.ceil(2 * high) / 2}
         signal = self._signal or parts is None or not parts.densities  # without parameters there is only the signal
         series, residual = [], []
         if tried is not None and now.parts is not None:
@@ -178,7 +182,7 @@ class Numbers:
                 continue
             cells = [_cell(f"{key}-saved", first)]
             if tried is not None:
-                cells += [_cell(f"{key}-tried", second), f"<td><small>{_change(first[0], second[0])}</small></td>"]
+                cells += [_cell(f"{key}-tried", second), f"<td><small>{_change(key, first[0], second[0])}</small></td>"]
             small = f" <small>{escape(unit)}</small>" if unit else ""
             main = ' class="is-main"' if key == "so2" else ""
             body.append(f"<tr{main}><th scope=row>{escape(label)}{small}</th>{''.join(cells)}</tr>")
@@ -240,8 +244,9 @@ def _cell(key: str, value: _Pair) -> str:
     return f'<td data-testid="numbers-{key}" data-value="{exact}">{text if exact else MISSING}{more}</td>'
 
 
-def _change(before: float, after: float) -> str:
-    if not (math.isfinite(before) and math.isfinite(after)) or before == 0:
+def _change(key: str, before: float, after: float) -> str:
+    """Return a change in per cent, of what is not near zero by its nature."""
+    if not (math.isfinite(before) and math.isfinite(after)) or before == 0 or key in ("shift", "stretch"):
         return ""
     return f"{100 * (after / before - 1):+.1f} %".replace("-", "−")
 
