@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from so2cam.core.errors import FrameFileError, InputError, OutputError
 from so2cam.core.spectra import SpectrumInfo
 from so2cam.formats.line_shape_files import LineShapeRecord, parameter_rows
 from so2cam.formats.siteedit import REMOVE, KeyPath
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
-from so2cam.pipeline.line_shape import FoundLineShape, find_line_shape, line_shape_record, write_line_shape
+from so2cam.pipeline.line_shape import FoundLineShape, LineTrial, find_line_shape, line_shape_record, write_line_shape
 from so2cam.science.spectra.prepare import select_darks
 from so2cam.station.arrivals import SPECTRUM, Recogniser
 from so2cam.station.context import StationContext, StationSite
@@ -40,14 +42,24 @@ class LampSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenLine:
+    """A line that stands out: where it should be and is [nm], its top [counts]; ``why`` it gives no shape, if so."""
+
+    vacuum_nm: float
+    found_nm: float
+    top: float
+    why: str
+    used: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FoundLamp:
-    """What a series gave: the record that tables and pages hold, in words, and its lines with why they give none."""
+    """What a series gave: the record that tables and pages hold, the same in words, and all lines."""
 
     series: LampSeries
     record: LineShapeRecord
     rows: tuple[tuple[str, str], ...]
-    lines: tuple[tuple[float, float, str], ...]
-    """(wavelength in vacuum [nm], where its top is [nm], why it gives no shape: nothing where it does)"""
+    lines: tuple[SeenLine, ...]
     found: FoundLineShape
 
 
@@ -91,10 +103,7 @@ class Lamps:
         spectrometer = spectrometer_of(loaded)
         found = find_line_shape(spectrometer, series.lamps, series.darks, near_nm=near_nm)
         record = line_shape_record(spectrometer, found, loaded.path.parent / "line-shape.txt", "")
-        lines = tuple(
-            (trial.detected.line.vacuum_nm, trial.detected.peak_nm, "" if trial.fit is not None else trial.reason)
-            for trial in found.trials
-        )
+        lines = tuple(_seen(found, trial) for trial in found.trials)
         return FoundLamp(series, record, tuple(parameter_rows(record)), lines, found)
 
     def write_table(self, loaded: LoadedSite, found: FoundLamp) -> dict[KeyPath, Any]:
@@ -169,6 +178,14 @@ def super_gaussian_keys(found: FoundLamp) -> dict[KeyPath, Any]:
         (*_ROOT, "width_asymmetry"): round(record.width_asymmetry[0], 4),
         (*_ROOT, "exponent_asymmetry"): round(record.exponent_asymmetry[0], 3),
     }
+
+
+def _seen(found: FoundLineShape, trial: LineTrial) -> SeenLine:
+    line, lamp = trial.detected, found.lamp
+    near = np.abs(lamp.wavelengths_nm - line.peak_nm) < 0.5
+    top = float(np.max(lamp.counts[near], initial=0.0, where=np.isfinite(lamp.counts[near])))
+    why = "" if trial.fit is not None else trial.reason
+    return SeenLine(line.line.vacuum_nm, line.peak_nm, top, why, line.line == found.fit.line)
 
 
 def _alike(before: SpectrumInfo, after: SpectrumInfo) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
-import numpy as np
 from nicegui import events, ui
 
 from so2cam.core.errors import So2camError
@@ -139,9 +138,9 @@ class LampPanel:
     async def _clicked(self, x: float) -> None:
         if self._found is None:
             return
-        nearest = min(self._found.lines, key=lambda line: abs(line[1] - x), default=None)
-        if nearest is not None and abs(nearest[1] - x) <= _NEAR_NM:
-            self._line.set_value(f"{nearest[0]:.3f}")
+        nearest = min(self._found.lines, key=lambda line: abs(line.found_nm - x), default=None)
+        if nearest is not None and abs(nearest.found_nm - x) <= _NEAR_NM:
+            self._line.set_value(f"{nearest.vacuum_nm:.3f}")
 
     # --- finding -----------------------------------------------------------------------------------------------------
 
@@ -166,20 +165,19 @@ class LampPanel:
         record = found.record
         self._result.set_visibility(True)
         options = {_BEST: _BEST} | {
-            f"{vacuum:.3f}": f"{vacuum:.2f} nm{' (no shape)' if why else ''}" for vacuum, _, why in found.lines
+            f"{line.vacuum_nm:.3f}": f"{line.vacuum_nm:.2f} nm{' (no shape)' if line.why else ''}"
+            for line in found.lines
         }
         self._line.set_options(options, value=_BEST if self._near is None else f"{self._near:.3f}")
         nm = [round(float(value), 3) for value in record.spectrum_nm]
-        top = float(np.nanmax(record.spectrum_counts))
-        at = [(mark.found_nm, mark.chosen) for mark in record.marks]
         series = [plot.line("lamp", nm, plain_values(record.spectrum_counts), colour="data-1") | {"legend": False}]
+        above = 0.04 * max((line.top for line in found.lines), default=0.0)
         for used, name, colour in ((True, "used", "data-2"), (False, "other lines", "quiet")):
-            places = [x for x, chosen in at if chosen is used]
-            heights = [float(np.nanmax(_around(record.spectrum_nm, record.spectrum_counts, x))) for x in places]
-            series.append(
-                plot.points(name, places, [y + 0.04 * top for y in heights], colour=colour, symbol="triangle", size=0.6)
-            )
-        low, high = min((x for x, _ in at), default=nm[0]), max((x for x, _ in at), default=nm[-1])
+            lines = [line for line in found.lines if line.used is used]
+            x, y = [line.found_nm for line in lines], [line.top + above for line in lines]
+            series.append(plot.points(name, x, y, colour=colour, symbol="triangle", size=0.6))
+        places = [line.found_nm for line in found.lines]
+        low, high = min(places, default=nm[0]), max(places, default=nm[-1])
         self._over.plot.set(
             series,
             x={"name": "wavelength, nm", "min": round(low - 5), "max": round(high + 5)},
@@ -224,8 +222,3 @@ class LampPanel:
             state = self._setup.state
             self._seen = {key: state.value(key) for key in KEYS}
             self._report.say("Taken into the draft", "ok")
-
-
-def _around(x: Any, y: Any, place: float) -> Any:
-    near = y[(x > place - 1.0) & (x < place + 1.0)]
-    return near if near.size and np.isfinite(near).any() else np.zeros(1)

@@ -197,6 +197,9 @@ def test_the_line_shape_comes_from_a_lamp_that_was_given(station: StationContext
     assert found.record.fwhm_nm[0] == pytest.approx(0.6, abs=0.01)
     assert found.record.wavelength_error_nm == pytest.approx(0.03, abs=0.003)
     assert len(found.lines) >= 3
+    (used,) = [line for line in found.lines if line.used]
+    assert used.found_nm == pytest.approx(334.27, abs=0.1)
+    assert used.top == pytest.approx(1500 + 2100, abs=50)  # no dark was given
     keys = super_gaussian_keys(found)
     assert keys["spectrometer", "line_shape", "width_nm"] == pytest.approx(0.6, abs=0.01)
     assert keys["spectrometer", "line_shape", "exponent"] == pytest.approx(2.4, abs=0.05)
