@@ -242,5 +242,7 @@ def look_of(found: Inspected, settings: Spectrometer) -> SpectrumLook:
 
 
 def error_words(error: So2camError) -> str:
-    """Return an error as a page says it."""
-    return error.message + (f" ({error.remedy})" if error.remedy else "")
+    """Return an error as a page says it: with the name of its file, without the folder."""
+    where = "" if error.file is None else f"{Path(str(error.file)).name}: "
+    remedy = error.remedy or ""
+    return where + error.message + (f" ({remedy})" if remedy and "--" not in remedy else "")

@@ -46,7 +46,7 @@ class ColumnsPanel:
         box, head = panel("SO2 column over time", test="columns-panel", hint="of every spectrum of the plume")
         with head:
             self._day = _input("Day, UTC", "date", view.query.get("day", day_of(newest)), "day")
-            self._day.on("change", self._dated)
+            self._day.on_value_change(self._dated)
             Choice(RANGES, self._range, self._choose, label="Time", test="range")
         with box:
             self._dates_row = ui.element("div").classes("so-row so-dates")

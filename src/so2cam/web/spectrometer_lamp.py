@@ -9,6 +9,7 @@ from nicegui import events, ui
 from so2cam.core.errors import So2camError
 from so2cam.formats.siteedit import KeyPath
 from so2cam.station.spectrometer_lamp import MOST_BYTES, FoundLamp, Lamps, LampSeries, super_gaussian_keys
+from so2cam.station.spectrum_fits import error_words
 from so2cam.web import plot
 from so2cam.web.parts import Report, panel
 from so2cam.web.plot import Plot
@@ -85,7 +86,7 @@ class LampPanel:
         try:
             found = await self._view.in_thread(lambda: self._lamps.series(loaded))
         except So2camError as error:
-            self._report.say(str(error), "bad")
+            self._report.say(error_words(error), "bad")
             return
         self._series = {one.key: one for one in found}
         kept = self._view.query.get("lamp")
@@ -103,7 +104,7 @@ class LampPanel:
             try:
                 await self._view.in_thread(lambda: self._lamps.give(name, data, dark=dark))
             except So2camError as error:
-                self._report.say(str(error), "bad")
+                self._report.say(error_words(error), "bad")
                 return
             await self.begin()
             if self._pick.value == "given":
@@ -119,7 +120,7 @@ class LampPanel:
         try:
             await self._view.in_thread(self._lamps.forget_given)
         except So2camError as error:
-            self._report.say(str(error), "bad")
+            self._report.say(error_words(error), "bad")
         self._result.set_visibility(False)
         await self.begin()
 
@@ -155,7 +156,7 @@ class LampPanel:
         try:
             found = await self._view.in_thread(lambda: self._lamps.find(loaded, series, near))
         except So2camError as error:
-            self._report.say(str(error), "bad")
+            self._report.say(error_words(error), "bad")
             return
         self._report.say("")
         self._show(found)
@@ -209,7 +210,7 @@ class LampPanel:
         try:
             changes = await self._view.in_thread(lambda: self._lamps.write_table(loaded, found))
         except So2camError as error:
-            self._report.say(str(error), "bad")
+            self._report.say(error_words(error), "bad")
             return
         await self._change(changes)
 

@@ -1,6 +1,7 @@
 """The wavelengths on the page of the spectrometer: from sunlight around a moment, before and after, into the draft."""
 
 import math
+from datetime import datetime
 from html import escape
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from so2cam.core.errors import InputError, So2camError
 from so2cam.core.times import parse_utc
 from so2cam.formats.siteedit import KeyPath
 from so2cam.station.spectrometer_sky import KEY, FoundSky, Skies
+from so2cam.station.spectrum_fits import error_words
 from so2cam.web import plot
 from so2cam.web.parts import Report, field, number, panel, pick, with_uncertainty
 from so2cam.web.plot import Plot
@@ -71,19 +73,30 @@ class SkyPanel:
         self._report.say("Fitting …")
         self._button.disable()
         try:
-            time = parse_utc(str(self._time.value))
-            count, order = int(str(self._count.value)), int(str(self._order.value))
+            time, count = self._asked()
+            order = int(str(self._order.value))
             range_nm = self._range()
             found = await self._view.in_thread(
                 lambda: self._skies.find(loaded, time, count=count, order=order, range_nm=range_nm)
             )
-        except (So2camError, ValueError) as error:
-            self._report.say(str(error), "bad")
+        except So2camError as error:
+            self._report.say(error_words(error), "bad")
             return
         finally:
             self._button.enable()
         self._report.say("")
         self._show(found)
+
+    def _asked(self) -> tuple[datetime, int]:
+        """Return the moment and the number of spectra. Raises InputError."""
+        try:
+            time = parse_utc(str(self._time.value))
+        except ValueError:
+            raise InputError("give the moment as 2026-03-01T12:00:00", value=self._time.value) from None
+        count = str(self._count.value or "").strip()
+        if not count.isdigit():
+            raise InputError("give the number of spectra as a whole number", value=count)
+        return time, int(count)
 
     def _range(self) -> tuple[float, float] | None:
         low, high = str(self._low.value or "").strip(), str(self._high.value or "").strip()
