@@ -21,7 +21,7 @@ import click
 from so2cam.cli.console import FolderPath, console, report_warning
 from so2cam.cli.pages import page_mount, tell_pages, trial_lines
 from so2cam.cli.station_status import ask_status
-from so2cam.core.errors import InputError, So2camError
+from so2cam.core.errors import InputError, OutputError, So2camError
 from so2cam.core.times import format_utc
 from so2cam.link.addresses import spaced
 
@@ -48,6 +48,35 @@ archive/, results/, catalogue.sqlite. See `so2cam archive` and `so2cam watch` to
 )
 def command() -> None:
     """Run a base station: archive, live emission rates, files of the day, an interface for programs."""
+
+
+@command.command(
+    epilog="""\b
+Examples:
+  so2cam station new site.toml --name "Stromboli north"
+  so2cam station run site.toml --open
+
+\b
+The file is valid and commented; what is a placeholder in it is named by `so2cam check`
+and by the guide that the station's pages open with. A file that is there already is
+never replaced. Exit codes: 0 written; 2 it cannot be."""
+)
+@click.argument("site", type=click.Path(path_type=Path))
+@click.option("--name", metavar="NAME", help="Name of the installation; without it that of the folder.")
+def new(site: Path, name: str | None) -> None:
+    """Write the site file that a new installation starts with."""
+    from so2cam.formats.starter import starter_text
+
+    text = starter_text(name if name is not None else site.absolute().parent.name)
+    try:
+        with site.open("x", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise InputError("is there already", file=site, remedy="name another file") from None
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror or error}", file=site) from None
+    console.print(f"written: {site}", markup=False)
+    console.print(f"go on with: so2cam station run {site} --open", markup=False)
 
 
 @command.command(

@@ -20,6 +20,7 @@ from so2cam.core.spectrometer import Spectrometer, SpectrometerSite
 from so2cam.formats.calibration_risks import calibration_risks
 from so2cam.formats.instrument_risks import instrument_risks
 from so2cam.formats.lines import parse_pycam_line
+from so2cam.formats.starter import placeholders
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _EARTH_RADIUS_M: Final = 6_371_000.0
@@ -410,9 +411,8 @@ def check_site(site: Site) -> list[str]:
 
 
 def _placeholder_risks(site: Site) -> Iterator[str]:
-    for line in site.lines:
-        if line.name == "placeholder":
-            yield "lines.placeholder: is no line of yours; draw your own, or the emission rates mean nothing"
+    for key, words in placeholders(site):
+        yield f"{key}: {words}"
 
 
 def _view_risks(site: Site) -> Iterator[str]:

@@ -160,6 +160,14 @@ class FileTable:
         with self.database.read() as connection:
             return {(row[0], row[1]): (int(row[2]), int(row[3])) for row in connection.execute(query)}
 
+    def subject_counts(self, site: str, *, start: datetime) -> dict[tuple[str, str, str], int]:
+        """Return how many files of a site there are since ``start``, by (kind, subject, device)."""
+        columns = (FILES.c.kind, FILES.c.subject, FILES.c.device)
+        where = and_(FILES.c.site == site, FILES.c.time >= to_microseconds(start), FILES.c.state == KEPT)
+        query = select(*columns, func.count()).where(where).group_by(*columns)
+        with self.database.read() as connection:
+            return {(row[0], row[1], row[2]): int(row[3]) for row in connection.execute(query)}
+
     def _by_origin(self, connection: Connection, site: str, origin: str) -> ArchivedFile | None:
         row = connection.execute(select(FILES).where(FILES.c.site == site, FILES.c.origin == origin)).one_or_none()
         return None if row is None else _file(row)

@@ -25,6 +25,7 @@ from so2cam.web.shell import asset_url
 from so2cam.web.view import View
 
 TOPIC: Final = "draft"
+GUIDE: Final = "/guide"
 EDITS_FROM: Final = Role.OPERATOR
 """Who may change the draft; saving it is an admin's."""
 BuildSetup = Callable[["View", "Setup"], Awaitable[Built] | Built]
@@ -169,7 +170,7 @@ class Setup:
 
 def setup_pages() -> tuple[PageSpec, ...]:
     """Return the set-up pages in their order."""
-    return tuple(spec for spec in all_pages() if spec.path == "/setup" or spec.path.startswith("/setup/"))
+    return tuple(spec for spec in all_pages() if spec.path in (GUIDE, "/setup") or spec.path.startswith("/setup/"))
 
 
 def _head(view: View, setup: Setup) -> None:

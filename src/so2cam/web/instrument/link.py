@@ -17,10 +17,17 @@ from so2cam.web.view import View
 _WAYS = {"dialled": "this station calls it", "calls-in": "it calls this station", "none": "not paired"}
 
 
-def draw_pairing(view: View, info: NodeInfo | None, busy: Callable[[bool], None] = lambda begun: None) -> None:
+def draw_pairing(
+    view: View,
+    info: NodeInfo | None,
+    busy: Callable[[bool], None] = lambda begun: None,
+    *,
+    then: Callable[[], object] | None = None,
+) -> None:
     """Draw the form that pairs with a node: its address and the code that it shows.
 
-    ``busy`` is told when pairing begins, and when it came to nothing.
+    ``busy`` is told when pairing begins, and when it came to nothing; ``then`` is called when it is paired, without it
+    the node's page is opened.
     """
     box, _ = panel("Pair with an instrument" if info is None else f"Pair with {info.name}", test="pair")
     known = "" if info is None or info.host is None else f"{info.host}:{info.port}"
@@ -58,6 +65,9 @@ def draw_pairing(view: View, info: NodeInfo | None, busy: Callable[[bool], None]
             if found:
                 view.changed("instrument/nodes")
                 await _compare(found["fingerprint"])
+                if then is not None:
+                    then()
+                    return
                 view.client.open(view.link("/instrument", node=found["node"], tab="link"))
 
         def done() -> None:

@@ -3,10 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from fastapi import Response
+from fastapi.responses import RedirectResponse
 from nicegui import ui
 
 from so2cam.core.errors import So2camError
 from so2cam.core.times import parse_utc
+from so2cam.formats.starter import is_new
 from so2cam.pages import asset_names
 from so2cam.station.catalogue import TOTAL
 from so2cam.station.live_look import look_at
@@ -29,10 +32,12 @@ _DATA: Final = ("data-1", "data-4", "data-3", "data-6", "data-5")
 
 
 @page("/", title="Live", nav="Live", keys="g l", order=10, hint="What the volcano does now")
-async def live(view: View) -> None:
+async def live(view: View) -> Response | None:
     """Show images, emission rates and state as they come."""
     ui.add_body_html("".join(f'<link rel="modulepreload" href="{ASSETS}/{name}">' for name in _VIEWER))
     site = view.site.loaded.site
+    if is_new(site):
+        return RedirectResponse(view.link("/guide"), 303)
     names = [line.name for line in site.lines]
     chosen = view.query.get("line", TOTAL if len(names) > 1 else names[0])
     if chosen not in (*names, TOTAL):
@@ -73,6 +78,7 @@ async def live(view: View) -> None:
     view.every(1.0, look, immediate=False)
     view.every(2.0, look_beside)
     view.on_change("trials", image.redraw)
+    return None
 
 
 def _trend_panel(view: View, tiles: RateTiles, names: list[str], methods: list[str], colours: dict[str, str]) -> None:
