@@ -16,7 +16,6 @@ from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus, Qualit
 from so2cam.formats.lines import parse_pycam_line
 from so2cam.formats.sitefile import LoadedSite
 from so2cam.pages import FrameHeader, encode_values
-from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.records import Emission, PairImages
 from so2cam.pipeline.steps import measure_line
 from so2cam.science.emission.lines import LineSamples, sample_image
@@ -86,18 +85,17 @@ def look_at_lines(
     loaded: LoadedSite,
     chosen: Sequence[FramePair],
     index: int,
-    calibration: Calibration | None = None,
 ) -> LinesLook:
     """Return what the draft's lines give at pair ``index`` of ``chosen``, as a run over the archive would.
 
-    ``calibration`` holds where neither cells nor a slope are given. Speeds are those of the draft's methods which need
-    no longer history. Raises So2camError subclasses where files are missing, or a line can never have a value.
+    Speeds are those of the draft's methods which need no longer history. Raises So2camError subclasses where files are
+    missing, or a line can never have a value.
     """
     pair = chosen[index]
     settings = loaded.site.processing.speed
     kept = tuple(method for method in settings.methods if method not in ("cross_correlation", "nadeau"))
     speed = settings.model_copy(update={"methods": kept or ("flow_raw",)})
-    found = pairs.process(loaded, around(chosen, index), speed=speed, calibration=calibration)
+    found = pairs.process(loaded, around(chosen, index), speed=speed)
     seen = found.images.get(pair.time)
     record = found.records.get(pair.time)
     if seen is None:

@@ -12,7 +12,6 @@ from so2cam.core.site import OpticalFlow, SpeedMethod
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.formats.sitefile import LoadedSite
 from so2cam.pages import FrameHeader, encode_values
-from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.flow_speed import FLOW_METHODS, main_motion
 from so2cam.pipeline.lag_window import METHOD as CROSS_CORRELATION
 from so2cam.pipeline.lag_window import window_lag
@@ -96,7 +95,6 @@ def look_at_motion(
     loaded: LoadedSite,
     chosen: Sequence[FramePair],
     index: int,
-    calibration: Calibration | None = None,
 ) -> MotionLook:
     """Return the motion from pair ``index`` of ``chosen`` to the next, with the draft's settings, by every method.
 
@@ -108,7 +106,7 @@ def look_at_motion(
     if loaded.site.wind is not None:
         methods = (*methods, "wind")
     speed = loaded.site.processing.speed.model_copy(update={"methods": methods})
-    found = pairs.process(loaded, around(chosen, index), speed=speed, calibration=calibration)
+    found = pairs.process(loaded, around(chosen, index), speed=speed)
     seen, record = found.images.get(pair.time), found.records.get(pair.time)
     if seen is None:
         status = EmissionStatus.NO_SKY if record is None else next(iter(record.lines.values())).status
@@ -130,7 +128,6 @@ def look_at_lag(
     pairs: SetupPairs,
     loaded: LoadedSite,
     time: datetime,
-    calibration: Calibration | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LagLook:
     """Return the cross-correlation of the window in which ``time`` lies, as a run over the archive would find it.
@@ -144,7 +141,7 @@ def look_at_lag(
     chosen = pairs.window(loaded, time)
     only: tuple[SpeedMethod, ...] = ("cross_correlation",)
     speed = loaded.site.processing.speed.model_copy(update={"methods": only})
-    found = pairs.process(loaded, chosen, speed=speed, calibration=calibration, progress=progress)
+    found = pairs.process(loaded, chosen, speed=speed, progress=progress)
     records = [record for record in found.records.values() if all(name in record.lines for name in settings.lines)]
     records = [record for record in records if record.time in found.images]
     if not records:
@@ -202,7 +199,11 @@ def _line(seen: PairImages, samples: LineSamples, speeds: tuple[Speed, ...], set
         return LineMotionLook(name, None, None, "", speeds)
     main = main_motion(seen.flow, seen.image, samples, settings)
     vectors, weights = plume_vectors(
-        seen.flow, seen.image.absorbance, samples.line, reach_px=2.0 * settings.window_px, threshold=_NOISES * seen.image.noise
+        seen.flow,
+        seen.image.absorbance,
+        samples.line,
+        reach_px=2.0 * settings.window_px,
+        threshold=_NOISES * seen.image.noise,
     )
     used = np.isfinite(vectors[:, 0]) & (weights > 0)
     vectors, weights = vectors[used], weights[used]

@@ -16,13 +16,13 @@ from so2cam.core.records import FramePair
 from so2cam.core.site import Background, Emission, Site, Speed
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.formats.sitefile import LoadedSite
-from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.geometry import WindField
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.pair_run import push_pair
 from so2cam.pipeline.processor import Processor
 from so2cam.pipeline.records import PairImages, PairRecord
 from so2cam.pipeline.steps import AbsorbanceImage, LogImage
+from so2cam.station.context import Board
 from so2cam.station.live_day import processing_hash
 from so2cam.station.references import day_of
 from so2cam.station.setup_frames import SetupChain, SetupFrames
@@ -56,8 +56,9 @@ class Processed:
 class SetupPairs:
     """Pairs of one site under the settings of its draft. Safe for threads."""
 
-    def __init__(self, frames: SetupFrames) -> None:
-        self._frames = frames
+    def __init__(self, frames: SetupFrames, board: Board | None = None, site: str = "") -> None:
+        """``board`` and the site's name tell the calibration of live data, where cells and a slope are not given."""
+        self._frames, self._board, self._site = frames, board, site
         self._lock = threading.RLock()
         self._logs: OrderedDict[tuple[str, str, str], tuple[LogImage, LogImage]] = OrderedDict()
 
@@ -107,12 +108,11 @@ class SetupPairs:
         pairs: Sequence[FramePair],
         *,
         speed: Speed | None = None,
-        calibration: Calibration | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Processed:
         """Run the processor over ``pairs``, in order of time, as a run over the archive would.
 
-        ``speed``: instead of the draft's settings of motion. ``calibration``: where the chain has none of its own.
+        ``speed``: instead of the draft's settings of motion.
         Raises So2camError subclasses where calibration files are missing, or a line can never have a value.
         """
         chain = self.chain(loaded, day_of(pairs[0].time))
@@ -120,8 +120,9 @@ class SetupPairs:
         if speed is not None:
             site = site.model_copy(update={"processing": site.processing.model_copy(update={"speed": speed})})
         references = chain.references
-        if references.calibration is None and calibration is not None:
-            references = replace(references, calibration=calibration)
+        live = None if self._board is None else self._board.images(self._site)
+        if references.calibration is None and live is not None:
+            references = replace(references, calibration=live.calibration)
         images: dict[datetime, PairImages] = {}
 
         def observe(seen: PairImages) -> None:
