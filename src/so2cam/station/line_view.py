@@ -207,6 +207,32 @@ def checked_line(site: Site, table: Mapping[str, Any]) -> Line:
     return line
 
 
+def arc_in_image(site: Site, arc: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an arc, as a table of the site file, cut to what lies in the image about its middle.
+
+    Raises InputError where its middle lies outside.
+    """
+    optics = site.camera.optics
+    x, y = arc["centre"]
+    middle = (arc["from_deg"] + arc["to_deg"]) / 2
+    reach = (arc["to_deg"] - arc["from_deg"]) / 2
+
+    def inside(angle: float) -> bool:
+        at_x = x + arc["radius_px"] * np.sin(np.radians(angle))
+        at_y = y - arc["radius_px"] * np.cos(np.radians(angle))
+        return bool(0.5 <= at_x <= optics.width_px - 1.5 and 0.5 <= at_y <= optics.height_px - 1.5)
+
+    if not inside(middle):
+        raise InputError("the middle of the arc lies outside the image", remedy="draw it inside the image")
+    ends = []
+    for side in (-1, 1):
+        steps = np.linspace(0, reach, max(int(reach), 2))
+        seen = [inside(middle + side * step) for step in steps]
+        last = len(seen) if all(seen) else seen.index(False)
+        ends.append(float(round(middle + side * steps[last - 1], 1)))
+    return {**arc, "from_deg": ends[0], "to_deg": ends[1]}
+
+
 def flipped(normal: str, fits: Callable[[str], bool]) -> str:
     """Return the other side of a line: ``right`` of ``left``, ``inward`` of ``outward``; one that ``fits``."""
     other = {"left": "right", "right": "left", "up": "down", "down": "up", "outward": "inward", "inward": "outward"}

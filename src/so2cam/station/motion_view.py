@@ -26,7 +26,9 @@ from so2cam.station.setup_pairs import NO_CALIBRATION, SetupPairs, around
 _ARROW_PX: Final = 22.0
 """Length at which the usual arrow is drawn, in pixels of the image, where that is a whole multiple of its motion."""
 _GRID_PX: Final = 18
-_DIRECTION_BINS: Final = 36
+_DIRECTION_BINS: Final = 72
+_UPWARD_DEG: Final = 40.0
+"""A main direction closer than this to 0 degrees is shown in the middle."""
 _SPEED_BINS: Final = 40
 _NOISES: Final = 3.0
 
@@ -228,24 +230,27 @@ def _histograms(
     length = np.hypot(vectors[:, 0], vectors[:, 1])
     angle = np.degrees(np.arctan2(vectors[:, 0], -vectors[:, 1])) % 360
     ok = main.status is EmissionStatus.OK
-    # The main direction stands in the middle, so that a peak about 0 degrees is not cut in two.
-    middle = round(main.direction_deg / 10) * 10 if ok else 180.0
-    angle = (angle - middle + 180) % 360 + middle - 180
-    edges = middle - 180 + np.arange(_DIRECTION_BINS + 1) * 360 / _DIRECTION_BINS
+    # From -180 degrees on where the main direction is about 0, so that its peak is not cut in two.
+    first = -180.0 if ok and not _UPWARD_DEG <= main.direction_deg <= 360 - _UPWARD_DEG else 0.0
+    mean_deg = (main.direction_deg - first) % 360 + first
+    angle = (angle - first) % 360 + first
+    edges = first + np.arange(_DIRECTION_BINS + 1) * 360 / _DIRECTION_BINS
     share = np.histogram(angle, edges, weights=weights)[0]
-    inside = np.abs(angle - main.direction_deg) <= main.half_range_deg if ok else np.ones(angle.size, np.bool_)
-    top = max(float(np.quantile(length, 0.995)) * metres, 1e-3) * 1.05
-    speed_edges = np.linspace(0, top, _SPEED_BINS + 1)
+    inside = np.abs(angle - mean_deg) <= main.half_range_deg if ok else np.ones(angle.size, np.bool_)
+    low, high = (float(value) * metres for value in np.quantile(length, (0.005, 0.995)))
+    margin = 0.25 * (high - low) + 0.1
+    bottom, top = np.floor(10 * max(low - margin, 0.0)) / 10, np.ceil(10 * (high + margin)) / 10
+    speed_edges = np.linspace(bottom, top, _SPEED_BINS + 1)
     speeds = np.histogram(length[inside] * metres, speed_edges, weights=weights[inside])[0]
     if not ok:
         return Histogram(_tuple(edges), _tuple(share)), Histogram(_tuple(speed_edges), _tuple(speeds))
     near = np.linspace(edges[0], edges[-1], 181)
-    by_angle = _gaussian(near, main.direction_deg, main.direction_sigma_deg) * (edges[1] - edges[0]) * main.share
-    across = np.linspace(0, top, 161)
+    by_angle = _gaussian(near, mean_deg, main.direction_sigma_deg) * (edges[1] - edges[0]) * main.share
+    across = np.linspace(bottom, top, 161)
     by_speed = _gaussian(across, main.length_px * metres, main.length_sigma_px * metres) * float(speeds.sum())
     return (
         Histogram(_tuple(edges), _tuple(share), _tuple(near), _tuple(by_angle)),
-        Histogram(_tuple(speed_edges), _tuple(speeds), _tuple(across), _tuple(by_speed * top / _SPEED_BINS)),
+        Histogram(_tuple(speed_edges), _tuple(speeds), _tuple(across), _tuple(by_speed * (top - bottom) / _SPEED_BINS)),
     )
 
 

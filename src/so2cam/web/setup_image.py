@@ -12,9 +12,11 @@ from so2cam.core.times import format_utc, parse_utc
 from so2cam.station.setup_pairs import SetupPairs
 from so2cam.web.parts import Chip, error, time_text
 from so2cam.web.setup import Setup
+from so2cam.web.shelf import Slot
 from so2cam.web.shell import asset_url
 from so2cam.web.theme import DARK
 from so2cam.web.view import View
+from so2cam.web.viewer import Viewer
 
 COLOURS: Final = ("data-1", "data-4", "data-3", "data-6", "data-5", "data-2")
 """Colours of lines, in their order."""
@@ -34,6 +36,16 @@ def drawn_colour(name: str) -> str:
 def use_styles() -> None:
     """Link the styles of these pages."""
     ui.add_head_html(f'<link rel="stylesheet" href="{asset_url("setup-image.css")}">')
+
+
+def put_image(viewer: Viewer, slot: Slot, message: bytes | None, why: str = "") -> None:
+    """Show an image; or, for None, say ``why`` there is none. The viewer asks for nothing before there was one."""
+    if message is None:
+        slot.clear(why)
+        return
+    slot.put(message)
+    if viewer.src is None:
+        viewer.src = slot.src
 
 
 class Latest:

@@ -14,7 +14,6 @@ class Tools:
 
     def __init__(
         self,
-        viewer: Viewer,
         word: str,
         tools: Mapping[str, tuple[str, str]],
         *,
@@ -22,7 +21,9 @@ class Tools:
         always: Sequence[str] = (),
     ) -> None:
         """``tools``: (words, tool of the viewer) by key. Those of ``always`` can be used where ``enabled`` is False."""
-        self._viewer, self._tools = viewer, tools
+        self.viewer: Viewer | None = None
+        """the viewer on which is drawn; set once it is there"""
+        self._tools = tools
         self.chosen: str | None = None
         """what is drawn, or was drawn last, until ``choose(None)``"""
         self._on = False
@@ -44,7 +45,8 @@ class Tools:
     def choose(self, key: str | None) -> None:
         """Have this drawn next; None: nothing."""
         self.chosen, self._on = key, key is not None
-        self._viewer.tool = "pan" if key is None else self._tools[key][1]  # type: ignore[assignment]
+        if self.viewer is not None:
+            self.viewer.tool = "pan" if key is None else self._tools[key][1]  # type: ignore[assignment]
         self._press()
 
     def follow(self, tool: str | None) -> None:

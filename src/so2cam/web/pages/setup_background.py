@@ -19,7 +19,7 @@ from so2cam.web.background_words import (
 from so2cam.web.parts import Choice, number, panel
 from so2cam.web.plot import Plot, band, line
 from so2cam.web.setup import Setup, setup_page
-from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, drawn_colour, use_styles
+from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, drawn_colour, put_image, use_styles
 from so2cam.web.setup_tools import Tools, Values
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
@@ -88,7 +88,7 @@ class BackgroundPage:
             with ui.element("div").classes("so-side"):
                 self._draw_settings()
                 self._draw_areas()
-        self._draw_profile()
+                self._draw_profile()
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -98,8 +98,8 @@ class BackgroundPage:
             self._preview = Preview()
         with box:
             Choice(QUANTITIES, self._quantity, self._choose_image, label="Image", test="image")
-            self._viewer = Viewer(
-                self._slot.src,
+            self._tools = Tools("Draw", _TOOLS, enabled=self._setup.may_edit, always=("cut",))
+            self._viewer = self._tools.viewer = Viewer(
                 colours=_COLOURS[self._quantity],  # type: ignore[arg-type]
                 label="pair of the archive",
                 on_shape_created=self._drawn,
@@ -110,7 +110,6 @@ class BackgroundPage:
             )
             self._viewer.props("data-testid=viewer").classes("so-viewer")
             self._preview.trouble.move(box)
-            self._tools = Tools(self._viewer, "Draw", _TOOLS, enabled=self._setup.may_edit, always=("cut",))
             self._bar = PairBar(self._view, self._setup, self.changed)
 
     def _draw_settings(self) -> None:
@@ -141,9 +140,8 @@ class BackgroundPage:
             self._where = ui.label("").classes("so-quiet so-small").props("data-testid=cut-where")
             Choice(CUTS, self._cut, self._choose_cut, label="Profile along", test="cut")
         with box:
-            with ui.element("div").classes("so-pair-plots"):
-                self._absorbance = Plot(label="absorbance along the profile", test="plot-absorbance")
-                self._bands = Plot(label="log intensity of both bands along the profile", test="plot-bands")
+            self._absorbance = Plot(label="absorbance along the profile", test="plot-absorbance")
+            self._bands = Plot(label="log intensity of both bands along the profile", test="plot-bands")
             ui.label("Click the image to move the profile, or draw a line for it.").classes("so-quiet so-small")
 
     # --- what is worked out ------------------------------------------------------------------------------------------
@@ -176,15 +174,12 @@ class BackgroundPage:
     def _nothing(self, why: So2camError | str) -> None:
         self._look = None
         self._preview.failed(why)
-        self._slot.clear("there is no pair to show")
+        put_image(self._viewer, self._slot, None, "there is no pair to show")
         self._show_areas()
 
     def _show_image(self) -> None:
         message = None if self._look is None else self._look.message(self._quantity)  # type: ignore[arg-type]
-        if message is None:
-            self._slot.clear("there is no such image of this pair")
-        else:
-            self._slot.put(message)
+        put_image(self._viewer, self._slot, message, "there is no such image of this pair")
 
     def _show_values(self, look: BackgroundLook) -> None:
         share = "" if look.sky_share is None else f"{100 * look.sky_share:.0f} %"
@@ -360,6 +355,7 @@ class BackgroundPage:
             cut = await self._view.in_thread(lambda: look.along(along[:2], along[2:]))
         marks = " · areas: " + ", ".join(AREA_WORDS[key].lower() for key, _, _ in cut.areas) if cut.areas else ""
         self._where.set_text(where + marks)
+        axis = {"name": name, "min": round(cut.at[0]), "max": round(cut.at[-1])}
         self._absorbance.set(
             [
                 *_marks(cut, [*cut.before, *cut.after]),
@@ -367,7 +363,7 @@ class BackgroundPage:
                 line("above the sky", cut.at, cut.after),
                 {**line("zero", cut.at, [0.0] * len(cut.at), colour="quiet", dashed=True), "legend": False},
             ],
-            x={"name": name},
+            x=axis,
             y={"name": "absorbance"},
         )
         self._bands.set(
@@ -378,7 +374,7 @@ class BackgroundPage:
                 line("sky, on", cut.at, cut.sky_on, colour="data-4", dashed=True),
                 line("sky, off", cut.at, cut.sky_off, colour="data-3", dashed=True),
             ],
-            x={"name": name},
+            x=axis,
             y={"name": "ln DN/s"},
         )
 

@@ -9,6 +9,7 @@ from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
 from so2cam.station.line_view import (
     LineLook,
     LinesLook,
+    arc_in_image,
     checked_line,
     fitting_normal,
     flipped,
@@ -21,7 +22,7 @@ from so2cam.web.line_shapes import place_of, shape_of
 from so2cam.web.parts import Choice, panel
 from so2cam.web.plot import Plot, line
 from so2cam.web.setup import Setup, setup_page
-from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, colours_of, drawn_colour, use_styles
+from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
 from so2cam.web.setup_tools import Tools
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
@@ -72,15 +73,18 @@ class LinesPage:
                 self._list = LineList(
                     setup, choose=self._choose, flip=self._flip, remove=self._remove, rename=self._rename
                 )
-        self._draw_section()
+                self._draw_section()
 
     def _draw_image(self) -> None:
         box, head = panel("Image", test="lines-image")
         with head:
             self._preview = Preview()
         with box:
-            self._viewer = Viewer(
-                self._slot.src,
+            with ui.element("div").classes("so-row"):
+                self._tools = Tools("New line", _TOOLS, enabled=self._setup.may_edit)
+                if self._setup.may_edit:
+                    self._draw_import()
+            self._viewer = self._tools.viewer = Viewer(
                 colours="viridis",
                 readonly=not self._setup.may_edit,
                 label="absorbance of a pair of the archive with the lines",
@@ -92,10 +96,6 @@ class LinesPage:
             )
             self._viewer.props("data-testid=viewer").classes("so-viewer")
             self._preview.trouble.move(box)
-            with ui.element("div").classes("so-row"):
-                self._tools = Tools(self._viewer, "New line", _TOOLS, enabled=self._setup.may_edit)
-                if self._setup.may_edit:
-                    self._draw_import()
             self._bar = PairBar(self._view, self._setup, self.changed)
 
     def _draw_import(self) -> None:
@@ -134,10 +134,7 @@ class LinesPage:
             return
         self._look = look
         self._preview.done(look.time, look.why)
-        if look.message is None:
-            self._slot.clear("there is no absorbance image of this pair")
-        else:
-            self._slot.put(look.message)
+        put_image(self._viewer, self._slot, look.message, "there is no absorbance image of this pair")
         self._list.show(look.lines)
         self._show_section()
 
@@ -146,7 +143,7 @@ class LinesPage:
         self._preview.failed(why)
         self._list.show({})
         if self._bar.chosen is None:
-            self._slot.clear("there is no pair to show")
+            put_image(self._viewer, self._slot, None, "there is no pair to show")
 
     def _show_lines(self) -> None:
         state = self._setup.state
@@ -174,12 +171,16 @@ class LinesPage:
     def _show_section(self) -> None:
         look = None if self._look is None else self._look.lines.get(self._chosen)
         self._name.set_text(self._chosen)
-        if look is None:
+        if look is None or not look.at_m:
             self._plot.set([])
             return
         colour = colours_of(list(self._tables)).get(self._chosen, "data-1")
         series, name = _section(look, self._section, colour)
-        self._plot.set(series, x={"name": "metres at the plume, from the line's start"}, y={"name": name})
+        self._plot.set(
+            series,
+            x={"name": "metres at the plume, from the line's start", "max": round(look.at_m[-1])},
+            y={"name": name},
+        )
 
     # --- what the person does ----------------------------------------------------------------------------------------
 
@@ -210,6 +211,12 @@ class LinesPage:
         place = _plain(place_of(event.shape))
         if event.shape.get("closed"):
             place["closed"] = True
+        try:
+            if "arc" in place:
+                place["arc"] = arc_in_image(site, place["arc"])
+        except So2camError as refused:
+            self._refuse(refused)
+            return
         await self._add({"name": free_name(site), **place})
 
     async def _add(self, table: dict[str, Any], what: str = "drew") -> None:

@@ -14,7 +14,7 @@ from so2cam.web.line_shapes import shape_of
 from so2cam.web.parts import MISSING, Choice, Report, number, panel, with_uncertainty
 from so2cam.web.plot import Plot, band, line, points
 from so2cam.web.setup import Setup, setup_page
-from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, colours_of, drawn_colour, use_styles
+from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
 
@@ -82,7 +82,6 @@ class MotionPage:
             self._preview = Preview()
         with box:
             self._viewer = Viewer(
-                self._slot.src,
                 colours="viridis",
                 readonly=True,
                 label="absorbance of a pair of the archive with arrows of its motion",
@@ -102,13 +101,13 @@ class MotionPage:
         box, _ = panel("Methods and settings", test="motion-settings")
         with box:
             self._methods = ui.select(
-                {name: f"{name}: {METHOD_WORDS[name]}" for name in SPEED_METHODS},
+                {name: name.replace("_", " ") for name in SPEED_METHODS},
                 value=list(self._setup.site.processing.speed.methods),
                 multiple=True,
                 label="methods, in the order of the products",
                 on_change=lambda event: self._set_methods(list(event.value or [])),
             )
-            self._methods.props("dense outlined stack-label data-testid=methods").classes("so-input is-wide")
+            self._methods.props("dense outlined stack-label use-chips data-testid=methods").classes("so-input is-wide")
             if not self._setup.may_edit:
                 self._methods.disable()
             self._group("Optical flow", [(*BASE, "optical_flow", key) for key in (*_FLOW, *_LIMITS)])
@@ -168,10 +167,7 @@ class MotionPage:
         self._look = look
         self._preview.done(look.time, look.why)
         self._viewer.vectors = list(look.arrows)
-        if look.message is None:
-            self._slot.clear("there is no absorbance image of this pair")
-        else:
-            self._slot.put(look.message)
+        put_image(self._viewer, self._slot, look.message, "there is no absorbance image of this pair")
         seconds = "" if look.interval_s is None else f"{look.interval_s:.1f} s to the next pair"
         times = f" · arrows {look.times} × as long as the motion" if look.arrows else ""
         self._scale.set_text(f"{seconds}{times}")
@@ -184,7 +180,7 @@ class MotionPage:
         self._viewer.vectors = []
         self._speeds.clear()
         if self._bar.chosen is None:
-            self._slot.clear("there is no pair to show")
+            put_image(self._viewer, self._slot, None, "there is no pair to show")
 
     def _show_lines(self) -> None:
         lines = self._setup.site.lines
@@ -223,8 +219,8 @@ class MotionPage:
         with self._speeds:
             ui.html(f'<table class="so-speeds">{head}{"".join(rows)}</table>', sanitize=False)
             ui.label(
-                "Pale: not among the methods of the draft. The shift of profiles knows no profiles before the last pair "
-                "here; in a run its mean is over more of them."
+                "Pale: not among the methods of the draft. The shift of profiles knows one earlier profile here; in a "
+                "run it subtracts the mean of many."
             ).classes("so-quiet so-small")
 
     def _show_histograms(self) -> None:
