@@ -153,8 +153,9 @@ def look_at_lag(
     seconds = np.array([(record.time - records[0].time).total_seconds() for record in records])
     lag = window_lag(records, settings.lines, settings)
     lags, curve = correlation_curve(seconds, first, second, maximum_lag_s=settings.maximum_lag_s)
-    emissions = [record.emissions[settings.lines[0], CROSS_CORRELATION] for record in records]
-    emission = next((one for one in emissions if one.status is EmissionStatus.OK), emissions[0])
+    # One lag holds for the window; the speed is that of the pair that is looked at, as its record has it.
+    nearest = min(records, key=lambda record: abs((record.time - time).total_seconds()))
+    emission = nearest.emissions[settings.lines[0], CROSS_CORRELATION]
     ok = emission.status is EmissionStatus.OK
     return LagLook(
         settings.lines,

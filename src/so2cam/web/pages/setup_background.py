@@ -352,7 +352,7 @@ class BackgroundPage:
         else:
             where = f"from ({along[0]:.0f}, {along[1]:.0f}) to ({along[2]:.0f}, {along[3]:.0f})"
             name = "pixels along the line"
-            cut = await self._view.in_thread(lambda: look.along(along[:2], along[2:]))
+            cut = await self._view.in_thread(lambda: look.along((along[0], along[1]), (along[2], along[3])))
         marks = " · areas: " + ", ".join(AREA_WORDS[key].lower() for key, _, _ in cut.areas) if cut.areas else ""
         self._where.set_text(where + marks)
         axis = {"name": name, "min": round(cut.at[0]), "max": round(cut.at[-1])}

@@ -304,7 +304,7 @@ class LinesPage:
             changes[TOTAL] = [one for one in total if one != name] or REMOVE
         if pair is not MISSING and name in pair:
             changes[PAIR] = REMOVE
-        seen = {("lines", name): self._tables.get(name, MISSING)}
+        seen: dict[KeyPath, Any] = {("lines", name): self._tables.get(name, MISSING)}
         await self._setup.change(changes, f"removed line {name}", seen=seen)
         self._show_lines()
 
