@@ -7,14 +7,13 @@ from typing import Any, Final
 from nicegui import ui
 
 from so2cam.core.site import Site
-from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
+from so2cam.formats.siteedit import MISSING, REMOVE
 from so2cam.station.line_view import LineLook, Speed
+from so2cam.web.line_edits import PAIR, TOTAL
 from so2cam.web.parts import number, panel, with_uncertainty
 from so2cam.web.setup import Setup
 from so2cam.web.setup_image import colours_of
 
-TOTAL: Final[KeyPath] = ("processing", "emission", "total_lines")
-PAIR: Final[KeyPath] = ("processing", "speed", "cross_correlation", "lines")
 _ROLES: Final = {"emission": "emission rate", "speed": "speed only"}
 _NONE: Final = ""
 Named = Callable[[str], Awaitable[None]]

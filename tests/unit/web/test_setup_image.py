@@ -1,10 +1,14 @@
 """Areas of sky as people draw them, and work of which the latest counts."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from so2cam.core.site_processing import Background
+from so2cam.formats.siteedit import MISSING, edit_text
+from so2cam.formats.sitefile import load_site_text
+from so2cam.station.drafts import SiteDraft
 from so2cam.web.background_words import (
     AREA_COLOURS,
     AREA_WORDS,
@@ -14,8 +18,10 @@ from so2cam.web.background_words import (
     area_shape,
     skyline_from_points,
 )
+from so2cam.web.line_edits import PAIR, TOTAL, removal, renaming
 from so2cam.web.setup_image import Latest, colours_of
 
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "etna" / "site.toml"
 MODES = tuple(Background.model_fields["mode"].annotation.__args__)  # type: ignore[union-attr]
 
 
@@ -80,3 +86,30 @@ def test_of_work_asked_for_often_the_latest_is_done() -> None:
 
     asyncio.run(run())
     assert done == [1, 5]
+
+
+def test_a_line_is_renamed_and_removed_wherever_it_is_named(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    name = load_site_text(text, EXAMPLE).site.lines[0].name
+    text = edit_text(
+        text,
+        [
+            (TOTAL, [name]),
+            (("lines", "second"), {"name": "second", "start": [10.0, 10.0], "end": [10.0, 90.0], "normal": "left"}),
+            (PAIR, [name, "second"]),
+            (("alarms", "rules"), [{"name": "much", "type": "emission-rate", "line": name, "above": 5.0}]),
+        ],
+    )
+    path = tmp_path / "site.toml"
+    path.write_text(text, encoding="utf-8")
+    draft = SiteDraft(path, tmp_path / "draft")
+    renamed = draft.change(renaming(draft.state(), name, "first"), by="somebody")
+    assert renamed.problem is None
+    assert renamed.loaded.site.lines[0].name == "first"
+    assert renamed.written(TOTAL) == ["first"]
+    assert renamed.written(PAIR) == ["first", "second"]
+    assert renamed.written(("alarms", "rules", "much", "line")) == "first"
+    removed = draft.change(removal(renamed, "second"), by="somebody")
+    assert removed.problem is None
+    assert removed.written(PAIR) is MISSING
+    assert removed.written(TOTAL) == ["first"]

@@ -6,7 +6,8 @@ from nicegui import ui
 
 from so2cam.core.errors import So2camError
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
-from so2cam.station.background_view import Area, BackgroundLook, Cut, look_at_background
+from so2cam.station.background_view import Area, BackgroundLook, look_at_background
+from so2cam.web.background_profile import AT, CUT, ProfilePanel
 from so2cam.web.background_words import (
     AREA_COLOURS,
     AREA_WORDS,
@@ -17,7 +18,6 @@ from so2cam.web.background_words import (
     skyline_from_points,
 )
 from so2cam.web.parts import Choice, number, panel
-from so2cam.web.plot import Plot, band, line
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, drawn_colour, put_image, use_styles
 from so2cam.web.setup_tools import Tools, Values
@@ -33,7 +33,6 @@ QUANTITIES: Final = (
     ("on", "On band"),
     ("off", "Off band"),
 )
-CUTS: Final = (("row", "Row"), ("column", "Column"), ("line", "Line"))
 _COLOURS: Final = {
     "after": "viridis",
     "before": "viridis",
@@ -45,7 +44,7 @@ _COLOURS: Final = {
 _TOOLS: Final = {
     **{key: (words, "line" if key.endswith("profile") else "rect") for key, words in AREA_WORDS.items()},
     "skyline": ("Skyline", "polyline"),
-    "cut": ("Profile line", "line"),
+    CUT: ("Profile line", "line"),
 }
 
 
@@ -79,16 +78,12 @@ class BackgroundPage:
         self._look: BackgroundLook | None = None
         quantity = view.query.get("image", "after")
         self._quantity = quantity if quantity in dict(QUANTITIES) else "after"
-        cut = view.query.get("cut", "row")
-        self._cut = cut if cut in dict(CUTS) else "row"
-        self._at = _numbers(view.query.get("at"), 2)
-        self._along = _numbers(view.query.get("along"), 4)
         with ui.element("div").classes("so-setup-image"):
             self._draw_image()
             with ui.element("div").classes("so-side"):
                 self._draw_settings()
                 self._draw_areas()
-                self._draw_profile()
+                self._profile = ProfilePanel(view, self._show_areas)
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -98,7 +93,7 @@ class BackgroundPage:
             self._preview = Preview()
         with box:
             Choice(QUANTITIES, self._quantity, self._choose_image, label="Image", test="image")
-            self._tools = Tools("Draw", _TOOLS, enabled=self._setup.may_edit, always=("cut",))
+            self._tools = Tools("Draw", _TOOLS, enabled=self._setup.may_edit, always=(CUT,))
             self._viewer = self._tools.viewer = Viewer(
                 colours=_COLOURS[self._quantity],  # type: ignore[arg-type]
                 label="pair of the archive",
@@ -134,16 +129,6 @@ class BackgroundPage:
         with box:
             self._areas = ui.element("div").classes("so-areas").props("data-testid=areas")
 
-    def _draw_profile(self) -> None:
-        box, head = panel("Profile", test="background-profile")
-        with head:
-            self._where = ui.label("").classes("so-quiet so-small").props("data-testid=cut-where")
-            Choice(CUTS, self._cut, self._choose_cut, label="Profile along", test="cut")
-        with box:
-            self._absorbance = Plot(label="absorbance along the profile", test="plot-absorbance")
-            self._bands = Plot(label="log intensity of both bands along the profile", test="plot-bands")
-            ui.label("Click the image to move the profile, or draw a line for it.").classes("so-quiet so-small")
-
     # --- what is worked out ------------------------------------------------------------------------------------------
 
     async def changed(self) -> None:
@@ -169,7 +154,7 @@ class BackgroundPage:
         self._show_image()
         self._show_values(look)
         self._show_areas()
-        await self._show_profile()
+        await self._profile.show(look)
 
     def _nothing(self, why: So2camError | str) -> None:
         self._look = None
@@ -203,12 +188,7 @@ class BackgroundPage:
         if skyline is not None:
             points = [[x, y] for x, y in skyline]
             shapes.append(_shape("area:skyline", "skyline", "polyline", points, "ink", locked=locked))
-        if self._cut == "line" and self._along is not None:
-            ends = [list(self._along[:2]), list(self._along[2:])]
-            shapes.append(_shape("cut", "profile", "line", ends, "accent", locked=False, dashed=True))
-        elif self._look is not None:
-            x, y = self._place(self._look)
-            shapes.append(_shape("cut", "", "point", [[x, y]], "accent", locked=True))
+        shapes += [_shape(*cut, "accent", locked=cut[0] == AT, dashed=True) for cut in self._profile.shapes()]
         if shapes != self._viewer.shapes:
             self._viewer.shapes = shapes
         self._list_areas(areas, needed)
@@ -281,8 +261,8 @@ class BackgroundPage:
             self._show_areas()
             return
         points = [(float(x), float(y)) for x, y in shape["points"]]
-        if key == "cut":
-            await self._cut_along(points)
+        if key == CUT:
+            await self._profile.cut_along(points)
         else:
             await self._put(key, points)
 
@@ -291,8 +271,8 @@ class BackgroundPage:
             return
         points = [(float(x), float(y)) for x, y in event.shape["points"]]
         identity = str(event.shape["id"])
-        if identity == "cut":
-            await self._cut_along(points)
+        if identity == CUT:
+            await self._profile.cut_along(points)
         elif identity.startswith("area:"):
             await self._put(identity.removeprefix("area:"), points)
 
@@ -300,94 +280,18 @@ class BackgroundPage:
         identity = "" if event.shape is None else str(event.shape["id"])
         if identity.startswith("area:"):
             await self._forget(identity.removeprefix("area:"))
-        elif identity == "cut":
-            await self._choose_cut("row")
+        elif identity == CUT:
+            await self._profile.choose("row")
 
     async def _clicked(self, event: ViewerEvent) -> None:
-        if event.x is None or event.y is None:
-            return
-        self._at = (float(event.x), float(event.y))
-        self._view.keep(at=f"{event.x},{event.y}")
-        if self._cut != "line":
-            self._show_areas()
-            await self._show_profile()
-
-    async def _cut_along(self, points: list[tuple[float, float]]) -> None:
-        (x0, y0), (x1, y1) = points
-        self._along = (x0, y0, x1, y1)
-        self._view.keep(along=f"{x0:g},{y0:g},{x1:g},{y1:g}")
-        await self._choose_cut("line")
+        if event.x is not None and event.y is not None:
+            await self._profile.move_to(event.x, event.y)
 
     def _choose_image(self, quantity: str) -> None:
         self._quantity = quantity
         self._viewer.colours = _COLOURS[quantity]  # type: ignore[assignment]
         self._view.keep(image=quantity)
         self._show_image()
-
-    async def _choose_cut(self, cut: str) -> None:
-        self._cut = cut
-        self._view.keep(cut=cut)
-        self._show_areas()
-        await self._show_profile()
-
-    # --- profiles ----------------------------------------------------------------------------------------------------
-
-    def _place(self, look: BackgroundLook) -> tuple[float, float]:
-        rows, columns = look.shape
-        x, y = self._at or (columns / 2, rows / 2)
-        return min(max(round(x), 0), columns - 1), min(max(round(y), 0), rows - 1)
-
-    async def _show_profile(self) -> None:
-        look = self._look
-        if look is None:
-            return
-        x, y = self._place(look)
-        along = self._along or (0.0, y, float(look.shape[1] - 1), y)
-        if self._cut == "row":
-            where, name = f"row y = {y:.0f}", "x, pixels"
-            cut = await self._view.in_thread(lambda: look.row(int(y)))
-        elif self._cut == "column":
-            where, name = f"column x = {x:.0f}", "y, pixels"
-            cut = await self._view.in_thread(lambda: look.column(int(x)))
-        else:
-            where = f"from ({along[0]:.0f}, {along[1]:.0f}) to ({along[2]:.0f}, {along[3]:.0f})"
-            name = "pixels along the line"
-            cut = await self._view.in_thread(lambda: look.along((along[0], along[1]), (along[2], along[3])))
-        marks = " · areas: " + ", ".join(AREA_WORDS[key].lower() for key, _, _ in cut.areas) if cut.areas else ""
-        self._where.set_text(where + marks)
-        axis = {"name": name, "min": round(cut.at[0]), "max": round(cut.at[-1])}
-        self._absorbance.set(
-            [
-                *_marks(cut, [*cut.before, *cut.after]),
-                line("no background", cut.at, cut.before, colour="data-2"),
-                line("above the sky", cut.at, cut.after),
-                {**line("zero", cut.at, [0.0] * len(cut.at), colour="quiet", dashed=True), "legend": False},
-            ],
-            x=axis,
-            y={"name": "absorbance"},
-        )
-        self._bands.set(
-            [
-                *_marks(cut, [*cut.on, *cut.off]),
-                line("on", cut.at, cut.on, colour="data-4"),
-                line("off", cut.at, cut.off, colour="data-3"),
-                line("sky, on", cut.at, cut.sky_on, colour="data-4", dashed=True),
-                line("sky, off", cut.at, cut.sky_off, colour="data-3", dashed=True),
-            ],
-            x=axis,
-            y={"name": "ln DN/s"},
-        )
-
-
-def _marks(cut: Cut, values: list[float | None]) -> list[dict[str, Any]]:
-    known = [value for value in values if value is not None]
-    if not known:
-        return []
-    low, high = min(known), max(known)
-    return [
-        band(AREA_WORDS[key], [first, last], [low, low], [high, high], colour=AREA_COLOURS[key])
-        for key, first, last in cut.areas
-    ]
 
 
 def _shape(
@@ -422,11 +326,3 @@ def _corners(area: Area) -> str:
     if x0 == x1:
         return f"x {x0}, y {y0} to {y1}"
     return f"y {y0}, x {x0} to {x1}" if y0 == y1 else f"x {x0} to {x1}, y {y0} to {y1}"
-
-
-def _numbers(text: str | None, count: int) -> tuple[float, ...] | None:
-    try:
-        found = tuple(float(part) for part in (text or "").split(","))
-    except ValueError:
-        return None
-    return found if len(found) == count else None

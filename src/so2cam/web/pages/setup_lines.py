@@ -17,6 +17,7 @@ from so2cam.station.line_view import (
     look_at_lines,
     read_line_file,
 )
+from so2cam.web.line_edits import PLACE, plain_place, removal, renaming, table_of
 from so2cam.web.line_list import LineList
 from so2cam.web.line_shapes import place_of, shape_of
 from so2cam.web.parts import Choice, panel
@@ -28,10 +29,7 @@ from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
 
 SECTIONS: Final = (("column", "Column"), ("absorbance", "Absorbance"))
-TOTAL: Final[KeyPath] = ("processing", "emission", "total_lines")
-PAIR: Final[KeyPath] = ("processing", "speed", "cross_correlation", "lines")
 _TOOLS: Final = {"line": ("Straight", "line"), "polyline": ("Polyline", "polyline"), "arc": ("Arc", "arc")}
-_PLACE: Final = ("start", "end", "points", "arc", "closed", "file")
 _LARGEST_FILE: Final = 20_000
 
 
@@ -149,7 +147,7 @@ class LinesPage:
         state = self._setup.state
         site = state.loaded.site
         names = [one.name for one in site.lines]
-        self._tables = {name: _table(state.written(("lines", name))) for name in names}
+        self._tables = {name: table_of(state.written(("lines", name))) for name in names}
         if self._chosen not in names:
             self._chosen = names[0]
         colours = colours_of(names)
@@ -208,7 +206,7 @@ class LinesPage:
         if event.shape is None:
             return
         site = self._setup.site
-        place = _plain(place_of(event.shape))
+        place = plain_place(place_of(event.shape))
         if event.shape.get("closed"):
             place["closed"] = True
         try:
@@ -240,8 +238,8 @@ class LinesPage:
             await self._rename(name, str(shape["name"]))
             return
         before = self._tables.get(name, {})
-        place = _plain(place_of(shape))
-        kept = {key: value for key, value in before.items() if key not in _PLACE}
+        place = plain_place(place_of(shape))
+        kept = {key: value for key, value in before.items() if key not in PLACE}
         if before.get("closed"):
             kept["closed"] = True
         side = {} if "normal" in kept else {"normal": self._side_of(name)}
@@ -297,13 +295,7 @@ class LinesPage:
             self._viewer.shapes = []
             self._show_lines()
             return
-        changes: dict[KeyPath, Any] = {("lines", name): REMOVE}
-        state = self._setup.state
-        total, pair = state.written(TOTAL), state.written(PAIR)
-        if total is not MISSING and name in total:
-            changes[TOTAL] = [one for one in total if one != name] or REMOVE
-        if pair is not MISSING and name in pair:
-            changes[PAIR] = REMOVE
+        changes = removal(self._setup.state, name)
         seen: dict[KeyPath, Any] = {("lines", name): self._tables.get(name, MISSING)}
         await self._setup.change(changes, f"removed line {name}", seen=seen)
         self._show_lines()
@@ -320,12 +312,7 @@ class LinesPage:
             self._viewer.shapes = []
             self._show_lines()
             return
-        state = self._setup.state
-        changes: dict[KeyPath, Any] = {("lines", name, "name"): wanted}
-        for key in (TOTAL, PAIR):
-            value = state.written(key)
-            if value is not MISSING and name in value:
-                changes[key] = [wanted if one == name else one for one in value]
+        changes = renaming(self._setup.state, name, wanted)
         self._chosen = wanted
         self._view.keep(line=wanted)
         await self._setup.change(changes, f"renamed line {name} to {wanted}")
@@ -354,13 +341,3 @@ def _section(look: LineLook, section: str, colour: str) -> tuple[list[dict[str, 
         line("baseline", look.at_m, look.baseline, colour="quiet", dashed=True),
     ]
     return series, "absorbance"
-
-
-def _table(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, dict) else {}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

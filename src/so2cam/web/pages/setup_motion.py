@@ -9,10 +9,11 @@ from so2cam.core.errors import So2camError
 from so2cam.core.site import SPEED_METHODS
 from so2cam.formats.siteedit import KeyPath
 from so2cam.station.line_view import Speed
-from so2cam.station.motion_view import Histogram, LagLook, LineMotionLook, MotionLook, look_at_lag, look_at_motion
+from so2cam.station.motion_view import Histogram, LineMotionLook, MotionLook, look_at_motion
+from so2cam.web.lag_panel import LagPanel
 from so2cam.web.line_shapes import shape_of
-from so2cam.web.parts import MISSING, Choice, Report, number, panel, with_uncertainty
-from so2cam.web.plot import Plot, band, line, points
+from so2cam.web.parts import MISSING, Choice, panel, with_uncertainty
+from so2cam.web.plot import Plot, band, line
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
 from so2cam.web.view import View
@@ -63,8 +64,6 @@ class MotionPage:
         self._latest = Latest(self._work)
         self._look: MotionLook | None = None
         self._chosen = view.query.get("line", "")
-        self._progress = (0, 0)
-        self._correlating = False
         with ui.element("div").classes("so-setup-image"):
             with ui.element("div").classes("so-side"):
                 self._draw_image()
@@ -72,7 +71,7 @@ class MotionPage:
             with ui.element("div").classes("so-side"):
                 self._draw_speeds()
                 self._draw_settings()
-        self._draw_lag()
+        LagPanel(view, setup, self._bar)
 
     # --- the parts ---------------------------------------------------------------------------------------------------
 
@@ -128,19 +127,6 @@ class MotionPage:
             with ui.element("div").classes("so-pair-plots"):
                 self._direction = Plot(label="histogram of directions", test="plot-direction")
                 self._speed = Plot(label="histogram of speeds", test="plot-speed")
-
-    def _draw_lag(self) -> None:
-        box, head = panel("Cross-correlation over the window of this pair", test="motion-lag")
-        with head:
-            self._correlate = ui.button("Correlate", on_click=self._do_correlate)
-            self._correlate.props("unelevated no-caps data-testid=correlate")
-        with box:
-            self._lag_report = Report(test="lag-report")
-            with ui.element("div").classes("so-pair-plots") as plots:
-                self._series = Plot(label="column amounts of both lines over time", test="plot-series")
-                self._curve = Plot(label="correlation by lag", test="plot-correlation")
-            self._lag_plots = plots
-            plots.set_visibility(False)
 
     # --- what is worked out ------------------------------------------------------------------------------------------
 
@@ -254,53 +240,6 @@ class MotionPage:
         seen = {path: self._setup.state.written(path)}
         await self._setup.change({path: methods}, "chose the methods of motion", seen=seen)
 
-    async def _do_correlate(self) -> None:
-        pair, loaded = self._bar.chosen, self._setup.loaded
-        if pair is None or self._correlating:
-            return
-        self._correlating = True
-        self._correlate.props("loading")
-
-        def progress(done: int, of: int) -> None:
-            self._progress = (done, of)
-
-        def tell() -> None:
-            done, of = self._progress
-            if of:
-                self._lag_report.say(f"{done} of {of} pairs …")
-
-        timer = ui.timer(0.5, tell)
-        try:
-            look = await self._view.in_thread(lambda: look_at_lag(self._bar.source, loaded, pair.time, progress))
-        except So2camError as failed:
-            self._lag_report.say(failed.message, "bad")
-        else:
-            timer.cancel()
-            self._show_lag(look)
-        finally:
-            timer.cancel()
-            self._progress = (0, 0)
-            self._correlating = False
-            self._correlate.props(remove="loading")
-
-    def _show_lag(self, look: LagLook) -> None:
-        self._lag_report.say(*_lag_words(look))
-        self._lag_plots.set_visibility(bool(look.times))
-        times = [1000 * time.timestamp() for time in look.times]
-        colours = colours_of([one.name for one in self._setup.site.lines])
-        self._series.set(
-            [
-                line(name, times, values, colour=colours.get(name, "data-1"))
-                for name, values in zip(look.lines, (look.first, look.second), strict=True)
-            ],
-            x={"time": True},
-            y={"name": "column amount, kg/m"},
-        )
-        series = [line("correlation", look.lags_s, look.correlation)]
-        if look.lag_s is not None and look.peak is not None:
-            series.append(points("lag", [look.lag_s], [look.peak], colour="data-2", size=0.7))
-        self._curve.set(series, x={"name": "lag, s"}, y={"name": "correlation"})
-
 
 def _cells(speed: Speed, *, used: bool) -> str:
     pale, word = "" if used else " class=so-quiet", speed.method.replace("_", " ")
@@ -333,14 +272,3 @@ def _draw(plot: Plot, found: LineMotionLook | None, what: str, name: str, colour
     plot.set(
         series, x={"name": name, "min": histogram.edges[0], "max": histogram.edges[-1]}, y={"name": "% of the plume"}
     )
-
-
-def _lag_words(look: LagLook) -> tuple[str, Any]:
-    if look.why or look.lag_s is None:
-        peak = "" if look.peak is None else f" (highest correlation {number(look.peak)})"
-        return f"{look.why}{peak}", "bad"
-    lag, lag_sigma = with_uncertainty(look.lag_s, look.lag_sigma_s)
-    speed, sigma = with_uncertainty(look.speed, look.speed_sigma)
-    first, second = look.lines
-    words = f"{second} follows {first} by {lag} ± {lag_sigma} s: {speed} ± {sigma} m/s"
-    return f"{words}, correlation {number(look.peak)}, {len(look.times)} pairs", "ok"
