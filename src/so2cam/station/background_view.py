@@ -126,6 +126,8 @@ class BackgroundLook:
         for area in self.areas:
             x0, y0, x1, y1 = area.corners
             first, last, low, high = (x0, x1, y0, y1) if along_x else (y0, y1, x0, x1)
+            if not (area.used or area.given):
+                continue
             if first < last and low - 4 * (low == high) <= place <= high + 4 * (low == high):
                 found.append((area.key, float(first), float(last)))
         return tuple(found)

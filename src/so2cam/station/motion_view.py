@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from so2cam.core.records import FloatArray, FramePair
+from so2cam.core.records import BoolImage, FloatArray, FloatImage, FramePair
 from so2cam.core.site import OpticalFlow, SpeedMethod
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.formats.sitefile import LoadedSite
@@ -31,6 +31,7 @@ _UPWARD_DEG: Final = 40.0
 """A main direction closer than this to 0 degrees is shown in the middle."""
 _SPEED_BINS: Final = 40
 _NOISES: Final = 3.0
+_NEAR_PX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _arrows(flow: Flow, seen: PairImages) -> tuple[tuple[tuple[float, float, flo
     y, x = np.indices(flow.valid.shape)[:, rows, columns] * REDUCTION + 0.5
     x, y = x + flow.region.left, y + flow.region.top
     image = seen.image
-    there = image.absorbance[np.rint(y).astype(int), np.rint(x).astype(int)]
+    there = _around(image.absorbance, image.in_sky, x, y)
     good = flow.valid[rows, columns] & (there > _NOISES * image.noise) & np.isfinite(vectors).all(axis=-1)
     if not good.any():
         return (), 1
@@ -194,6 +195,18 @@ def _arrows(flow: Flow, seen: PairImages) -> tuple[tuple[tuple[float, float, flo
     times = int(np.clip(round(_ARROW_PX / max(usual, 0.1)), 1, 50))
     ends = np.column_stack([x, y, x + times * vectors[:, 0], y + times * vectors[:, 1]])
     return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in np.round(ends, 1)), times
+
+
+def _around(image: FloatImage, valid: BoolImage, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return means over nine pixels around each place (x, y); NaN where one of them is not valid or lies outside."""
+    total = np.zeros(x.shape)
+    for dy in (-_NEAR_PX, 0, _NEAR_PX):
+        for dx in (-_NEAR_PX, 0, _NEAR_PX):
+            row, column = np.rint(y + dy).astype(int), np.rint(x + dx).astype(int)
+            inside = (row >= 0) & (row < image.shape[0]) & (column >= 0) & (column < image.shape[1])
+            row, column = np.where(inside, row, 0), np.where(inside, column, 0)
+            total += np.where(inside & valid[row, column], image[row, column], np.nan)
+    return total / 9
 
 
 def _line(seen: PairImages, samples: LineSamples, speeds: tuple[Speed, ...], settings: OpticalFlow) -> LineMotionLook:

@@ -95,7 +95,7 @@ def test_a_line_is_renamed_and_removed_wherever_it_is_named(tmp_path: Path) -> N
         text,
         [
             (TOTAL, [name]),
-            (("lines", "second"), {"name": "second", "start": [10.0, 10.0], "end": [10.0, 90.0], "normal": "left"}),
+            (("lines", "second"), {"name": "second", "start": [10.0, 10.0], "end": [10.0, 60.0], "normal": "left"}),
             (PAIR, [name, "second"]),
             (("alarms", "rules"), [{"name": "much", "type": "emission-rate", "line": name, "above": 5.0}]),
         ],

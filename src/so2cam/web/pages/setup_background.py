@@ -153,8 +153,8 @@ class BackgroundPage:
         self._preview.done(look.time, look.why)
         self._show_image()
         self._show_values(look)
-        self._show_areas()
         await self._profile.show(look)
+        self._show_areas()
 
     def _nothing(self, why: So2camError | str) -> None:
         self._look = None
