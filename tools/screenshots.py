@@ -34,6 +34,9 @@ PAGES = {
     "health": "/health?range=24h",
     "alarms": "/alarms",
     "access": "/access",
+    "setup-background": "/setup/background",
+    "setup-lines": "/setup/lines",
+    "setup-motion": "/setup/motion",
     "sign-in": "/sign-in",
 }
 PICTURED = ("live", "align", "instrument")

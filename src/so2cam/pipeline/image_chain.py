@@ -39,12 +39,23 @@ class ImageChain:
         """Return the absorbance image of ``record``'s pair, or why there is none; what is known of it goes to
         ``record``.
         """
+        logs = self.log_images(record, on, off, later_off)
+        return EmissionStatus.NO_DARK if logs is None else self.image_of(record, *logs)
+
+    def log_images(
+        self, record: PairRecord, on: Frame, off: Frame, later_off: Frame | None = None
+    ) -> tuple[LogImage, LogImage] | None:
+        """Return the log intensity of the on and the off band; None where a frame has no dark."""
         log_on, log_off = self._log_image(on, 0), self._log_image(off, 1)
         log_later = None if later_off is None else self._log_image(later_off, 1)
         if log_on is None or log_off is None or (later_off is not None and log_later is None):
-            return EmissionStatus.NO_DARK
+            return None
         if later_off is not None and log_later is not None:
             log_off = interpolated_off_band(log_off, log_later, off.info.time, later_off.info.time, record.time)
+        return log_on, log_off
+
+    def image_of(self, record: PairRecord, log_on: LogImage, log_off: LogImage) -> AbsorbanceImage | EmissionStatus:
+        """Return the absorbance image of what ``log_images`` gave, or why there is none."""
         references = self._references
         record.flags |= pair_flags(record.pair, log_on, log_off, self._site)
         dilution = None

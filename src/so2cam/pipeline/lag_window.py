@@ -6,7 +6,7 @@ from datetime import datetime
 import numpy as np
 
 from so2cam.core.records import FloatArray
-from so2cam.core.site import Site
+from so2cam.core.site import CrossCorrelation, Site
 from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.rates import lag_emission, root_sum
 from so2cam.pipeline.records import NAN, Emission, PairRecord
@@ -48,7 +48,7 @@ class LagWindow:
             for record in records:
                 self._set(record, EmissionStatus.NO_SECOND_LINE, NAN, NAN, (NAN, NAN))
             return
-        lag = self._lag(records, pair)
+        lag = window_lag(records, pair, self._settings)
         status, speed, sigma, normal = lag.status, NAN, NAN, (NAN, NAN)
         # The geometry may turn with the wind: that of the window's middle stands for all of it.
         geometry = records[len(records) // 2].geometry
@@ -71,17 +71,6 @@ class LagWindow:
         for record in records:
             self._set(record, status, speed, sigma, normal)
 
-    def _lag(self, records: list[PairRecord], lines: tuple[str, str]) -> Lag:
-        start = records[0].time
-        return find_lag(
-            np.array([(record.time - start).total_seconds() for record in records]),
-            np.array([_ica(record, lines[0]) for record in records]),
-            np.array([_ica(record, lines[1]) for record in records]),
-            maximum_lag_s=self._settings.maximum_lag_s,
-            minimum_samples=self._settings.minimum_samples,
-            minimum_correlation=self._settings.minimum_correlation,
-        )
-
     def _set(
         self, record: PairRecord, status: EmissionStatus, speed: float, sigma: float, normal: tuple[float, float]
     ) -> None:
@@ -103,6 +92,19 @@ class LagWindow:
 def window_index(site: Site, time: datetime) -> int:
     """Return the number of the window in which ``time`` lies: windows start on whole multiples of their length."""
     return int(time.timestamp() // site.processing.speed.cross_correlation.window_s)
+
+
+def window_lag(records: Sequence[PairRecord], lines: tuple[str, str], settings: CrossCorrelation) -> Lag:
+    """Return the lag of the second line's column amounts behind the first one's in the records of a window."""
+    start = records[0].time
+    return find_lag(
+        np.array([(record.time - start).total_seconds() for record in records]),
+        np.array([_ica(record, lines[0]) for record in records]),
+        np.array([_ica(record, lines[1]) for record in records]),
+        maximum_lag_s=settings.maximum_lag_s,
+        minimum_samples=settings.minimum_samples,
+        minimum_correlation=settings.minimum_correlation,
+    )
 
 
 def common_normal(upstream: LineSamples, downstream: LineSamples) -> tuple[float, float]:

@@ -222,8 +222,7 @@ def absorbance_image(
         absorbance = evaluate_surface(surface.on - surface.off, surface.order, shape)
         absorbance += difference
     else:
-        found = find_sky_areas(on.values, off.values, valid, sky.above_blocks, order=settings.order)
-        areas = _with_given_areas(SkyAreas() if found is None else found, settings)
+        areas = sky_areas(on, off, sky, settings)
         mode = BackgroundMode(settings.mode)
         # In the logarithm the bands' difference gives the absorbance at once; mode rectangle then takes a mean of
         # logarithms, which in an even piece of sky is that of intensities.
@@ -265,8 +264,10 @@ def _sky_beside_plume(sky: Sky, surface: SkySurface, shape: tuple[int, ...]) -> 
     return np.where(beside, sky.blocks.off, np.nan)
 
 
-def _with_given_areas(areas: SkyAreas, settings: Background) -> SkyAreas:
-    """Return ``areas`` with those that the site file gives in their place."""
+def sky_areas(on: LogImage, off: LogImage, sky: Sky, settings: Background) -> SkyAreas:
+    """Return the areas of sky of a pair: those that the site file gives, and found ones where it gives none."""
+    found = find_sky_areas(on.values, off.values, on.valid & off.valid, sky.above_blocks, order=settings.order)
+    areas = SkyAreas() if found is None else found
     column, row = settings.y_profile, settings.x_profile
     return replace(
         areas,

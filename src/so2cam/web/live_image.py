@@ -9,7 +9,8 @@ from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.link.protocol import Role
 from so2cam.station.live_look import LiveLook
 from so2cam.station.trial import Trial, TrialLines
-from so2cam.web.live_lines import line_of_shape, place_of, shapes_of, trial_id
+from so2cam.web.line_shapes import place_of
+from so2cam.web.live_lines import line_of_shape, shapes_of, trial_id
 from so2cam.web.live_routes import live_src
 from so2cam.web.parts import Ago, Choice, Report, panel, with_uncertainty
 from so2cam.web.theme import DARK

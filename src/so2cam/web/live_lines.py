@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from so2cam.core.site_lines import Line
 from so2cam.station.trial import SUFFIX, Trial
+from so2cam.web.line_shapes import shape_of
 from so2cam.web.theme import DARK
 
 _OWN: Final = "line:"
@@ -18,7 +19,7 @@ def shapes_of(
     tried = {trial.of for trial in trials}
     own = [
         {
-            **_shape(line),
+            **shape_of(line),
             "id": f"{_OWN}{line.name}",
             "name": line.name,
             "colour": colours[line.name],
@@ -29,7 +30,7 @@ def shapes_of(
     ]
     moved = [
         {
-            **_shape(trial.line),
+            **shape_of(trial.line),
             "id": trial_id(trial.of),
             "name": f"{trial.of}{SUFFIX}",
             "colour": TRIAL_COLOUR,
@@ -56,35 +57,3 @@ def line_of_shape(shape: Mapping[str, Any]) -> str | None:
         if identity.startswith(prefix):
             return identity[len(prefix) :]
     return None
-
-
-def place_of(shape: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where a shape lies, as keys of a line of the site file. Raises ValueError for one that is no line."""
-    points = tuple((float(x), float(y)) for x, y in shape["points"])
-    kind = shape["kind"]
-    if kind == "line":
-        return {"start": points[0], "end": points[1]}
-    if kind == "polyline":
-        return {"points": points}
-    if kind == "arc":
-        arc = {key: float(shape[key]) for key in ("radius_px", "from_deg", "to_deg")}
-        return {"arc": {"centre": points[0], **arc}}
-    raise ValueError(f"a {kind} is no line")
-
-
-def _shape(line: Line) -> dict[str, Any]:
-    normal = {} if line.normal is None else {"normal": line.normal}
-    if line.arc is not None:
-        arc = line.arc
-        return {
-            "kind": "arc",
-            "points": [list(arc.centre)],
-            "radius_px": arc.radius_px,
-            "from_deg": arc.from_deg,
-            "to_deg": arc.to_deg,
-            **normal,
-        }
-    points = [list(point) for _, point in line.corners]
-    if line.points is not None:
-        return {"kind": "polyline", "points": points, "closed": line.closed, **normal}
-    return {"kind": "line", "points": points, **normal}

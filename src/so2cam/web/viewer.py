@@ -62,6 +62,7 @@ class Viewer(Element, component="viewer_element.js"):
         with self._props.suspend_updates():
             self._props.update(dict(zip(_SHOWN, given, strict=True)))
             self._props["shapes"] = [dict(shape) for shape in shapes]
+            self._props["vectors"] = []
             self._props["revisions"] = {"shapes": 0, "tool": 0, "contrast": 0}
         self._handlers: dict[str, Handler[ViewerEvent] | None] = {
             "shape-created": on_shape_created,
@@ -101,6 +102,15 @@ class Viewer(Element, component="viewer_element.js"):
             self._props["tool"] = event.tool
         elif event.name == "contrast-changed":
             self._props["contrast"] = event.contrast
+
+    @property
+    def vectors(self) -> list[tuple[float, float, float, float]]:
+        """Arrows (x0, y0, x1, y1) over the image, in its pixels, below the shapes."""
+        return [(v[0], v[1], v[2], v[3]) for v in self._props["vectors"]]
+
+    @vectors.setter
+    def vectors(self, vectors: Sequence[tuple[float, float, float, float]]) -> None:
+        self._props["vectors"] = [list(vector) for vector in vectors]
 
     def fit(self) -> None:
         """Show the whole image."""

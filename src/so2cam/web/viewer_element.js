@@ -1,6 +1,6 @@
 // <so2cam-viewer> as an element of NiceGUI: properties down, events up; images never pass through here.
 
-const PROPERTIES = ["shapes", "colours", "tool", "rate", "readonly", "marks", "contrast", "histogram", "label", "hint", "compact", "staleAfter", "src"];
+const PROPERTIES = ["shapes", "vectors", "colours", "tool", "rate", "readonly", "marks", "contrast", "histogram", "label", "hint", "compact", "staleAfter", "src"];
 // What a person changes too: the station's word counts only when it says it anew, or it would undo what is under way.
 const SHARED = ["shapes", "tool", "contrast"];
 const EVENTS = ["shape-created", "shape-changed", "shape-removed", "shape-selected", "tool-changed", "contrast-changed", "image-click"];

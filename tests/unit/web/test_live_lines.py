@@ -6,7 +6,8 @@ import pytest
 
 from so2cam.core.site_lines import Arc, Line
 from so2cam.station.trial import Trial
-from so2cam.web.live_lines import line_of_shape, place_of, shapes_of, trial_id
+from so2cam.web.line_shapes import place_of
+from so2cam.web.live_lines import line_of_shape, shapes_of, trial_id
 
 LINES = (
     Line(name="a", start=(1.0, 2.0), end=(30.0, 40.0), normal="left"),

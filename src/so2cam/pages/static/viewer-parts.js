@@ -3,7 +3,7 @@
 const HTML = `
 <div class="stage" part="stage" data-testid="viewer-stage" tabindex="0" role="group" aria-roledescription="image">
   <canvas data-testid="viewer-canvas" aria-hidden="true"></canvas>
-  <svg class="shapes"><g class="layer"></g><path class="sketch halo"/><path class="sketch ink"/><path class="sketch dots"/></svg>
+  <svg class="shapes"><g class="vectors" data-testid="viewer-vectors"><path class="halo"/><path class="ink"/></g><g class="layer"></g><path class="sketch halo"/><path class="sketch ink"/><path class="sketch dots"/></svg>
   <div class="chip top" data-testid="viewer-caption" hidden><b></b><time></time></div>
   <div class="chip badge" data-testid="viewer-badge" role="status" hidden></div>
   <div class="buttons free">
@@ -124,6 +124,9 @@ button:focus-visible, select:focus-visible, .end:focus-visible { outline: 3px so
 .handle .dot { fill: var(--use); stroke: rgb(0 0 0 / 85%); stroke-width: 1.5px; opacity: 0; }
 .shape:hover .dot, .shape.selected .dot, .shape:focus-within .dot { opacity: 1; }
 .handle:focus-visible .dot { stroke: #ffffff; stroke-width: 3px; }
+.vectors path { fill: none; stroke-linejoin: round; stroke-linecap: round; }
+.vectors .halo { stroke-width: 3.5px; }
+.vectors .ink { stroke: #ffffff; stroke-width: 1.4px; }
 .sketch.ink { stroke: #4ad9ff; stroke-width: 2px; stroke-dasharray: 6 4; }
 .sketch.dots { stroke: #4ad9ff; stroke-width: 9px; }
 @media (prefers-reduced-motion: no-preference) { .stage > canvas { transition: opacity 0.2s; } }`;

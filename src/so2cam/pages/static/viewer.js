@@ -12,6 +12,7 @@ import { Statistics, automaticContrast, completeHeader } from "./viewer-frame.js
 import { View } from "./viewer-view.js";
 import { NAMES } from "./colourmaps.js";
 import { furnish } from "./viewer-parts.js";
+import { makeVectors, vectorsPath } from "./viewer-vectors.js";
 import { KINDS } from "./viewer-geometry.js";
 import { drawHost, gesturesHost, shapesHost } from "./viewer-hosts.js";
 
@@ -28,6 +29,8 @@ export class So2camViewer extends HTMLElement {
     this.get = (id) => root.querySelector(`[data-testid="${id}"]`);
     this.stage = this.get("viewer-stage");
     this.layer = root.querySelector(".layer");
+    this.arrows = [...root.querySelectorAll(".vectors path")];
+    this.vectors_ = [];
     this.sketch = [...root.querySelectorAll(".sketch")];
     this.view_ = new View();
     this.statistics = new Statistics();
@@ -74,7 +77,7 @@ export class So2camViewer extends HTMLElement {
 
   connectedCallback() {
     this.ageing = setInterval(() => this.showAge(), AGE_MS);
-    for (const name of ["src", "rate", "staleAfter", "headers", "colours", "tool", "shapes", "contrast", "label", ...BOOLEANS]) {
+    for (const name of ["src", "rate", "staleAfter", "headers", "colours", "tool", "shapes", "vectors", "contrast", "label", ...BOOLEANS]) {
       if (!Object.hasOwn(this, name)) continue; // set before the element was defined
       const value = this[name];
       delete this[name];
@@ -165,6 +168,15 @@ export class So2camViewer extends HTMLElement {
 
   set shapes(value) {
     this.shapes_.replaceAll(value ?? []);
+  }
+
+  get vectors() {
+    return this.vectors_.map((vector) => [...vector]);
+  }
+
+  set vectors(value) {
+    this.vectors_ = makeVectors(value);
+    this.drawVectors();
   }
 
   get contrast() {
@@ -337,7 +349,14 @@ export class So2camViewer extends HTMLElement {
     this.later({ paint: true });
   }
 
+  drawVectors() {
+    const path = vectorsPath(this.vectors_, (x, y) => this.view_.toStage(x, y));
+    for (const arrow of this.arrows) arrow.setAttribute("d", path);
+    this.arrows[0].parentNode.dataset.count = String(this.vectors_.length);
+  }
+
   viewChanged() {
+    this.drawVectors();
     this.stage.classList.toggle("zoomed", !this.view_.fitted);
     this.shapes_.render();
     this.soon("view-changed", this.view);

@@ -14,6 +14,8 @@ _PHASES = 4
 """Points of the grid of comparison per sampling interval."""
 _LONGEST_GAP = 3.0
 """Gap between two samples, in median sampling intervals, up to which a series is interpolated."""
+_FEWEST_FOR_CURVE = 4
+"""Samples that a spline needs."""
 _FEWEST_INDEPENDENT = 6.0
 """Independent samples that must overlap before a correlation can mean anything."""
 
@@ -62,11 +64,10 @@ def find_lag(
     if not (_varies(first[good], a) and _varies(second[good], b)):
         return _none(EmissionStatus.NO_CORRELATION)
     step = float(np.median(np.diff(t)))
-    limit = min(maximum_lag_s, 0.5 * float(np.ptp(t)))
     pair = _Pair(t, CubicSpline(t, a), CubicSpline(t, b), step)
     correlation = pair.correlation
 
-    trials = np.arange(-np.floor(limit / step * 2), np.floor(limit / step * 2) + 1) * step / 2
+    trials = _trials(t, step, maximum_lag_s)
     values = np.array([correlation(lag) for lag in trials])
     if not np.isfinite(values).any():
         return _none(EmissionStatus.TOO_FEW_SAMPLES)
@@ -92,6 +93,32 @@ def find_lag(
     if not abs(lag) > max(2 * sigma, 1e-3 * step):
         return Lag(float("nan"), sigma, peak, EmissionStatus.LAG_NOT_RESOLVED)
     return Lag(lag, sigma, float(fine_values[top]), EmissionStatus.OK)
+
+
+def correlation_curve(
+    times_s: FloatArray, first: FloatArray, second: FloatArray, *, maximum_lag_s: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the lags [s] that ``find_lag`` tries, half a sampling interval apart, and the correlation at each.
+
+    NaN where too little overlaps; both empty for fewer than four samples, or a series that does not vary.
+    """
+    good = np.isfinite(first) & np.isfinite(second) & np.isfinite(times_s)
+    t, a, b = times_s[good], first[good], second[good]
+    if t.size < _FEWEST_FOR_CURVE or np.ptp(t) <= 0:
+        return np.empty(0), np.empty(0)
+    t = t - t.mean()
+    a, b = _detrended(t, a), _detrended(t, b)
+    if not (_varies(first[good], a) and _varies(second[good], b)):
+        return np.empty(0), np.empty(0)
+    step = float(np.median(np.diff(t)))
+    pair = _Pair(t, CubicSpline(t, a), CubicSpline(t, b), step)
+    trials = _trials(t, step, maximum_lag_s)
+    return trials, np.array([pair.correlation(lag) for lag in trials])
+
+
+def _trials(t: FloatArray, step: float, maximum_lag_s: float) -> FloatArray:
+    limit = min(maximum_lag_s, 0.5 * float(np.ptp(t)))
+    return np.asarray(np.arange(-np.floor(limit / step * 2), np.floor(limit / step * 2) + 1) * step / 2)
 
 
 def speed_from_lag(lag: Lag, distance_m: float) -> tuple[float, float]:

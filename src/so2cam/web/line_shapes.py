@@ -1,0 +1,39 @@
+"""Lines of the site file as shapes of the image viewer, and shapes as places of lines."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from so2cam.core.site_lines import Line
+
+
+def place_of(shape: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a shape lies, as keys of a line of the site file. Raises ValueError for one that is no line."""
+    points = tuple((float(x), float(y)) for x, y in shape["points"])
+    kind = shape["kind"]
+    if kind == "line":
+        return {"start": points[0], "end": points[1]}
+    if kind == "polyline":
+        return {"points": points}
+    if kind == "arc":
+        arc = {key: float(shape[key]) for key in ("radius_px", "from_deg", "to_deg")}
+        return {"arc": {"centre": points[0], **arc}}
+    raise ValueError(f"a {kind} is no line")
+
+
+def shape_of(line: Line) -> dict[str, Any]:
+    """Return kind, points and side of the shape of a line."""
+    normal = {} if line.normal is None else {"normal": line.normal}
+    if line.arc is not None:
+        arc = line.arc
+        return {
+            "kind": "arc",
+            "points": [list(arc.centre)],
+            "radius_px": arc.radius_px,
+            "from_deg": arc.from_deg,
+            "to_deg": arc.to_deg,
+            **normal,
+        }
+    points = [list(point) for _, point in line.corners]
+    if line.points is not None:
+        return {"kind": "polyline", "points": points, "closed": line.closed, **normal}
+    return {"kind": "line", "points": points, **normal}

@@ -1,0 +1,145 @@
+"""Set-up on the image: areas of sky, lines and motion, drawn and dragged on a real pair, and kept in the draft."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.timeout(300)
+AMOUNT = re.compile(r"^\d[\d.]* ± [\d.]+ kg/m$")
+VIEWER = "document.querySelector('so2cam-viewer')"
+
+
+def shown(page: Page) -> None:
+    """Wait until the preview stands for the draft, and the image is there."""
+    expect(page.get_by_test_id("preview")).to_contain_text("as the draft is now", timeout=60_000)
+    page.wait_for_function(f"{VIEWER}?.image !== null && {VIEWER}?.image !== undefined")
+
+
+def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
+    """Return where a pixel of the image is on the screen."""
+    found = page.evaluate(f"([x, y]) => {VIEWER}.toClient(x, y)", [x, y])
+    return float(found[0]), float(found[1])
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Drag from one pixel of the image to another."""
+    page.evaluate(f"{VIEWER}.scrollIntoView({{ block: 'center' }})")
+    page.mouse.move(*on_screen(page, *start))
+    page.mouse.down()
+    page.mouse.move(*on_screen(page, (start[0] + end[0]) / 2, (start[1] + end[1]) / 2))
+    page.mouse.move(*on_screen(page, *end))
+    page.mouse.up()
+
+
+def draw(page: Page, key: str, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw a shape by one drag, as soon as the viewer has the tool in the hand."""
+    page.get_by_test_id(f"tool-{key}").click()
+    page.wait_for_function(f"tool => {VIEWER}.tool === tool", arg=tool)
+    drag(page, start, end)
+
+
+def pick(page: Page, field: Locator, option: str) -> None:
+    """Choose an option of a select."""
+    field.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def test_an_area_of_sky_is_drawn_and_its_profile_seen(page: Page, archive: Any) -> None:
+    archive.fresh_draft()
+    archive.enter(page, "operator")
+    page.goto(f"{archive.url}/setup/background")
+    shown(page)
+    pick(page, page.get_by_test_id("key-processing.background.mode"), "scale")
+    expect(page.get_by_test_id("mode-words")).to_contain_text("scaled in one rectangle")
+    expect(page.get_by_test_id("area-scale_rectangle")).to_contain_text("found by itself")
+    shown(page)
+    draw(page, "scale_rectangle", "rect", (450, 60), (560, 140))
+    area = page.get_by_test_id("area-scale_rectangle")
+    expect(area).to_contain_text(re.compile(r"x 4(49|50|51) to 5(59|60|61), y (59|60|61) to 1(39|40|41) · drawn"))
+    shown(page)
+    left = page.get_by_test_id("value-left").inner_text()
+    # The profile of a row that crosses the area says so.
+    page.evaluate(f"{VIEWER}.scrollIntoView({{ block: 'center' }})")
+    page.mouse.click(*on_screen(page, 320, 100))
+    expect(page.get_by_test_id("cut-where")).to_contain_text(re.compile(r"row y = (99|100|101) · areas: scale"))
+    expect(page.get_by_test_id("plot-absorbance")).to_have_attribute("data-points", re.compile(r"^\d{4}$"))
+    # Dragged to another piece of sky, it is fitted there: what is left of the sky is another.
+    drag(page, (450, 100), (450, 300))
+    expect(area).to_contain_text(re.compile(r"y (259|260|261) to 3(39|40|41) · drawn"))
+    expect(page.get_by_test_id("value-left")).not_to_have_text(left)
+    shown(page)
+    page.reload()
+    shown(page)
+    expect(page.get_by_test_id("area-scale_rectangle")).to_contain_text("drawn")
+    expect(page.get_by_test_id("cut-where")).to_contain_text(re.compile(r"row y = (99|100|101)$"))
+    # An area without sky: the page says why there is no background.
+    page.get_by_test_id("area-scale_rectangle-forget").click()
+    expect(page.get_by_test_id("area-scale_rectangle")).to_contain_text("found by itself")
+
+
+def test_lines_are_drawn_dragged_and_turned(page: Page, archive: Any) -> None:
+    archive.fresh_draft()
+    archive.enter(page, "operator")
+    page.goto(f"{archive.url}/setup/lines")
+    shown(page)
+    expect(page.get_by_test_id("line-upstream-amount")).to_have_text(AMOUNT)
+    draw(page, "arc", "arc", (400, 340), (342, 180))
+    drawn = page.get_by_test_id("line-line-1")
+    expect(drawn).to_contain_text("arc · emission rate")
+    expect(page.get_by_test_id("line-line-1-amount")).to_have_text(AMOUNT, timeout=30_000)
+    expect(page.get_by_test_id("line-normal")).to_have_value("outward")
+    expect(page.get_by_test_id("plot-section")).to_have_attribute("data-points", re.compile(r"^\d{3}$"))
+    shown(page)
+    # A line that is dragged gives another amount; turned, its speed counts the other way.
+    page.get_by_test_id("line-upstream").click()
+    amount = page.get_by_test_id("line-upstream-amount").inner_text()
+    drag(page, (253.5, 280), (293.5, 290))
+    expect(page.get_by_test_id("line-upstream-amount")).not_to_have_text(amount, timeout=30_000)
+    expect(page.get_by_test_id("line-upstream-amount")).to_have_text(AMOUNT)
+    expect(page.get_by_test_id("line-upstream-more")).to_contain_text(re.compile(r"flow raw \d"))
+    page.get_by_test_id("line-flip").click()
+    expect(page.get_by_test_id("line-normal")).to_have_value("right")
+    expect(page.get_by_test_id("line-upstream-more")).to_contain_text(re.compile(r"flow raw −\d"), timeout=30_000)
+    page.get_by_test_id("line-name").fill("near the vent")
+    page.get_by_test_id("line-name").press("Enter")
+    expect(page.get_by_test_id("line-near the vent")).to_be_visible()
+    expect(page.get_by_test_id("draft-words")).to_contain_text("4 changes not saved, by the operator")
+    page.reload()
+    shown(page)
+    expect(page.get_by_test_id("line-near the vent")).to_have_class(re.compile("is-chosen"))
+    expect(page.get_by_test_id("line-normal")).to_have_value("right")
+    expect(page.get_by_test_id("line-line-1")).to_be_visible()
+    expect(page.get_by_test_id("pair-first")).to_have_value("near the vent")
+    page.get_by_test_id("line-delete").click()
+    expect(page.get_by_test_id("line-near the vent")).to_have_count(0)
+    expect(page.get_by_test_id("draft-problem")).to_be_hidden()
+    assert "upstream" in archive.site_file.read_text(encoding="utf-8")
+
+
+def test_speeds_change_with_the_settings_of_motion(page: Page, archive: Any) -> None:
+    archive.fresh_draft()
+    archive.enter(page, "operator")
+    page.goto(f"{archive.url}/setup/motion")
+    shown(page)
+    arrows = page.get_by_test_id("viewer-vectors")
+    expect(arrows).to_have_attribute("data-count", re.compile(r"^\d{2,}$"))
+    row = page.get_by_test_id("speed-upstream-flow_raw")
+    expect(row).to_contain_text(re.compile(r"flow raw\s*\d+\.\d+ ± \d"))
+    expect(page.get_by_test_id("main-motion")).to_contain_text("of the plume near the line")
+    before = row.inner_text()
+    window = page.get_by_test_id("key-processing.speed.optical_flow.window_px")
+    window.fill("60")
+    window.press("Enter")
+    expect(row).not_to_have_text(before, timeout=30_000)
+    expect(row).to_contain_text(re.compile(r"flow raw\s*\d+\.\d+ ± \d"))
+    page.reload()
+    shown(page)
+    expect(window).to_have_value("60")
+    page.get_by_test_id("pair-after").click()
+    expect(page.get_by_test_id("pair-time")).to_contain_text("42 of 80")
+    shown(page)
+    page.get_by_test_id("correlate").click()
+    expect(page.get_by_test_id("lag-report")).to_contain_text("downstream follows upstream by", timeout=90_000)
+    expect(page.get_by_test_id("plot-correlation")).to_have_attribute("data-points", re.compile(r"^\d+$"))
