@@ -37,6 +37,9 @@ PAGES = {
     "setup-background": "/setup/background",
     "setup-lines": "/setup/lines",
     "setup-motion": "/setup/motion",
+    "guide": "/guide",
+    "help": "/help",
+    "docs": "/help/docs/web",
     "sign-in": "/sign-in",
 }
 PICTURED = ("live", "align", "instrument")
