@@ -1,0 +1,172 @@
+"""Questions to the archive: what is looked for, as conditions of SQL on the catalogue.
+
+A plume frame has the quality of its pair: of the pair nearest to it in time, within the pairing tolerance. A spectrum
+has that of its column. Whoever asks for quality is shown nothing that has none: no darks, no frames without a pair.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+
+from so2cam.station.arrivals import FRAME, SPECTRUM
+from so2cam.station.catalogue_records import TOTAL
+from so2cam.station.catalogue_schema import COLUMNS, FILES, PAIRS, RATES
+from so2cam.station.references import PLUME
+from so2cam.store.items import to_microseconds
+
+DAY_US: Final = 86_400_000_000
+Condition = ColumnElement[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveQuery:
+    """What is looked for, of ``start`` <= time < ``end`` (all time for None); empty tuples leave nothing out.
+
+    ``valid``: a valid emission rate of ``line`` by ``method`` (any for None); for spectra a valid column.
+    ``with_flags``, ``without_flags``: bits of ``core.status.QualityFlag``, at least one and none of which a pair has.
+    ``least_share``: of the day's pairs, how many are good at least: valid, without ``without_flags``.
+    ``tolerance_s``: how far a frame is from its pair at most.
+    """
+
+    sites: tuple[str, ...]
+    start: datetime | None = None
+    end: datetime | None = None
+    kinds: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    line: str = TOTAL
+    method: str | None = None
+    valid: bool = False
+    with_flags: int = 0
+    without_flags: int = 0
+    least_share: float = 0.0
+    tolerance_s: float = 2.0
+
+    @property
+    def asks_quality(self) -> bool:
+        """Whether files without any quality are left out."""
+        return self.valid or self.with_flags != 0 or self.without_flags != 0
+
+
+def file_conditions(query: ArchiveQuery, files: Any = FILES) -> list[Condition]:
+    """Return the conditions on a row of ``files``."""
+    found = [files.c.site.in_(query.sites), *between(files.c.time, query.start, query.end)]
+    for column, wanted in (
+        (files.c.kind, query.kinds),
+        (files.c.subject, query.subjects),
+        (files.c.state, query.states),
+    ):
+        if wanted:
+            found.append(column.in_(wanted))
+    if query.asks_quality:
+        found.append(_quality(query, files))
+    if query.least_share > 0:
+        found.append(_on_good_day(query, files))
+    return found
+
+
+def pair_conditions(query: ArchiveQuery, pairs: Any = PAIRS) -> list[Condition]:
+    """Return the conditions on a row of ``pairs``: time and quality, whatever files there are."""
+    found = [pairs.c.site.in_(query.sites), *between(pairs.c.time, query.start, query.end), *_passes(query, pairs)]
+    if query.least_share > 0:
+        found.append(_on_good_day(query, pairs))
+    return found
+
+
+def good_pair(query: ArchiveQuery, pairs: Any = PAIRS) -> Condition:
+    """Return whether a pair is good: it has a valid rate, and none of the flags that are not wanted."""
+    return and_(has_rate(query, pairs), pairs.c.flags.bitwise_and(query.without_flags) == 0)
+
+
+def has_rate(query: ArchiveQuery, pairs: Any) -> Condition:
+    """Return whether a pair has a valid rate of the line by the method."""
+    wanted = [
+        RATES.c.site == pairs.c.site,
+        RATES.c.line == query.line,
+        RATES.c.status == 0,
+        RATES.c.time == pairs.c.time,
+    ]
+    if query.method is not None:
+        wanted.append(RATES.c.method == query.method)
+    return exists(select(1).where(*wanted).correlate(pairs))
+
+
+def nearest_pair(files: Any, tolerance_s: float) -> ColumnElement[Any]:
+    """Return the time of the pair that a plume frame belongs to; NULL where there is none, and for other files.
+
+    Of two that are equally near it is the earlier one.
+    """
+    reach, time = round(tolerance_s * 1e6), files.c.time
+    here, before, after = PAIRS.alias("pair_here"), PAIRS.alias("pair_before"), PAIRS.alias("pair_after")
+    same = select(here.c.time).where(here.c.site == files.c.site, here.c.time == time)
+    earlier = select(func.max(before.c.time)).where(
+        before.c.site == files.c.site, before.c.time < time, before.c.time >= time - reach
+    )
+    later = select(func.min(after.c.time)).where(
+        after.c.site == files.c.site, after.c.time > time, after.c.time <= time + reach
+    )
+    first, second = earlier.correlate(files).scalar_subquery(), later.correlate(files).scalar_subquery()
+    nearer = case((time - first <= second - time, first), else_=func.coalesce(second, first))
+    exact = same.correlate(files).scalar_subquery()
+    return case((and_(files.c.kind == FRAME, files.c.subject == PLUME), func.coalesce(exact, nearer)))
+
+
+def between(time: Any, start: datetime | None, end: datetime | None) -> list[Condition]:
+    """Return the conditions of a span of time."""
+    found: list[Condition] = []
+    if start is not None:
+        found.append(time >= to_microseconds(start))
+    if end is not None:
+        found.append(time < to_microseconds(end))
+    return found
+
+
+def _passes(query: ArchiveQuery, pairs: Any) -> list[Condition]:
+    found: list[Condition] = []
+    if query.with_flags:
+        found.append(pairs.c.flags.bitwise_and(query.with_flags) != 0)
+    if query.without_flags:
+        found.append(pairs.c.flags.bitwise_and(query.without_flags) == 0)
+    if query.valid:
+        found.append(has_rate(query, pairs))
+    return found
+
+
+def _quality(query: ArchiveQuery, files: Any) -> Condition:
+    own = PAIRS.alias("own_pair")
+    wanted = [own.c.site == files.c.site, own.c.time == nearest_pair(files, query.tolerance_s), *_passes(query, own)]
+    of_frame = and_(files.c.kind == FRAME, files.c.subject == PLUME, exists(select(1).where(*wanted).correlate(files)))
+    if query.with_flags or query.without_flags:  # spectra have no flags
+        return of_frame
+    column = select(1).where(
+        COLUMNS.c.site == files.c.site,
+        COLUMNS.c.time == files.c.time,
+        COLUMNS.c.file == files.c.name,
+        COLUMNS.c.status == 0,
+    )
+    return or_(of_frame, and_(files.c.kind == SPECTRUM, exists(column.correlate(files))))
+
+
+def _on_good_day(query: ArchiveQuery, table: Any) -> Condition:
+    """Return whether a row is of a day (of its site) with enough good pairs."""
+    pairs = PAIRS.alias("pair_of_day")
+    day = pairs.c.time // DAY_US
+    good = func.sum(case((good_pair(query, pairs), 1), else_=0))
+    found: list[Condition] = []
+    for site in query.sites:
+        spans = between(pairs.c.time, *_whole_days(query))
+        days = select(day).where(pairs.c.site == site, *spans).group_by(day)
+        days = days.having(good >= query.least_share * func.count())
+        found.append(and_(table.c.site == site, (table.c.time // DAY_US).in_(days)))
+    return or_(*found)
+
+
+def _whole_days(query: ArchiveQuery) -> tuple[datetime | None, datetime | None]:
+    """Return the span of the query from midnight to midnight: the share is that of whole days."""
+    start = None if query.start is None else query.start.replace(hour=0, minute=0, second=0, microsecond=0)
+    if query.end is None:
+        return start, None
+    last = query.end.replace(hour=0, minute=0, second=0, microsecond=0)
+    return start, last if last == query.end else last + timedelta(days=1)
