@@ -18,6 +18,7 @@ from so2cam.formats.sitefile import LoadedSite
 from so2cam.pages import FrameHeader, encode_frame, encode_values
 from so2cam.pipeline.calibrated import Calibration, calibration_again
 from so2cam.pipeline.pairing import pair_frames, pair_interpolated
+from so2cam.station.archive_query import ArchiveQuery
 from so2cam.station.archive_view import ArchiveView
 from so2cam.station.arrivals import FRAME
 from so2cam.station.context import StationContext, StationSite
@@ -79,6 +80,14 @@ class ArchiveImages:
             while len(self._pairs) > _PAIRS:
                 self._pairs.popitem(last=False)
         return found
+
+    def band_of(self, device: str, query: ArchiveQuery) -> Band | None:
+        """Return the band of a camera's first plume frame of a span that can be read; None where none can."""
+        files = self._catalogue.find_files(
+            self._site.name, kind=FRAME, subject=PLUME, device=device, start=query.start, end=query.end, limit=3
+        )
+        infos = self._frames.infos(self._site.loaded, files)
+        return infos[0].band if infos else None
 
     def _find(self, time: datetime) -> FramePair:
         loaded = self._site.loaded
