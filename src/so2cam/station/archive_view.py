@@ -17,6 +17,7 @@ from so2cam.station.references import PLUME
 from so2cam.store.items import from_microseconds, to_microseconds
 
 _CHUNK: Final = 500
+_MOTION: Final = ("speed", "speed_uncertainty", "direction", "amount")
 _BYTES: Final = FILES.c.size + func.coalesce(FILES.c.sidecar_size, 0)
 
 
@@ -161,10 +162,20 @@ class ArchiveView:
                 made.append(FoundFile(file, column=columns.get((file.site, file.name))))
         return made
 
-    def film(self, query: ArchiveQuery, *, most: int = 4000, device: str | None = None, line: str, method: str) -> Film:
+    def film(
+        self,
+        query: ArchiveQuery,
+        *,
+        line: str,
+        method: str,
+        motion_of: str | None = None,
+        device: str | None = None,
+        most: int = 4000,
+    ) -> Film:
         """Return the pairs of one site that the query finds, with the rates of ``line`` by ``method``.
 
-        Where the span has no results at all, the plume frames of ``device``, if that is given.
+        A total has no speed, direction and amount: with ``motion_of`` it is given those of that line. Where the span
+        has no results at all, the plume frames of ``device``, if that is given.
         """
         numbered = select(
             PAIRS.c.time,
@@ -176,14 +187,20 @@ class ArchiveView:
             pairs = int(connection.execute(counted).scalar_one())
             every = max(1, -(-pairs // most))
             chosen = numbered.subquery()
-            same = and_(
-                RATES.c.site == query.sites[0],
-                RATES.c.time == chosen.c.time,
-                RATES.c.line == line,
-                RATES.c.method == method,
+            moving = RATES.alias("moving")
+            same, beside = (
+                and_(
+                    table.c.site == query.sites[0],
+                    table.c.time == chosen.c.time,
+                    table.c.line == name,
+                    table.c.method == method,
+                )
+                for table, name in ((RATES, line), (moving, motion_of or line))
             )
-            asked = select(chosen.c.time.label("moment"), chosen.c.flags, RATES).select_from(
-                chosen.outerjoin(RATES, same)
+            own = [column for column in RATES.c if column.name not in _MOTION]
+            motion = [moving.c[name] for name in _MOTION]
+            asked = select(chosen.c.time.label("moment"), chosen.c.flags, *own, *motion).select_from(
+                chosen.outerjoin(RATES, same).outerjoin(moving, beside)
             )
             rows = connection.execute(asked.where(chosen.c.number % every == 0).order_by(chosen.c.time)).all()
         if rows or device is None or query.asks_quality:

@@ -12,6 +12,7 @@ from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus
 from so2cam.station.archive_images import ArchiveImages
 from so2cam.station.archive_view import ArchiveView, Film
 from so2cam.station.archive_zip import path_in, zip_of
+from so2cam.station.catalogue import TOTAL
 from so2cam.station.context import StationSite
 from so2cam.station.live_images import Quantity
 from so2cam.store.items import to_microseconds
@@ -66,7 +67,9 @@ def add_archive_routes(app: FastAPI, pages: Pages) -> None:
             devices = [] if query.asks_quality else view.devices(query)
             on = (one for one in devices if images[found.name].band_of(one, query) is Band.ON)
             device = next(on, None)  # the film of a span without results goes by its times
-            return packed_json(film_json(view.film(query, line=line, method=method, device=device)))
+            motion = found.loaded.site.lines[0].name if line == TOTAL else None
+            made = view.film(query, line=line, method=method, motion_of=motion, device=device)
+            return packed_json(film_json(made))
 
         key = (found.name, "archive-film", query, line, method)
         return json_answer(request, await pages.values.get(key, _FRESH_S, make))

@@ -152,7 +152,8 @@ def quality_html(found: FoundFile) -> str:
         valid = found.column.status == 0
         return chip_html("column valid" if valid else "no column", "ok" if valid else "warn")
     if found.pair is None:
-        return MISSING
+        plume = found.file.kind == "frame" and found.file.subject == "plume"
+        return '<small title="no pair with results has this frame">no result</small>' if plume else MISSING
     said = []
     rate = found.rate
     if rate is None:

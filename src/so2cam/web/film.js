@@ -140,6 +140,7 @@ export default {
         return;
       }
       if (!film.processed && this.quantity === "column" && !this.at) this.quantity = "on";
+      if (!document.activeElement?.closest("input, select, textarea, .q-field")) this.$refs.plot.focus({ preventScroll: true });
       this.show(this.nearest(this.at || film.t[0]));
     },
     nearest(at) {
@@ -297,7 +298,7 @@ export default {
         flags: Object.entries(film.flag_text).filter(([bit]) => film.flags[i] & Number(bit)).map(([, text]) => text),
       };
       const root = this.$refs.film;
-      root.dataset.time = new Date(film.t[i] / 1000).toISOString();
+      root.dataset.moment = new Date(film.t[i] / 1000).toISOString();
       root.dataset.rate = film.rate[i] ?? "";
       root.dataset.index = String(i);
       root.dataset.count = String(film.t.length);

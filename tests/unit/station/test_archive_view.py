@@ -215,6 +215,9 @@ def test_a_film_has_the_pairs_with_their_rates_thinned_where_they_are_many(catal
         pair = content.pairs["etna"][step.time]
         assert step.flags == pair.flags
         assert step.rate == next(rate for rate in pair.rates if (rate.line, rate.method) == (TOTAL, "flow"))
+    moved = view.film(query, line=TOTAL, method="flow", motion_of="nowhere")
+    assert [step.rate.rate for step in moved.steps if step.rate] == [step.rate.rate for step in film.steps if step.rate]
+    assert {step.rate.speed for step in moved.steps if step.rate} == {None}
     few = view.film(query, most=len(times) // 2, line=TOTAL, method="flow")
     assert [step.time for step in few.steps] == times[:: few.every]
     assert len(few.steps) <= len(times) // 2

@@ -85,10 +85,10 @@ class _Page:
     async def draw(self) -> None:
         """Draw the page with what is there, so that it comes with its content."""
         self._find = FindPanel(self._view, self._state, self._changed)
+        self._film_box = ui.element("div").classes("so-film-place")
         with ui.element("div").classes("so-archive"):
             self._draw_calendar()
             self._draw_results()
-        self._film_box = ui.element("div").classes("so-film-place")
         await self.refresh()
         if self._view.query.get("film") == "1":
             self._open_film(_whole(self._view.query.get("at", "")))
