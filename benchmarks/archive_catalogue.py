@@ -7,8 +7,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert
-
 from so2cam.station.catalogue import TOTAL, Catalogue, Rate
 from so2cam.station.catalogue_schema import COLUMNS, DAYS, FILES, PAIRS, RATES
 from so2cam.store.items import to_microseconds
@@ -33,7 +31,15 @@ def fill(catalogue: Catalogue, site: str, *, frames: int = FRAMES, days: int = D
     for number in range(days):
         day = FIRST + timedelta(days=number + (number // 40) * 6)
         cloudy = chance.random()
-        rows["days"].append({"site": site, "day": f"{day:%Y-%m-%d}", "revision": 0, "changed": to_microseconds(day)})
+        rows["days"].append(
+            {
+                "site": site,
+                "day": f"{day:%Y-%m-%d}",
+                "revision": 0,
+                "changed": to_microseconds(day),
+                "written": to_microseconds(day),
+            }
+        )
         for index in range(pairs_of_day):
             time = day + timedelta(seconds=PERIOD_S * index)
             names = [f"{time:%Y%m%dT%H%M%S}_{band}.png" for band in ("on", "off")]
@@ -72,7 +78,8 @@ def fill(catalogue: Catalogue, site: str, *, frames: int = FRAMES, days: int = D
     with catalogue.database.write() as connection:
         for name, table in tables.items():
             for begin in range(0, len(rows[name]), _CHUNK):
-                connection.execute(insert(table), rows[name][begin : begin + _CHUNK])
+                adding = catalogue.database.insert_ignoring(table)
+                connection.execute(adding, rows[name][begin : begin + _CHUNK])
 
 
 def _file(site: str, kind: str, subject: str, device: str, time: datetime, name: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from so2cam.store.items import to_microseconds
 
 DAY_US: Final = 86_400_000_000
 Condition = ColumnElement[bool]
+FILE_BYTES: Final = FILES.c.size + func.coalesce(FILES.c.sidecar_size, 0)
+_FOUND: Final = (FILES.c.id, FILES.c.time, FILE_BYTES.label("bytes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +52,67 @@ class ArchiveQuery:
         return self.valid or self.with_flags != 0 or self.without_flags != 0
 
 
-def file_conditions(query: ArchiveQuery, files: Any = FILES) -> list[Condition]:
-    """Return the conditions on a row of ``files``."""
-    found = [files.c.site.in_(query.sites), *between(files.c.time, query.start, query.end)]
+def found_files(query: ArchiveQuery) -> Any:
+    """Return what the query finds as a table: ``id``, ``time`` and ``bytes`` of files.
+
+    Where quality is asked for, pairs that pass are gone through, not files: each owns the frames between the middles of
+    the way to its neighbours.
+    """
+    listed = _file_conditions(query)
+    if query.least_share > 0:
+        listed.append(_on_good_day(query, FILES))
+    if not query.asks_quality:
+        return select(*_FOUND).where(*listed).cte("found")
+    own = _owning_pairs(query)
+    plume = (FILES.c.kind == FRAME, FILES.c.subject == PLUME)
+    owned = and_(FILES.c.site == own.c.site, FILES.c.time >= own.c.first, FILES.c.time <= own.c.last)
+    frames = select(*_FOUND).select_from(own).join(FILES, owned).where(*plume, *listed, *_passes(query, own))
+    if query.with_flags or query.without_flags:  # spectra have no flags
+        return frames.cte("found")
+    column = select(1).where(
+        COLUMNS.c.site == FILES.c.site,
+        COLUMNS.c.time == FILES.c.time,
+        COLUMNS.c.file == FILES.c.name,
+        COLUMNS.c.status == 0,
+    )
+    spectra = select(*_FOUND).where(*listed, FILES.c.kind == SPECTRUM, exists(column.correlate(FILES)))
+    return frames.union_all(spectra).cte("found")
+
+
+def _file_conditions(query: ArchiveQuery) -> list[Condition]:
+    found = [FILES.c.site.in_(query.sites), *between(FILES.c.time, query.start, query.end)]
     for column, wanted in (
-        (files.c.kind, query.kinds),
-        (files.c.subject, query.subjects),
-        (files.c.state, query.states),
+        (FILES.c.kind, query.kinds),
+        (FILES.c.subject, query.subjects),
+        (FILES.c.state, query.states),
     ):
         if wanted:
             found.append(column.in_(wanted))
-    if query.asks_quality:
-        found.append(_quality(query, files))
-    if query.least_share > 0:
-        found.append(_on_good_day(query, files))
     return found
+
+
+def _owning_pairs(query: ArchiveQuery) -> Any:
+    """Return pairs with the first and the last moment at which a frame is theirs; of two equally near, the earlier."""
+    reach = round(query.tolerance_s * 1e6)
+    around = timedelta(microseconds=3 * reach)  # whose neighbours matter
+    span = between(
+        PAIRS.c.time,
+        None if query.start is None else query.start - around,
+        None if query.end is None else query.end + around,
+    )
+    time, order = PAIRS.c.time, {"partition_by": PAIRS.c.site, "order_by": PAIRS.c.time}
+    before, after = func.lag(time).over(**order), func.lead(time).over(**order)  # type: ignore[arg-type]
+    return (
+        select(
+            PAIRS.c.site,
+            time,
+            PAIRS.c.flags,
+            case((before + time > 2 * (time - reach), (before + time) // 2 + 1), else_=time - reach).label("first"),
+            case((after + time < 2 * (time + reach), (after + time) // 2), else_=time + reach).label("last"),
+        )
+        .where(PAIRS.c.site.in_(query.sites), *span)
+        .subquery("own")
+    )
 
 
 def pair_conditions(query: ArchiveQuery, pairs: Any = PAIRS) -> list[Condition]:
@@ -132,21 +180,6 @@ def _passes(query: ArchiveQuery, pairs: Any) -> list[Condition]:
     if query.valid:
         found.append(has_rate(query, pairs))
     return found
-
-
-def _quality(query: ArchiveQuery, files: Any) -> Condition:
-    own = PAIRS.alias("own_pair")
-    wanted = [own.c.site == files.c.site, own.c.time == nearest_pair(files, query.tolerance_s), *_passes(query, own)]
-    of_frame = and_(files.c.kind == FRAME, files.c.subject == PLUME, exists(select(1).where(*wanted).correlate(files)))
-    if query.with_flags or query.without_flags:  # spectra have no flags
-        return of_frame
-    column = select(1).where(
-        COLUMNS.c.site == files.c.site,
-        COLUMNS.c.time == files.c.time,
-        COLUMNS.c.file == files.c.name,
-        COLUMNS.c.status == 0,
-    )
-    return or_(of_frame, and_(files.c.kind == SPECTRUM, exists(column.correlate(files))))
 
 
 def _on_good_day(query: ArchiveQuery, table: Any) -> Condition:

@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import and_, case, func, select, true
 
-from so2cam.station.archive_query import DAY_US, ArchiveQuery, between, file_conditions, good_pair, nearest_pair
+from so2cam.station.archive_query import (
+    DAY_US,
+    FILE_BYTES,
+    ArchiveQuery,
+    between,
+    found_files,
+    good_pair,
+    nearest_pair,
+)
 from so2cam.station.archive_query import pair_conditions as conditions_of_pairs
 from so2cam.station.arrivals import FRAME, SPECTRUM
 from so2cam.station.catalogue import ArchivedFile, Catalogue, ColumnRow, Rate
@@ -18,7 +26,6 @@ from so2cam.store.items import from_microseconds, to_microseconds
 
 _CHUNK: Final = 500
 _MOTION: Final = ("speed", "speed_uncertainty", "direction", "amount")
-_BYTES: Final = FILES.c.size + func.coalesce(FILES.c.sidecar_size, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class ArchiveView:
         found: dict[int, dict[str, int]] = {}
         day = FILES.c.time // DAY_US
         where = [FILES.c.site.in_(query.sites), *between(FILES.c.time, query.start, query.end)]
-        files = select(day, FILES.c.kind, func.count(), func.sum(_BYTES)).where(*where).group_by(day, FILES.c.kind)
+        files = select(day, FILES.c.kind, func.count(), func.sum(FILE_BYTES)).where(*where).group_by(day, FILES.c.kind)
         of_pair = PAIRS.c.time // DAY_US
         good = func.sum(case((good_pair(query), 1), else_=0))
         where = [PAIRS.c.site.in_(query.sites), *between(PAIRS.c.time, query.start, query.end)]
@@ -113,27 +120,32 @@ class ArchiveView:
                 found.setdefault(int(number), {}).update(pairs=int(count), good=int(valid))
         return [DayContent(date(1970, 1, 1) + timedelta(days=number), **found[number]) for number in sorted(found)]
 
-    def totals(self, query: ArchiveQuery) -> Totals:
-        """Return how much the query finds."""
-        files = select(func.count(), func.sum(_BYTES), func.min(FILES.c.time), func.max(FILES.c.time))
-        good_ones = func.count() if query.valid else func.sum(case((good_pair(query), 1), else_=0))
-        pairs = select(func.count(), good_ones)
+    def look(self, query: ArchiveQuery, *, offset: int = 0, limit: int = 100) -> tuple[Totals, list[FoundFile]]:
+        """Return how much the query finds, and ``limit`` of it, newest first, with the quality of each."""
+        found = found_files(query)
+        all_of = select(func.count(), func.sum(found.c.bytes), func.min(found.c.time), func.max(found.c.time))
+        page = select(found.c.id).order_by(found.c.time.desc(), found.c.id.desc()).limit(limit).offset(offset)
         with self._database.read() as connection:
-            count, size, first, last = connection.execute(files.where(*file_conditions(query))).one()
-            of_pairs, good = connection.execute(pairs.where(*conditions_of_pairs(query))).one()
-        return Totals(int(count), int(size or 0), _time(first), _time(last), int(of_pairs), int(good or 0))
+            if query.asks_quality:  # both at once: what is found is worked out once
+                whole, some = all_of.subquery(), page.subquery()
+                rows = connection.execute(select(whole, some).select_from(whole.outerjoin(some, true()))).all()
+                (count, size, first, last), ids = rows[0][:4], [row[4] for row in rows if row[4] is not None]
+            else:
+                count, size, first, last = connection.execute(all_of).one()
+                ids = list(connection.execute(page).scalars())
+            of_pairs, good = connection.execute(self._counted(query)).one()
+        totals = Totals(int(count), int(size or 0), _time(first), _time(last), int(of_pairs), int(good or 0))
+        shown = self.found(ids, query)
+        return totals, sorted(shown, key=lambda one: (one.file.time, one.file.id), reverse=True)
 
-    def page(self, query: ArchiveQuery, *, offset: int = 0, limit: int = 100) -> list[FoundFile]:
-        """Return files that the query finds, newest first, with their quality."""
-        ids = select(FILES.c.id).where(*file_conditions(query))
-        ids = ids.order_by(FILES.c.time.desc(), FILES.c.id.desc()).limit(limit).offset(offset)
-        with self._database.read() as connection:
-            chosen = [int(found) for found in connection.execute(ids).scalars()]
-        return self.found(chosen, query)
+    def _counted(self, query: ArchiveQuery) -> Any:
+        good = func.count() if query.valid else func.sum(case((good_pair(query), 1), else_=0))
+        return select(func.count(), good).select_from(PAIRS).where(*conditions_of_pairs(query))
 
     def ids(self, query: ArchiveQuery, limit: int) -> list[int]:
         """Return the ids of at most ``limit`` files that the query finds, oldest first."""
-        wanted = select(FILES.c.id).where(*file_conditions(query)).order_by(FILES.c.time, FILES.c.id).limit(limit)
+        found = found_files(query)
+        wanted = select(found.c.id).order_by(found.c.time, found.c.id).limit(limit)
         with self._database.read() as connection:
             return [int(found) for found in connection.execute(wanted).scalars()]
 

@@ -10,6 +10,7 @@ from so2cam.station.catalogue import ArchivedFile
 from so2cam.station.context import StationSite
 
 _PIECE: Final = 1 << 18
+_OLDEST: Final = (1980, 1, 1, 0, 0, 0)
 NOT_HERE: Final = "not-included.txt"
 """The file in a zip that says which files could not be read, where there are such."""
 
@@ -48,10 +49,11 @@ def zip_of(sites: Mapping[str, StationSite], files: Iterable[ArchivedFile]) -> I
                 parts.append((file.sidecar_path, site.archive.path_of(file, sidecar=True)))
             for name, path in parts:
                 inside = f"{file.site}/{name}" if several else name
-                moment = (*file.time.timetuple()[:5], file.time.second)
                 try:
                     with path.open("rb") as source:
-                        yield from _copied(made, zipfile.ZipInfo(inside, moment), source, outlet)
+                        yield from _copied(
+                            made, zipfile.ZipInfo(inside, max(file.time.timetuple()[:6], _OLDEST)), source, outlet
+                        )
                 except OSError as error:
                     missing.append(f"{inside}: {error.strerror or error}")
         if missing:

@@ -165,7 +165,9 @@ def test_filters_combine_as_a_plain_filter_would(catalogue: Catalogue, data: st.
     expected = [file for file in content.files if finds(query, content, file)]
     newest = sorted(expected, key=lambda file: (file.time, file.id), reverse=True)
     half = max(1, len(newest) // 2)
-    pages = [*view.page(query, limit=half), *view.page(query, offset=half, limit=1000)]
+    totals, first = view.look(query, limit=half)
+    same, second = view.look(query, offset=half, limit=1000)
+    pages = [*first, *second]
     assert [found.file for found in pages] == newest
     for found in pages:
         own = pair_of(content, found.file)
@@ -174,10 +176,11 @@ def test_filters_combine_as_a_plain_filter_would(catalogue: Catalogue, data: st.
             assert found.rate is not None
             assert found.rate.status == 0
     assert view.ids(query, 5) == [file.id for file in newest[::-1][:5]]
-    totals, pairs = view.totals(query), found_pairs(query, content)
+    pairs = found_pairs(query, content)
     assert (totals.files, totals.bytes) == (len(expected), sum(file.total_bytes for file in expected))
     assert totals.first == min((file.time for file in expected), default=None)
     assert totals.last == max((file.time for file in expected), default=None)
+    assert totals == same == view.look(query, offset=10_000)[0]
     assert (totals.pairs, totals.good) == (len(pairs), sum(good(query, pair) for pair in pairs))
 
 
@@ -258,5 +261,6 @@ def test_an_older_catalogue_gets_the_indices_that_it_lacks(catalogue: Catalogue)
 def test_an_empty_archive_answers(catalogue: Catalogue, count: int) -> None:
     view = ArchiveView(catalogue)
     query = replace(EVERYTHING, valid=bool(count), least_share=0.5 * count)
-    assert view.days(query) == view.page(query) == view.ids(query, 9) == []
-    assert (view.totals(query).files, view.totals(query).first) == (0, None)
+    totals, found = view.look(query)
+    assert view.days(query) == found == view.ids(query, 9) == []
+    assert (totals.files, totals.first) == (0, None)

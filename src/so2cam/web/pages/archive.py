@@ -184,10 +184,9 @@ class _Page:
         view, state = self._view, self._state
         query = query_of(state, view.context, view.site)
         with self._said():
-            _, totals, found = await asyncio.gather(
+            _, (totals, found) = await asyncio.gather(
                 self._show_days(),
-                view.shared(f"archive-totals {query}", _FRESH_S, lambda: self._archive.totals(query)),
-                view.in_thread(lambda: self._archive.page(query, offset=state.page * ROWS, limit=ROWS)),
+                view.in_thread(lambda: self._archive.look(query, offset=state.page * ROWS, limit=ROWS)),
             )
             self._totals, self._found = totals, found
             self._show_found(totals, found)
