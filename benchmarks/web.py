@@ -425,7 +425,7 @@ def main() -> int:
             tempfile.TemporaryDirectory(prefix="so2cam-benchmark-") as folder,
             station(Path(folder), archive=True) as served,
         ):
-            rows += archive_pages.measure(served.said)
+            rows += archive_pages.measure(served.said, served.process.pid)
     width = max(len(row[0]) for row in rows)
     for label, value, good in rows:
         print(f"{label:<{width}}  {value}{'' if good else '   TOO MUCH'}")

@@ -4,11 +4,12 @@ A plume frame has the quality of its pair: of the pair nearest to it in time, wi
 has that of its column. Whoever asks for quality is shown nothing that has none: no darks, no frames without a pair.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, false, func, or_, select
 
 from so2cam.station.arrivals import FRAME, SPECTRUM
 from so2cam.station.catalogue_records import TOTAL
@@ -18,6 +19,8 @@ from so2cam.store.items import to_microseconds
 
 DAY_US: Final = 86_400_000_000
 Condition = ColumnElement[bool]
+GoodDays = Mapping[str, Sequence[int]]
+"""Days since 1970, by site."""
 FILE_BYTES: Final = FILES.c.size + func.coalesce(FILES.c.sidecar_size, 0)
 _FOUND: Final = (FILES.c.id, FILES.c.time, FILE_BYTES.label("bytes"))
 
@@ -52,15 +55,15 @@ class ArchiveQuery:
         return self.valid or self.with_flags != 0 or self.without_flags != 0
 
 
-def found_files(query: ArchiveQuery) -> Any:
-    """Return what the query finds as a table: ``id``, ``time`` and ``bytes`` of files.
+def found_files(query: ArchiveQuery, days: GoodDays | None = None) -> Any:
+    """Return what the query finds as a table: ``id``, ``time`` and ``bytes`` of files. ``days``: of these alone.
 
     Where quality is asked for, pairs that pass are gone through, not files: each owns the frames between the middles of
     the way to its neighbours.
     """
     listed = _file_conditions(query)
-    if query.least_share > 0:
-        listed.append(_on_good_day(query, FILES))
+    if days is not None:
+        listed.append(_on_days(days, FILES))
     if not query.asks_quality:
         return select(*_FOUND).where(*listed).cte("found")
     own = _owning_pairs(query)
@@ -115,20 +118,29 @@ def _owning_pairs(query: ArchiveQuery) -> Any:
     )
 
 
-def pair_conditions(query: ArchiveQuery, pairs: Any = PAIRS) -> list[Condition]:
-    """Return the conditions on a row of ``pairs``: time and quality, whatever files there are."""
-    found = [pairs.c.site.in_(query.sites), *between(pairs.c.time, query.start, query.end), *_passes(query, pairs)]
-    if query.least_share > 0:
-        found.append(_on_good_day(query, pairs))
+def pair_conditions(query: ArchiveQuery, days: GoodDays | None = None) -> list[Condition]:
+    """Return the conditions on a row of pairs: time and quality, whatever files there are."""
+    found = [PAIRS.c.site.in_(query.sites), *between(PAIRS.c.time, query.start, query.end), *_passes(query, PAIRS)]
+    if days is not None:
+        found.append(_on_days(days, PAIRS))
     return found
 
 
-def good_pair(query: ArchiveQuery, pairs: Any = PAIRS) -> Condition:
+def good_days(query: ArchiveQuery) -> Any:
+    """Return the select of (site, number of the day) of days with enough good pairs, whole ones."""
+    day = PAIRS.c.time // DAY_US
+    good = func.sum(case((good_pair(query), 1), else_=0))
+    where = [PAIRS.c.site.in_(query.sites), *between(PAIRS.c.time, *_whole_days(query))]
+    found = select(PAIRS.c.site, day).where(*where).group_by(PAIRS.c.site, day)
+    return found.having(good >= query.least_share * func.count())
+
+
+def good_pair(query: ArchiveQuery) -> Condition:
     """Return whether a pair is good: it has a valid rate, and none of the flags that are not wanted."""
-    return and_(has_rate(query, pairs), pairs.c.flags.bitwise_and(query.without_flags) == 0)
+    return and_(_has_rate(query, PAIRS), PAIRS.c.flags.bitwise_and(query.without_flags) == 0)
 
 
-def has_rate(query: ArchiveQuery, pairs: Any) -> Condition:
+def _has_rate(query: ArchiveQuery, pairs: Any) -> Condition:
     """Return whether a pair has a valid rate of the line by the method."""
     wanted = [
         RATES.c.site == pairs.c.site,
@@ -178,22 +190,14 @@ def _passes(query: ArchiveQuery, pairs: Any) -> list[Condition]:
     if query.without_flags:
         found.append(pairs.c.flags.bitwise_and(query.without_flags) == 0)
     if query.valid:
-        found.append(has_rate(query, pairs))
+        found.append(_has_rate(query, pairs))
     return found
 
 
-def _on_good_day(query: ArchiveQuery, table: Any) -> Condition:
-    """Return whether a row is of a day (of its site) with enough good pairs."""
-    pairs = PAIRS.alias("pair_of_day")
-    day = pairs.c.time // DAY_US
-    good = func.sum(case((good_pair(query, pairs), 1), else_=0))
-    found: list[Condition] = []
-    for site in query.sites:
-        spans = between(pairs.c.time, *_whole_days(query))
-        days = select(day).where(pairs.c.site == site, *spans).group_by(day)
-        days = days.having(good >= query.least_share * func.count())
-        found.append(and_(table.c.site == site, (table.c.time // DAY_US).in_(days)))
-    return or_(*found)
+def _on_days(days: GoodDays, table: Any) -> Condition:
+    return or_(
+        false(), *(and_(table.c.site == site, (table.c.time // DAY_US).in_(numbers)) for site, numbers in days.items())
+    )
 
 
 def _whole_days(query: ArchiveQuery) -> tuple[datetime | None, datetime | None]:

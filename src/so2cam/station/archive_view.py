@@ -12,8 +12,10 @@ from so2cam.station.archive_query import (
     DAY_US,
     FILE_BYTES,
     ArchiveQuery,
+    GoodDays,
     between,
     found_files,
+    good_days,
     good_pair,
     nearest_pair,
 )
@@ -122,7 +124,8 @@ class ArchiveView:
 
     def look(self, query: ArchiveQuery, *, offset: int = 0, limit: int = 100) -> tuple[Totals, list[FoundFile]]:
         """Return how much the query finds, and ``limit`` of it, newest first, with the quality of each."""
-        found = found_files(query)
+        days = self._good_days(query)
+        found = found_files(query, days)
         all_of = select(func.count(), func.sum(found.c.bytes), func.min(found.c.time), func.max(found.c.time))
         page = select(found.c.id).order_by(found.c.time.desc(), found.c.id.desc()).limit(limit).offset(offset)
         with self._database.read() as connection:
@@ -133,18 +136,14 @@ class ArchiveView:
             else:
                 count, size, first, last = connection.execute(all_of).one()
                 ids = list(connection.execute(page).scalars())
-            of_pairs, good = connection.execute(self._counted(query)).one()
+            of_pairs, good = connection.execute(_counted(query, days)).one()
         totals = Totals(int(count), int(size or 0), _time(first), _time(last), int(of_pairs), int(good or 0))
         shown = self.found(ids, query)
         return totals, sorted(shown, key=lambda one: (one.file.time, one.file.id), reverse=True)
 
-    def _counted(self, query: ArchiveQuery) -> Any:
-        good = func.count() if query.valid else func.sum(case((good_pair(query), 1), else_=0))
-        return select(func.count(), good).select_from(PAIRS).where(*conditions_of_pairs(query))
-
     def ids(self, query: ArchiveQuery, limit: int) -> list[int]:
         """Return the ids of at most ``limit`` files that the query finds, oldest first."""
-        found = found_files(query)
+        found = found_files(query, self._good_days(query))
         wanted = select(found.c.id).order_by(found.c.time, found.c.id).limit(limit)
         with self._database.read() as connection:
             return [int(found) for found in connection.execute(wanted).scalars()]
@@ -189,13 +188,14 @@ class ArchiveView:
         A total has no speed, direction and amount: with ``motion_of`` it is given those of that line. Where the span
         has no results at all, the plume frames of ``device``, if that is given.
         """
+        passing = conditions_of_pairs(query, self._good_days(query))
         numbered = select(
             PAIRS.c.time,
             PAIRS.c.flags,
             (func.row_number().over(order_by=PAIRS.c.time) - 1).label("number"),
-        ).where(*conditions_of_pairs(query))
+        ).where(*passing)
         with self._database.read() as connection:
-            counted = select(func.count()).select_from(PAIRS).where(*conditions_of_pairs(query))
+            counted = select(func.count()).select_from(PAIRS).where(*passing)
             pairs = int(connection.execute(counted).scalar_one())
             every = max(1, -(-pairs // most))
             chosen = numbered.subquery()
@@ -240,6 +240,15 @@ class ArchiveView:
         with self._database.read() as connection:
             found = [connection.execute(one).scalar_one_or_none() for one in newest]
         return max((from_microseconds(one) for one in found if one is not None), default=None)
+
+    def _good_days(self, query: ArchiveQuery) -> GoodDays | None:
+        if query.least_share <= 0:
+            return None
+        found: dict[str, list[int]] = {}
+        with self._database.read() as connection:
+            for site, day in connection.execute(good_days(query)):
+                found.setdefault(site, []).append(int(day))
+        return found
 
     def _frames(self, query: ArchiveQuery, device: str, most: int) -> Film:
         where = [
@@ -291,6 +300,11 @@ class ArchiveView:
                         row.status,
                     )
         return made
+
+
+def _counted(query: ArchiveQuery, days: GoodDays | None) -> Any:
+    good = func.count() if query.valid else func.sum(case((good_pair(query), 1), else_=0))
+    return select(func.count(), good).select_from(PAIRS).where(*conditions_of_pairs(query, days))
 
 
 def _rate(row: Any) -> Rate | None:
