@@ -140,7 +140,8 @@ export default {
         return;
       }
       if (!film.processed && this.quantity === "column" && !this.at) this.quantity = "on";
-      if (!document.activeElement?.closest("input, select, textarea, .q-field")) this.$refs.plot.focus({ preventScroll: true });
+      const held = document.activeElement;
+      if (held && held !== document.body && !held.closest("input, select, textarea, .q-field")) this.$refs.plot.focus({ preventScroll: true });
       this.show(this.nearest(this.at || film.t[0]));
     },
     nearest(at) {

@@ -91,7 +91,7 @@ class _Page:
             self._draw_results()
         await self.refresh()
         if self._view.query.get("film") == "1":
-            self._open_film(_whole(self._view.query.get("at", "")))
+            self._open_film(_whole(self._view.query.get("at", "")), scroll=False)
 
     # --- calendar ------------------------------------------------------------------------------------------------
 
@@ -296,7 +296,7 @@ class _Page:
 
     # --- film ----------------------------------------------------------------------------------------------------
 
-    def _open_film(self, at: int | None, *, keep: bool = False) -> None:
+    def _open_film(self, at: int | None, *, keep: bool = False, scroll: bool = True) -> None:
         view, query = self._view, self._view.query | self._view.kept
         place = FilmPlace(
             at if at is not None else _whole(query.get("at", "")) if keep else None,
@@ -324,7 +324,8 @@ class _Page:
                 )
                 self._film.props("data-testid=film")
         view.keep(film="1", at=None if place.at is None else str(place.at))
-        view.client.run_javascript(_SCROLL)
+        if scroll:
+            view.client.run_javascript(_SCROLL)
 
     def _shapes(self) -> list[dict[str, Any]]:
         lines = self._view.site.loaded.site.lines
