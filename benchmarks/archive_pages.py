@@ -11,8 +11,7 @@ from typing import Any
 
 import httpx
 import psutil
-
-from archive_catalogue import FIRST, FRAMES, fill
+from benchmarks.archive_catalogue import FIRST, FRAMES, fill
 
 LIMIT_S = 0.5
 ROUNDS = 15

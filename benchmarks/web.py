@@ -36,9 +36,11 @@ import httpx
 import psutil
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-import archive_pages
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-ROOT = Path(__file__).parents[1]
+from benchmarks import archive_pages
+
 Row = tuple[str, str, bool]
 LIVE_PARTS = ("open", "image", "viewers", "memory")
 PARTS = (*LIVE_PARTS, "archive")
