@@ -41,7 +41,7 @@ class ArchiveImages:
         self._catalogue = context.catalogue
         self._view = ArchiveView(context.catalogue)
         self._lock = threading.Lock()
-        self._messages: OrderedDict[tuple[Quantity, datetime, str], bytes] = OrderedDict()
+        self._messages: OrderedDict[tuple[Quantity, datetime, str, tuple[int, ...]], bytes] = OrderedDict()
         self._pairs: OrderedDict[tuple[datetime, str], FramePair] = OrderedDict()
 
     def settings(self) -> str:
@@ -53,7 +53,10 @@ class ArchiveImages:
 
         Raises InputError saying why there is none, CatalogueError where the catalogue refuses.
         """
-        key = quantity, time, self.settings()
+        made_with: tuple[int, ...] = ()
+        if quantity not in ("on", "off"):
+            made_with = self._frames.references(self._site.loaded, day_of(time))
+        key = quantity, time, self.settings(), made_with
         with self._lock:
             kept = self._messages.get(key)
             if kept is not None:
