@@ -103,19 +103,26 @@ def _owning_pairs(query: ArchiveQuery) -> Any:
         None if query.start is None else query.start - around,
         None if query.end is None else query.end + around,
     )
-    time, order = PAIRS.c.time, {"partition_by": PAIRS.c.site, "order_by": PAIRS.c.time}
-    before, after = func.lag(time).over(**order), func.lead(time).over(**order)  # type: ignore[arg-type]
-    return (
+    order: dict[str, Any] = {"partition_by": PAIRS.c.site, "order_by": PAIRS.c.time}
+    beside = (
         select(
             PAIRS.c.site,
-            time,
+            PAIRS.c.time,
             PAIRS.c.flags,
-            case((before + time > 2 * (time - reach), (before + time) // 2 + 1), else_=time - reach).label("first"),
-            case((after + time < 2 * (time + reach), (after + time) // 2), else_=time + reach).label("last"),
+            func.lag(PAIRS.c.time).over(**order).label("before"),
+            func.lead(PAIRS.c.time).over(**order).label("after"),
         )
         .where(PAIRS.c.site.in_(query.sites), *span)
-        .subquery("own")
+        .subquery("beside")
     )
+    time, before, after = beside.c.time, beside.c.before, beside.c.after
+    return select(
+        beside.c.site,
+        time,
+        beside.c.flags,
+        case((before + time > 2 * (time - reach), (before + time) // 2 + 1), else_=time - reach).label("first"),
+        case((after + time < 2 * (time + reach), (after + time) // 2), else_=time + reach).label("last"),
+    ).subquery("own")
 
 
 def pair_conditions(query: ArchiveQuery, days: GoodDays | None = None) -> list[Condition]:
