@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import quote
 
 from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus
+from so2cam.core.times import format_utc
 from so2cam.station.archive_view import DayContent, FoundFile
 from so2cam.station.catalogue import DAMAGED, KEPT
 from so2cam.store.items import to_microseconds
@@ -129,7 +130,7 @@ def _row(found: FoundFile, chosen: bool, *, several: bool, spectra: bool) -> lis
     if file.kind == "frame" and file.subject == "plume":
         time = f'<button type="button" class="so-link" data-open="{file.id}" title="Play from here">{stamp}</button>'
     elif file.kind == "spectrum" and spectra:
-        time = f'<a href="/spectra?site={quote(file.site)}&amp;time={quote(file.time.isoformat())}">{stamp}</a>'
+        time = f'<a href="/spectra?site={quote(file.site)}&amp;t={quote(format_utc(file.time))}">{stamp}</a>'
     kind = f"{file.kind}, {_SUBJECTS.get(file.subject, file.subject)}"
     base = f"/pages/sites/{quote(file.site, safe='')}/archive/file/{file.id}"
     links = f'<a href="{base}/main" title="{escape(file.name)}" download>file</a>'

@@ -109,3 +109,10 @@ def test_names_in_the_table_are_only_text() -> None:
     assert html.count("/sidecar") == 1
     assert html.count('data-open="') == 2
     assert 'data-state="bad"' in html
+
+
+def test_a_spectrum_leads_to_its_page() -> None:
+    spectrum = FoundFile(replace(FILE, kind="spectrum"))
+    there = files_html([spectrum], (), several=False, spectra=True)
+    assert 'href="/spectra?site=hill&amp;t=2026-03-01T12%3A00%3A07.500Z"' in there
+    assert "/spectra" not in files_html([spectrum], (), several=False, spectra=False)
