@@ -1,7 +1,7 @@
 """The pages: how soon they can be used, what a live image costs, ten viewers, and memory over an hour in fast motion.
 
-    python benchmarks/web.py                 all of it (under six minutes)
-    python benchmarks/web.py --only image    one part: open, image, viewers or memory
+    python benchmarks/web.py                 all of it (under eight minutes)
+    python benchmarks/web.py --only image    one part: open, image, viewers, memory or archive
 
 A station in a process of its own shows the images of a simulated volcano, 648 x 486 pixels, as often as it is told to;
 Chromium without a window looks at them. Processor time is read of the system: that of the station's process apart from
@@ -10,6 +10,9 @@ or with an empty page, is taken off.
 
 "Usable" is when the header stands, the first live image is drawn, and the page answers to the station. Memory is that
 of the station's process, after each round in which pages are opened and closed and images come ten times as fast.
+
+The archive page is asked over a catalogue of 100,000 frames (``archive_pages.py``): whole answers by HTTP, as a browser
+gets them.
 """
 
 import argparse
@@ -33,9 +36,14 @@ import httpx
 import psutil
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import archive_pages
+
 Row = tuple[str, str, bool]
-PARTS = ("open", "image", "viewers", "memory")
+LIVE_PARTS = ("open", "image", "viewers", "memory")
+PARTS = (*LIVE_PARTS, "archive")
 OPENINGS = 7
 LOOK_S = 25.0
 ROUNDS = 12
@@ -129,6 +137,7 @@ class Station:
 
     url: str
     process: "subprocess.Popen[str]"
+    said: dict[str, Any]
 
     def rate(self, hertz: float) -> None:
         """Let it show so many images a second."""
@@ -142,10 +151,10 @@ class Station:
 
 
 @contextlib.contextmanager
-def station(folder: Path) -> Iterator[Station]:
+def station(folder: Path, *, archive: bool = False) -> Iterator[Station]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", str(folder / "site")],
+            [sys.executable, __file__, "--serve-archive" if archive else "--serve", str(folder / "site")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -156,7 +165,8 @@ def station(folder: Path) -> Iterator[Station]:
             line = process.stdout.readline() if process.stdout is not None else ""
             if not line:
                 raise SystemExit((folder / "log").read_text(encoding="utf-8")[-3000:])
-            yield Station(json.loads(line)["url"], process)
+            said = json.loads(line)
+            yield Station(said["url"], process, said)
         finally:
             if process.stdin is not None:
                 process.stdin.close()
@@ -369,19 +379,11 @@ def _take_images(source: str, served: Station, fetched: list[int], stop: threadi
                 fetched[0] += 1
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given several times")
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.serve is not None:
-        serve(arguments.serve)
-        return 0
+def in_browser(parts: Sequence[str]) -> list[Row]:
+    """Measure the parts that a browser is needed for."""
     chromium = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
     if chromium is None:
         raise SystemExit("Chromium is not installed: apt install chromium")
-    parts = arguments.only or PARTS
-    began = time.monotonic()
     rows: list[Row] = []
     with (
         tempfile.TemporaryDirectory(prefix="so2cam-benchmark-") as folder,
@@ -399,6 +401,33 @@ def main() -> int:
             print(f"{part} …", file=sys.stderr)
             rows += measures[part]()
         browser.close()
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given several times")
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--serve-archive", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve is not None:
+        serve(arguments.serve)
+        return 0
+    if arguments.serve_archive is not None:
+        archive_pages.serve(arguments.serve_archive)
+        return 0
+    parts = arguments.only or PARTS
+    began = time.monotonic()
+    rows: list[Row] = []
+    if any(part in LIVE_PARTS for part in parts):
+        rows += in_browser([part for part in parts if part in LIVE_PARTS])
+    if "archive" in parts:
+        print("archive …", file=sys.stderr)
+        with (
+            tempfile.TemporaryDirectory(prefix="so2cam-benchmark-") as folder,
+            station(Path(folder), archive=True) as served,
+        ):
+            rows += archive_pages.measure(served.said, served.process.pid)
     width = max(len(row[0]) for row in rows)
     for label, value, good in rows:
         print(f"{label:<{width}}  {value}{'' if good else '   TOO MUCH'}")

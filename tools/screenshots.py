@@ -29,6 +29,7 @@ PAGES = {
     "live": "/",
     "spectra": "/spectra",
     "setup-spectrometer": "/setup/spectrometer",
+    "archive": "/archive?film=1",
     "align": "/align",
     "instrument": "/instrument",
     "health": "/health?range=24h",
@@ -42,7 +43,7 @@ PAGES = {
     "docs": "/help/docs/web",
     "sign-in": "/sign-in",
 }
-PICTURED = ("live", "align", "instrument")
+PICTURED = ("live", "archive", "align", "instrument")
 SIZES = {"desktop": (1280, 900), "phone": (360, 780)}
 MOST_BYTES = 150_000
 RUN_S = 90.0

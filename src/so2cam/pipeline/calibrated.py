@@ -1,9 +1,12 @@
 """A calibration as the chain applies it."""
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from so2cam.core.status import QualityFlag
-from so2cam.science.calibration.curve import ColumnCurve
+from so2cam.science.calibration.curve import BandShape, ColumnCurve
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +22,21 @@ class Calibration:
     scale_uncertainty: float = 0.0
     flags: QualityFlag = QualityFlag.NONE
     number: int = -1
+
+
+def calibration_again(
+    slope: tuple[float, float], offset: tuple[float, float], shape: BandShape | None
+) -> Calibration | None:
+    """Return the calibration that a result was made with, of what the result keeps of it; None where it had none.
+
+    ``slope`` (near zero absorbance) and ``offset`` [molecules cm-2] with their 1 sigma, as in ``PairRecord``;
+    ``shape`` is the bands' own curve where the settings want it, else it is a line.
+    """
+    if not (math.isfinite(slope[0]) and slope[0] > 0 and math.isfinite(offset[0])):
+        return None
+    at_zero = 1.0 if shape is None else float(shape.derivative(np.zeros(1))[0])
+    parameters = np.array([offset[0], slope[0] / at_zero])
+    covariance = np.diag(np.nan_to_num([offset[1], slope[1] / at_zero]) ** 2)
+    if shape is None:
+        return Calibration(ColumnCurve("line", parameters, covariance, math.inf))
+    return Calibration(ColumnCurve("band", parameters, covariance, shape.maximum_absorbance, shape=shape))

@@ -10,6 +10,8 @@
 - ``days``: which days have results, of which revision, since when and why they should be calculated again, and of
   which change their files are.
 - ``health``: what instruments say of themselves.
+
+Indices may come with a later version: they are made where an older catalogue lacks them.
 """
 
 from typing import Final
@@ -57,6 +59,7 @@ FILES = Table(
     UniqueConstraint("site", "folder", "name", name="files_name"),
     Index("files_time", "site", "kind", "subject", "time"),
     Index("files_arrival", "site", "id"),
+    Index("files_found", "site", "time", "id", "kind", "subject", "state", "size", "sidecar_size"),
 )
 
 RUNS = Table(
@@ -94,6 +97,7 @@ PAIRS = Table(
     Column("run", _ID, nullable=False),
     Column("flags", BigInteger, nullable=False),
     Column("record", Text, nullable=False),
+    Index("pairs_quality", "site", "time", "flags"),
 )
 
 RATES = Table(
@@ -112,6 +116,7 @@ RATES = Table(
     Column("amount", Float(53)),
     Column("status", Integer, nullable=False),
     Index("rates_series", "site", "line", "method", "time"),
+    Index("rates_valid", "site", "line", "status", "time", "method"),
 )
 
 COLUMNS = Table(

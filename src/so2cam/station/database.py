@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.schema import CreateIndex
 
 from so2cam.core.errors import So2camError
 from so2cam.station.catalogue_schema import FORMAT, META, METADATA
@@ -89,6 +90,8 @@ class Database:
             if self.is_postgresql:  # two stations that start at once must not both make the tables
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(730291645)")
             METADATA.create_all(connection)
+            for index in (index for table in METADATA.sorted_tables for index in table.indexes):
+                connection.execute(CreateIndex(index, if_not_exists=True))  # older catalogues lack some
             found = connection.execute(select(META.c.value).where(META.c.key == "format")).scalar_one_or_none()
             if found is None:
                 connection.execute(META.insert().values(key="format", value=str(FORMAT)))

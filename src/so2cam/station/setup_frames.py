@@ -1,6 +1,7 @@
 """Frames of the archive for those who set a site up: pairs, and their absorbance images with a draft's settings."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,8 @@ from so2cam.station.references import PLUME, choose_references, day_of, read_ref
 
 _CHAINS: Final = 4
 _IMAGES: Final = 24
+_LOOK_S: Final = 5.0
+"""How long calibration files of a day are taken to be the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,9 @@ class SetupFrames:
     def __init__(self, context: StationContext, site: StationSite) -> None:
         self._context, self._site = context, site
         self._lock = threading.RLock()
-        self._chains: OrderedDict[tuple[str, str], SetupChain] = OrderedDict()
-        self._images: OrderedDict[tuple[str, str, str], AbsorbanceImage] = OrderedDict()
+        self._chains: OrderedDict[tuple[str, str, tuple[int, ...]], SetupChain] = OrderedDict()
+        self._images: OrderedDict[tuple[str, tuple[int, ...], str, str], AbsorbanceImage] = OrderedDict()
+        self._references: OrderedDict[tuple[str, float], tuple[float, tuple[int, ...]]] = OrderedDict()
 
     def infos(self, loaded: LoadedSite, files: Sequence[ArchivedFile]) -> tuple[FrameInfo, ...]:
         """Return what the pipeline wants to know of archived frames; those that cannot be read are left out."""
@@ -101,7 +105,7 @@ class SetupFrames:
 
         Raises So2camError subclasses where darks or clear sky are missing, or the registration cannot be found.
         """
-        key = processing_hash(loaded.site), day
+        key = processing_hash(loaded.site), day, self.references(loaded, day)
         with self._lock:
             kept = self._chains.get(key)
             if kept is None:
@@ -114,7 +118,8 @@ class SetupFrames:
 
     def absorbance(self, loaded: LoadedSite, pair: FramePair) -> AbsorbanceImage:
         """Return the absorbance image of a pair. Raises InputError saying why there is none."""
-        key = processing_hash(loaded.site), str(pair.on.path), str(pair.off.path)
+        files = self.references(loaded, day_of(pair.time))
+        key = processing_hash(loaded.site), files, str(pair.on.path), str(pair.off.path)
         with self._lock:
             kept = self._images.get(key)
             if kept is not None:
@@ -127,11 +132,30 @@ class SetupFrames:
                 self._images.popitem(last=False)
             return found
 
+    def references(self, loaded: LoadedSite, day: str) -> tuple[int, ...]:
+        """Return the ids of the calibration files of a day: what is made with others is made anew.
+
+        They are looked up at most every ``_LOOK_S``: darks of today may come while somebody looks.
+        """
+        site = replace(self._site, loaded=loaded)
+        key, now = (day, site.settings.reference_days), time.monotonic()
+        with self._lock:
+            kept = self._references.get(key)
+        if kept is not None and now - kept[0] < _LOOK_S:
+            return kept[1]
+        found = tuple(file.id for file in choose_references(site, day))
+        with self._lock:
+            self._references[key] = now, found
+            while len(self._references) > _IMAGES:
+                self._references.popitem(last=False)
+        return found
+
     def forget(self) -> None:
         """Forget what was made of calibration files: they have changed."""
         with self._lock:
             self._chains.clear()
             self._images.clear()
+            self._references.clear()
 
     def _build(self, loaded: LoadedSite, day: str) -> SetupChain:
         site = replace(self._site, loaded=loaded)

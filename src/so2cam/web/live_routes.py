@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 from urllib.parse import quote
@@ -28,8 +29,8 @@ def live_src(site: StationSite, what: str) -> str:
     return f"/pages/sites/{quote(site.name, safe='')}/{what}"
 
 
-def add_live_routes(app: FastAPI, pages: Pages) -> None:
-    """Add the routes to the station's application."""
+def site_admission(pages: Pages) -> Callable[[Request, str], StationSite]:
+    """Return what finds the site of a route's path, for who may look: 401 for others, 404 where it is not there."""
 
     def admitted(request: Request, site: str) -> StationSite:
         if pages.door.visitor(request) is None:
@@ -38,6 +39,13 @@ def add_live_routes(app: FastAPI, pages: Pages) -> None:
             return pages.context.site(site)
         except KeyError:
             raise HTTPException(404, "there is no such site") from None
+
+    return admitted
+
+
+def add_live_routes(app: FastAPI, pages: Pages) -> None:
+    """Add the routes to the station's application."""
+    admitted = site_admission(pages)
 
     @app.get("/pages/sites/{site}/image/{quantity}", include_in_schema=False)
     async def image(
@@ -74,16 +82,22 @@ def add_live_routes(app: FastAPI, pages: Pages) -> None:
         wanted = Span(first, _time(end), step_ms / 1000, method)
         key = (found.name, "trend", method, step_ms, first, end // 5000)
         trials = pages.trials.get(found.name)
-        plain, small = await pages.values.get(key, 0.7, lambda: _packed(trend_of(pages.context, found, trials, wanted)))
-        if "gzip" in request.headers.get("Accept-Encoding", "") and len(small) < len(plain):
-            return Response(small, media_type=_JSON, headers={**_NO_STORE, "Content-Encoding": "gzip"})
-        return Response(plain, media_type=_JSON, headers=_NO_STORE)
+        packed = await pages.values.get(key, 0.7, lambda: packed_json(trend_of(pages.context, found, trials, wanted)))
+        return json_answer(request, packed)
 
 
-def _packed(content: object) -> tuple[bytes, bytes]:
+def packed_json(content: object) -> tuple[bytes, bytes]:
     """Return JSON as it is, and compressed, once for all who ask."""
     plain = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
     return plain, gzip.compress(plain, 3, mtime=0)
+
+
+def json_answer(request: Request, packed: tuple[bytes, bytes]) -> Response:
+    """Return what ``packed_json`` made as an answer, compressed where the browser takes it."""
+    plain, small = packed
+    if "gzip" in request.headers.get("Accept-Encoding", "") and len(small) < len(plain):
+        return Response(small, media_type=_JSON, headers={**_NO_STORE, "Content-Encoding": "gzip"})
+    return Response(plain, media_type=_JSON, headers=_NO_STORE)
 
 
 def _time(milliseconds: int) -> datetime:

@@ -28,6 +28,7 @@ from so2cam.station.services import ServiceState
 from so2cam.station.setup_frames import SetupFrames
 from so2cam.station.trial import TrialLines
 from so2cam.web.align_routes import add_align_routes
+from so2cam.web.archive_routes import add_archive_routes
 from so2cam.web.doors import add_door_pages
 from so2cam.web.headers import GuardHeaders
 from so2cam.web.health_routes import add_health_routes
@@ -88,6 +89,7 @@ def mount_pages(
     add_align_routes(app, pages)
     add_manual_routes(app, pages)
     add_shelf_routes(app, pages)
+    add_archive_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)
     add_door_pages(door, ", ".join(site.name for site in context.sites))
