@@ -34,6 +34,9 @@ PAGES = {
     "health": "/health?range=24h",
     "alarms": "/alarms",
     "access": "/access",
+    "guide": "/guide",
+    "help": "/help",
+    "docs": "/help/docs/web",
     "sign-in": "/sign-in",
 }
 PICTURED = ("live", "align", "instrument")

@@ -33,6 +33,7 @@ from so2cam.web.headers import GuardHeaders
 from so2cam.web.health_routes import add_health_routes
 from so2cam.web.instrument_routes import add_instrument_routes
 from so2cam.web.live_routes import add_live_routes
+from so2cam.web.manual_routes import add_manual_routes
 from so2cam.web.registry import PageSpec, all_pages
 from so2cam.web.routes import add_routes
 from so2cam.web.session import Access, Door, Seal
@@ -85,6 +86,7 @@ def mount_pages(
     add_instrument_routes(app, pages)
     add_health_routes(app, pages)
     add_align_routes(app, pages)
+    add_manual_routes(app, pages)
     add_shelf_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)

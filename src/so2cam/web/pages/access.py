@@ -40,6 +40,12 @@ _ROLES: Final = (
     role=Role.ADMIN,
     order=90,
     hint="Who may look, and who may change something",
+    about=(
+        "Tokens say who may look and who may change something. A token is shown once, when it is made, and "
+        "can be revoked at any time. Give each person a token of their own, for the account of changes names "
+        "its holder."
+    ),
+    docs="web-health",
 )
 def access_page(view: View) -> None:
     """Show roles and tokens, make new ones, and revoke them."""

@@ -28,7 +28,19 @@ _LONGEST_NOTE: Final = 200
 _SPANS: Final = (("25", "25"), ("100", "100"), ("500", "500"))
 
 
-@page("/alarms", title="Alarms", nav="Alarms", keys="g m", order=50, hint="What is wrong, and the rules that watch")
+@page(
+    "/alarms",
+    title="Alarms",
+    nav="Alarms",
+    keys="g m",
+    order=50,
+    hint="What is wrong, and the rules that watch",
+    about=(
+        "Alarms that go on stand first; acknowledge one with a note and all who look see it. Below are the "
+        "rules that watch, in words and with their thresholds. The history keeps every alarm that ended."
+    ),
+    docs="web-health",
+)
 async def alarms(view: View) -> None:
     """Show the alarms that go on, the rules, and the history."""
     ui.add_head_html(f'<link rel="stylesheet" href="{shell.asset_url("health.css")}">')

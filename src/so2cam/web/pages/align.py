@@ -19,7 +19,19 @@ _EVERY_S = 2.0
 _STALE_S = 15.0
 
 
-@page(ALIGN, title="Align", nav="Align", keys="g a", order=20, hint="Aim and focus the cameras")
+@page(
+    ALIGN,
+    title="Align",
+    nav="Align",
+    keys="g a",
+    order=20,
+    hint="Aim and focus the cameras",
+    about=(
+        "Aim and focus the cameras here, from a phone at the case or from the station. Both bands are live, "
+        "with saturation, sharpness and a compass. Settings that you change are read back from the device."
+    ),
+    docs="align",
+)
 async def align(view: View) -> Response | None:
     """Show the nodes with cameras of a site; where there is one, lead to its page."""
     try:

@@ -37,7 +37,20 @@ _TILES: Final[tuple[tuple[str, str, str, str, Callable[[HealthRecord], words.Fig
 )
 
 
-@page("/health", title="Health", nav="Health", keys="g h", order=40, hint="How the instrument and the station are")
+@page(
+    "/health",
+    title="Health",
+    nav="Health",
+    keys="g h",
+    order=40,
+    hint="How the instrument and the station are",
+    about=(
+        "This page tells whether instrument and station are well: power, temperature, clock, disks, links and "
+        "services. Trends go back 1 hour to 7 days, with the limits of the alarm rules drawn in. Admins also "
+        "see who changed what."
+    ),
+    docs="web-health",
+)
 async def health(view: View) -> None:
     """Show state, trends, link, storage, services, and the account of changes."""
     ui.add_head_html(f'<link rel="stylesheet" href="{shell.asset_url("health.css")}">')

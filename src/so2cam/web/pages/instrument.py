@@ -39,7 +39,19 @@ TABS: dict[str, tuple[str, Draw]] = {
 }
 
 
-@page("/instrument", title="Instrument", nav="Instrument", keys="g i", order=30, hint="See and run the instrument")
+@page(
+    "/instrument",
+    title="Instrument",
+    nav="Instrument",
+    keys="g i",
+    order=30,
+    hint="See and run the instrument",
+    about=(
+        "See and run every node of the instrument here. Start and stop capture, change settings, take darks "
+        "and gas cells, and edit the schedule. A node is paired once, with a code that it shows."
+    ),
+    docs="web-instrument",
+)
 async def instrument(view: View) -> None:
     """Show the nodes of a site and one of their tabs; node and tab are kept in the address."""
     ui.add_head_html(f'<link rel="stylesheet" href="{asset_url("instrument.css")}">')

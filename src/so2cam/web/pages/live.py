@@ -31,7 +31,20 @@ _DATA: Final = ("data-1", "data-4", "data-3", "data-6", "data-5")
 """Colours of lines; data-2 is that of trials."""
 
 
-@page("/", title="Live", nav="Live", keys="g l", order=10, hint="What the volcano does now")
+@page(
+    "/",
+    title="Live",
+    nav="Live",
+    keys="g l",
+    order=10,
+    hint="What the volcano does now",
+    about=(
+        "This page shows what the volcano does now: the newest emission rate, images, trends, and the state "
+        "of the station. Every value has its 1 sigma and its age, and says why it is missing. Drag a line in "
+        "the image to try it elsewhere without changing the results."
+    ),
+    docs="web",
+)
 async def live(view: View) -> Response | None:
     """Show images, emission rates and state as they come."""
     ui.add_body_html("".join(f'<link rel="modulepreload" href="{ASSETS}/{name}">' for name in _VIEWER))
