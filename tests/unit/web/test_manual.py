@@ -56,7 +56,7 @@ def test_pages_that_are_not_there_are_refused(name: str) -> None:
         manual.text_of(name)
 
 
-def test_the_installed_documentation_is_taken_before_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_installed_documentation_goes_before_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "src" / "so2cam"
     (package / "manual").mkdir(parents=True)
     (package / "__init__.py").touch()
