@@ -49,7 +49,7 @@ class MapMark:
 
 @dataclass(frozen=True, slots=True)
 class MapLine:
-    """A line across the plume: where its points lie, and its mean distance [m]; no points where the plume is not met."""
+    """A line across the plume: where its points lie, and its mean distance [m]; none where the plume is not met."""
 
     name: str
     points: tuple[Place, ...]

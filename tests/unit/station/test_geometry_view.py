@@ -47,7 +47,7 @@ def simulated(**view: Any) -> Site:
 
 
 def look(site: Site) -> GeometryLook:
-    return look_at_geometry(LoadedSite(site, EXAMPLE, site.model_dump(mode="json"), ""))
+    return look_at_geometry(LoadedSite(site, EXAMPLE, "", site.model_dump(mode="json")))
 
 
 def vent_pixel() -> tuple[float, float]:

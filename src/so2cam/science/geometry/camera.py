@@ -43,7 +43,7 @@ def pixel_rays(camera: CameraModel, x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def ray_pixels(camera: CameraModel, rays: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the pixels (x, y) that look in directions (..., 3), (east, north, up) of any length: ``pixel_rays`` undone.
+    """Return the pixels (x, y) that look in directions (..., 3), (east, north, up): ``pixel_rays`` undone.
 
     NaN for a direction that does not lie in front of the camera; a pixel may lie outside of the image.
     """
