@@ -1,4 +1,4 @@
-"""Control points of the registration page: clicked in both bands, typed, moved, removed; how they fit is shown at once."""
+"""Control points of the registration page: clicked in both bands, typed, moved, removed; how they fit is shown."""
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -115,7 +115,9 @@ class ControlPoints:
         self._words.set_text(points_words(self.look, len(self.points)))
         self._problem.set_text(self.look.problem[:1].upper() + self.look.problem[1:])
         self._back.set_visibility(different)
-        self._use.set_visibility(may and (different or self._setup.value(SOURCE) != "control-points"))
+        self._use.set_visibility(
+            may and bool(self.points) and (different or self._setup.value(SOURCE) != "control-points")
+        )
         self._use.set_enabled(self.look.matrix is not None)
         self._add.set_text("Enough points" if self._adding else "Add points")
         for side in ("on", "off"):

@@ -28,7 +28,7 @@ from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
 
 IMAGES: Final = (("on", "On band"), ("size", "Pixel size"), ("distance", "Distance"))
-NUMBERS: Final = (("none", "Off"), ("size", "m/px"), ("distance", "km"))
+NUMBERS: Final = (("size", "m/px"), ("distance", "km"), ("none", "Off"))
 AREAS: Final = (("all", "Whole"), ("near", "Plume"))
 _POSITION: Final = ("latitude", "longitude", "altitude_m")
 _WORDS: Final = {"latitude": "latitude", "longitude": "longitude", "altitude_m": "altitude"}
@@ -252,14 +252,14 @@ class GeometryPage:
         km = [distance / 1000 for distance in drawn.distance_m]
         series = [
             line("line of sight", km, list(drawn.axis_m), dashed=True),
-            line("lower edge", km, list(drawn.lower_m), colour="data-6"),
-            line("upper edge", km, list(drawn.upper_m), colour="data-6"),
-            points("camera", [0.0], [drawn.camera_m], colour="ink", symbol="rect", size=0.7),
+            line("lower edge", km, list(drawn.lower_m), colour="data-6") | {"legend": False},
+            line("upper edge", km, list(drawn.upper_m), colour="data-6") | {"legend": False},
+            points("camera", [0.0], [drawn.camera_m], colour="ink", symbol="rect", size=0.7) | {"legend": False},
             points("vent", [drawn.vent_distance_m / 1000], [drawn.vent_m], colour="bad", symbol="triangle", size=0.8),
         ]
         if any(height is not None for height in drawn.ground_m):
             series.insert(0, line("ground", km, list(drawn.ground_m), colour="data-5"))
-        self._profile.set(series, x={"name": "km from the camera"}, y={"name": "m above sea level"})
+        self._profile.set(series, x={"name": "km from the camera"}, y={"name": "m a.s.l."})
         self._profile_note.set_text(drawn.note)
 
     # --- what the person does ----------------------------------------------------------------------------------------

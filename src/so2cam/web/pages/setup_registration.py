@@ -45,7 +45,7 @@ _SOURCES: Final = {"matrix": "as given", "control-points": "through control poin
     order=20,
     hint="How the off band lies on the on band",
     about=(
-        "The two cameras never look in quite the same direction: the registration brings the off band onto the on band, "
+        "The two cameras never look in quite the same direction: the registration lays the off band onto the on band, "
         "and an error of a pixel shows as false SO2 at every edge. One click finds it in frames of the archive, or "
         "it follows from points that you click in both bands. Look at it by turns: nothing but the plume may move."
     ),
