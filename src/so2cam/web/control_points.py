@@ -34,9 +34,7 @@ _WORDS: Final = {"on": "on band", "off": "off band"}
 class ControlPoints:
     """The panel. What was clicked is kept in the address until it is used; ``changed`` is told of every change."""
 
-    def __init__(
-        self, view: View, setup: Setup, sources: tuple[str, str], *, changed: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, view: View, setup: Setup, *, changed: Callable[[], Awaitable[None]]) -> None:
         self._view, self._setup, self._changed = view, setup, changed
         self._first: tuple[Side, tuple[float, float]] | None = None
         self._adding = False
@@ -54,7 +52,7 @@ class ControlPoints:
                 "Click a feature that both bands show, in one and then in the other: edges of the crater, rocks, "
                 "ridges. Points far apart from one another fix the registration best."
             ).classes("so-quiet so-small")
-            self._viewers = self._draw_viewers(sources)
+            self._viewers = self._draw_viewers()
             with ui.element("div").classes("so-row"):
                 self._draw_buttons()
             self._words = ui.label("").props("data-testid=points-words role=status")
@@ -62,13 +60,12 @@ class ControlPoints:
             self._list = ui.element("div").classes("so-points").props("data-testid=points")
         self.show()
 
-    def _draw_viewers(self, sources: tuple[str, str]) -> dict[str, Viewer]:
+    def _draw_viewers(self) -> dict[str, Viewer]:
         made: dict[str, Viewer] = {}
         sides: tuple[Side, Side] = ("on", "off")
         with ui.element("div").classes("so-two"):
-            for side, src in zip(sides, sources, strict=True):
+            for side in sides:
                 made[side] = Viewer(
-                    src,
                     label=f"{_WORDS[side]} with control points",
                     readonly=not self._setup.may_edit,
                     on_shape_created=lambda event, side=side: self._placed(side, event),
@@ -91,6 +88,11 @@ class ControlPoints:
         self._row.set_enabled(self._setup.may_edit)
 
     # --- what is shown -----------------------------------------------------------------------------------------------
+
+    def show_images(self, sources: tuple[str, str]) -> None:
+        """Show both bands, from these addresses."""
+        for side, src in zip(("on", "off"), sources, strict=True):
+            self._viewers[side].src = src
 
     def follow(self, before: list[ControlPoint]) -> None:
         """The draft changed: take its points over, unless others were clicked here. ``before``: those it had."""

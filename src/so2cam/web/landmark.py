@@ -37,7 +37,9 @@ class LandmarkPanel:
                 self._buttons(aim)
             self._table = ui.html("", sanitize=False).props("data-testid=landmark-result")
             self._note = ui.label("").classes("so-note").props("data-testid=landmark-note role=status")
-            self._use = ui.button("Use it", on_click=self._do_use).props("unelevated no-caps data-testid=landmark-use")
+            with ui.element("div").classes("so-row"):
+                self._use = ui.button("Use it", on_click=self._do_use)
+            self._use.props("unelevated no-caps data-testid=landmark-use")
         self._fill()
 
     def _draw_inputs(self) -> None:

@@ -115,7 +115,6 @@ class GeometryPage:
             Choice(IMAGES, self._image, self._choose_image, label="Image", test="image")
         with box:
             self._viewer = Viewer(
-                self._slot.src,
                 label="the on band, with the size of a pixel at the plume",
                 on_shape_created=self._drawn,
                 on_shape_changed=self._drawn,
@@ -208,6 +207,7 @@ class GeometryPage:
         if self._image != "on" and look is not None:
             image = self._image
             self._slot.put(await view.in_thread(lambda: _sizes_message(look, image)))
+            self._viewer.src = self._slot.src
             self._say_missing("")
             return
         frames = view.pages.setup_frames[view.site.name]
@@ -226,6 +226,7 @@ class GeometryPage:
             return
         self._say_missing("")
         self._slot.put(message)
+        self._viewer.src = self._slot.src
         if self._time is None:
             self._time = time
             if self._setup.site.wind is not None:

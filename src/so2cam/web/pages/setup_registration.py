@@ -82,7 +82,7 @@ class RegistrationPage:
                 self._draw_now()
                 self._draw_find()
             self._draw_look()
-        self._points = ControlPoints(view, setup, (self._raw[0].src, self._raw[1].src), changed=self._points_changed)
+        self._points = ControlPoints(view, setup, changed=self._points_changed)
         self._had = self._points.written()
 
     # --- what is drawn once ------------------------------------------------------------------------------------------
@@ -169,11 +169,11 @@ class RegistrationPage:
         else:
             self._pick.set_visibility(False)
             self._say_missing("The archive has no pair of frames yet: take frames in, or type the matrix.")
-        if self._view.query.get("found") == "1":
-            await self._do_find()
         self._ready = True
         await self.changed()
         await self._load_raw()
+        if self._view.query.get("found") == "1" and self._pairs:
+            await self._do_find()
 
     async def changed(self) -> None:
         """Somebody changed the draft."""
@@ -208,6 +208,7 @@ class RegistrationPage:
             except So2camError as failed:
                 slot.clear(failed.message)
                 self._say_missing(failed.message)
+        self._points.show_images((self._raw[0].src, self._raw[1].src))
 
     async def _load_overlay(self) -> None:
         self._asked += 1
