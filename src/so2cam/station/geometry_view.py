@@ -362,7 +362,7 @@ def expected_pixel(site: Site, point: GeoPoint) -> Pixel | None:
 def _numbers(camera: CameraModel, plane: PlumePlane) -> tuple[tuple[float, float, float, float], ...]:
     x, y = np.meshgrid(
         np.round((camera.width_px - 1) * np.array([0.1, 0.45, 0.8])),
-        np.round((camera.height_px - 1) * np.array([0.15, 0.5, 0.82])),
+        np.round((camera.height_px - 1) * np.array([0.22, 0.48, 0.74])),
     )
     distance = plume_distance_m(camera, plane, x, y)
     step = np.sqrt(pixel_area_m2(camera, x, y, distance))

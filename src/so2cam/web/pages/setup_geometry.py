@@ -365,7 +365,7 @@ def image_shapes(
             }
         )
     if look.image.vent is not None:
-        shapes.append(_point("vent", "vent, by these numbers", look.image.vent, "bad", locked=True))
+        shapes.append(_point("vent", "vent, expected", look.image.vent, "bad", locked=True))
     landmark = look.site.camera.view.landmark
     place = put or (None if landmark is None else landmark.pixel)
     if place is not None:
