@@ -41,9 +41,11 @@ PAGES = {
     "guide": "/guide",
     "help": "/help",
     "docs": "/help/docs/web",
+    "setup-geometry": "/setup/geometry",
+    "setup-registration": "/setup/registration",
     "sign-in": "/sign-in",
 }
-PICTURED = ("live", "archive", "align", "instrument")
+PICTURED = ("live", "archive", "align", "instrument", "setup-geometry", "setup-registration")
 SIZES = {"desktop": (1280, 900), "phone": (360, 780)}
 MOST_BYTES = 150_000
 RUN_S = 90.0

@@ -42,6 +42,25 @@ def pixel_rays(camera: CameraModel, x: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray(rays / np.linalg.norm(rays, axis=-1, keepdims=True))
 
 
+def ray_pixels(camera: CameraModel, rays: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the pixels (x, y) that look in directions (..., 3), (east, north, up): ``pixel_rays`` undone.
+
+    NaN for a direction that does not lie in front of the camera; a pixel may lie outside of the image.
+    """
+    sin_a, cos_a = math.sin(camera.azimuth_rad), math.cos(camera.azimuth_rad)
+    sin_e, cos_e = math.sin(camera.elevation_rad), math.cos(camera.elevation_rad)
+    axes = np.array(
+        [[sin_a * cos_e, cos_a * cos_e, sin_e], [cos_a, -sin_a, 0.0], [-sin_a * sin_e, -cos_a * sin_e, cos_e]]
+    )
+    forward, rightward, upward = np.moveaxis(np.asarray(rays, np.float64) @ axes.T, -1, 0)
+    depth = np.where(forward > 0, forward, np.nan)
+    right, above = rightward / depth, upward / depth
+    cos, sin = math.cos(camera.roll_rad), math.sin(camera.roll_rad)
+    u, v = right * cos - above * sin, right * sin + above * cos
+    x = (camera.width_px - 1) / 2 + u * camera.focal_length_px
+    return np.asarray(x), np.asarray((camera.height_px - 1) / 2 - v * camera.focal_length_px)
+
+
 def off_axis_cosine(camera: CameraModel, x: FloatArray, y: FloatArray) -> FloatArray:
     """Return the cosine of the angle between the pixels' rays and the optical axis."""
     right, above = image_plane(camera, x, y)
