@@ -38,6 +38,8 @@ REMOVE: Final = _Mark("REMOVE")
 MISSING: Final = _Mark("MISSING")
 """What ``get_value`` gives where the file does not have the key."""
 
+_FAILS: Final = (TOMLKitError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+"""What tomlkit raises for ways of writing that it cannot change."""
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PART: Final = re.compile(r'\.?(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|\[([0-9]+)\])')
 
@@ -109,16 +111,20 @@ def edit_text(text: str, changes: Sequence[tuple[KeyPath, Any]]) -> str:
             raise SiteFileError("is no key of a site file", key=key_text(path))
         try:
             _set(document, path, value)
-        except (TOMLKitError, ValueError, TypeError) as error:
+            _set_plain(expected, path, value)
+        except _FAILS as error:
             raise SiteFileError(f"cannot be written: {error}", key=key_text(path), value=value) from None
-        _set_plain(expected, path, value)
-    made = tomlkit.dumps(document)
-    if not text.endswith("\n\n"):
-        made = made.rstrip("\n") + "\n"
     # What stands in the file is what was meant, and nothing else changed: else nothing is changed at all.
     try:
-        holds = tomllib.loads(made) == expected
-    except ValueError:
+        made = tomlkit.dumps(document)
+        if not text.endswith("\n\n"):
+            made = made.rstrip("\r\n") + ("\r\n" if "\r\n" in text else "\n")
+        made.encode()  # a half of a character cannot be written
+        found = tomllib.loads(made)
+        # A table written with dots (a.b = 1) is gone with its last key.
+        dotted = any(value is REMOVE for _, value in changes) and _filled(found) == _filled(expected)
+        holds = found == expected or dotted
+    except _FAILS:
         holds = False
     if not holds:
         keys = ", ".join(key_text(path) for path, _ in changes)
@@ -280,7 +286,9 @@ def _item(value: Any, *, inside: bool, spread: bool = False) -> Any:
 
 def _put_into_list(node: Any, part: str | int, value: Any, path: KeyPath) -> None:
     place = part if isinstance(part, int) else _place(node, part)
-    if isinstance(part, str) and isinstance(value, dict):
+    if isinstance(part, str) and not isinstance(value, dict):
+        raise SiteFileError("is a table, not a value", key=key_text(path), value=value)
+    if isinstance(part, str):
         value = {"name": part} | value if "name" not in value else value
     item = _item(value, inside=not isinstance(node, AoT))
     if place is None or place == len(node):
@@ -347,6 +355,14 @@ def _set_plain(data: Any, path: KeyPath, value: Any) -> None:
             node[place] = [] if _makes_array(path, depth) else {}
         parents.append((node, place))
         node = node[place]
+
+
+def _filled(value: Any) -> Any:
+    """Return plain data without empty tables."""
+    if isinstance(value, dict):
+        filled = {key: _filled(item) for key, item in value.items()}
+        return {key: item for key, item in filled.items() if item != {}}
+    return [_filled(item) for item in value] if isinstance(value, list) else value
 
 
 def _without_none(value: Any) -> Any:
