@@ -228,6 +228,9 @@ def _put_into_table(node: Any, key: str, value: Any) -> None:
             if plain(old.get(name, MISSING)) != item:
                 _put_into_table(old, name, item)
         return
+    if isinstance(old, AoT) and isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        _put_tables(old, value)
+        return
     item = _item(value, inside=isinstance(node, InlineTable), spread=_is_spread(old))
     if old is not None and hasattr(old, "trivia") and hasattr(item, "trivia") and not isinstance(item, (Table, AoT)):
         item.trivia.comment_ws, item.trivia.comment = old.trivia.comment_ws, old.trivia.comment
@@ -235,6 +238,51 @@ def _put_into_table(node: Any, key: str, value: Any) -> None:
         _put_after_plain(node, key, item)
     else:
         node[key] = item
+
+
+def _put_tables(old: AoT, value: list[dict[str, Any]]) -> None:
+    """Bring an array of tables to ``value``: those that stay, by their names or as they are, keep their comments."""
+    left = list(old)
+    found: list[Any] = []
+    for wanted in value:
+        same = [one for one in left if plain(one) == wanted]
+        named = [one for one in left if "name" in wanted and plain(one.get("name")) == wanted["name"]]
+        table = next(iter([*same, *named]), None)
+        if table is None:
+            found.append(_item(wanted, inside=False))
+            continue
+        left = [one for one in left if one is not table]
+        for name in [name for name in table if name not in wanted]:
+            del table[name]
+        for name, item in wanted.items():
+            if plain(table.get(name, MISSING)) != item:
+                _put_into_table(table, name, item)
+        found.append(table)
+    del old[:]
+    for table in found:
+        old.append(table)
+
+
+def carry_tables(source: str, target: str, names: Sequence[str]) -> str:
+    """Return the site file ``target`` with these keys or tables of ``source``, comments and all.
+
+    Raises SiteFileError where one of the texts is no TOML, or a table cannot be carried over.
+    """
+    given = _plain_document(source)
+    document, origin = _parse(target), _parse(source)
+    expected = {**_plain_document(target)}
+    for name in names:
+        if name in given:
+            document.pop(name, None)
+            document[name] = origin[name]
+            expected[name] = given[name]
+    try:
+        made = tomlkit.dumps(document)
+        if tomllib.loads(made) == expected:
+            return made
+    except _FAILS:
+        pass  # then without their comments
+    return edit_text(target, [((name,), given[name]) for name in names if name in given])
 
 
 def _put_after_plain(node: Any, key: str, item: Any) -> None:

@@ -271,10 +271,7 @@ class SiteDraft:
         if disk is None or disk == self._base:
             return
         _LOG.info("%s was changed by hand", self._file)
-        if self._text == self._base:
-            text, edits, notes = disk, (), ()
-        else:
-            text, edits, notes = self._on_top_of(disk)
+        text, edits, notes = self._on_top_of(disk)
         if len(edits) < len(self._edits) and self._text != self._base:
             self._add_version(self._text, LEFT, ", ".join(dict.fromkeys(edit.by for edit in self._edits)))
         self._add_version(disk, BY_HAND, "")
@@ -303,6 +300,8 @@ class SiteDraft:
 
     def _on_top_of(self, disk: str) -> tuple[str, tuple[Edit, ...], tuple[str, ...]]:
         """Return (text, edits that are in it, what is to be said) of the draft on top of another file."""
+        if self._text == self._base:
+            return disk, (), ()
         if any(edit.before is not None for edit in self._edits):
             merged = merge_texts(self._base, self._text, disk)
             try:
