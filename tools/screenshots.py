@@ -34,6 +34,8 @@ PAGES = {
     "health": "/health?range=24h",
     "alarms": "/alarms",
     "access": "/access",
+    "setup": "/setup?open=processing&key=processing.background.mode",
+    "setup-versions": "/setup?part=versions",
     "sign-in": "/sign-in",
 }
 PICTURED = ("live", "align", "instrument")

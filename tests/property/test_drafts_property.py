@@ -229,9 +229,8 @@ def test_a_station_that_is_killed_between_writes_has_it_before_or_after(
         for action in actions:
             bench.do(action)
         before = bench.draft.state()
-        with patch.object(drafts, "atomic_write_bytes", _killed_after(writes)):
-            with contextlib.suppress(Killed):
-                bench.do(last)
+        with patch.object(drafts, "atomic_write_bytes", _killed_after(writes)), contextlib.suppress(Killed):
+            bench.do(last)
         disk = bench.file.read_text(encoding="utf-8")
         bench.draft = bench.open()
         after = bench.draft.state()

@@ -99,7 +99,7 @@ class BoundField:
         self.setup, self.path, self.info = setup, path, key_info(path)
         self._after = after
         self._shown = ""
-        self._typing = False
+        self._typing = self._writing = False
         self.test = test or f"key-{key_text(path)}"
         self.label = label or str(path[-1]).replace("_", " ")
         with ui.element("div").classes("so-key" + (" is-wide" if wide else "")) as self.box:
@@ -138,9 +138,13 @@ class BoundField:
         """Take over what the draft says, unless somebody types here."""
         value = self.setup.state.written(self.path)
         text = written(value)
-        self.box.classes(**{"add" if self.setup.state.key_changed(self.path) else "remove": "is-changed"})
-        if self._typing and str(self.input.value or "") != self._shown:
+        if self._writing:
             return
+        self.box.classes(**{"add" if self.setup.state.key_changed(self.path) else "remove": "is-changed"})
+        typed = str(self.input.value or "") != self._shown
+        if typed and (self._typing or not self._error.visible):  # what was typed and refused gives way
+            return
+        self.say("")
         self._shown = text
         if str(self.input.value or "") != text or self.input.value is None:
             self.input.value = text
@@ -171,11 +175,15 @@ class BoundField:
         self.say("")
         before, self._shown = self._shown, text
         seen = REMOVE if not before else understood(self.info, before)
-        done = await self.setup.change(
-            {self.path: value}, f"set {key_text(self.path)}", seen={self.path: MISSING if seen is REMOVE else seen}
-        )
+        self._writing = True
+        try:
+            done = await self.setup.change(
+                {self.path: value}, f"set {key_text(self.path)}", seen={self.path: MISSING if seen is REMOVE else seen}
+            )
+        finally:
+            self._writing = False
         if not done:
-            self._shown = before
+            self._shown = self.input.value = before
         self.update()
         if done and self._after is not None:
             found = self._after()

@@ -14,7 +14,7 @@ from so2cam.web.sitefile.text import TextPart
 from so2cam.web.sitefile.versions import VersionsPart
 from so2cam.web.view import View
 
-_PARTS = [("keys", "Keys"), ("text", "Text"), ("versions", "Versions and changes"), ("import", "Import")]
+_PARTS = [("keys", "Keys"), ("text", "Text"), ("versions", "Versions"), ("import", "Import")]
 
 
 @setup_page(
@@ -32,7 +32,8 @@ _PARTS = [("keys", "Keys"), ("text", "Text"), ("versions", "Versions and changes
 )
 def site_file(view: View, setup: Setup) -> None:
     """Show the parts of the page, one at a time; which one stands in the address."""
-    ui.add_head_html(f'<link rel="stylesheet" href="{asset_url("sitefile.css")}">')
+    for sheet in ("health.css", "sitefile.css"):  # the first for its tables
+        ui.add_head_html(f'<link rel="stylesheet" href="{asset_url(sheet)}">')
     SitePage(view, setup).draw()
 
 

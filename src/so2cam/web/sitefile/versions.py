@@ -34,8 +34,8 @@ class VersionsPart:
         self._list = ui.element("div").props("data-testid=versions")
         self._report = Report(test="versions-report")
         with ui.element("div").classes("so-row"):
-            self._from = pick("Before", {}, "", test="compare-a")
-            self._to = pick("After", {}, "", test="compare-b")
+            self._from = pick("Before", {SAVED: SAVED}, SAVED, test="compare-a")
+            self._to = pick("After", {DRAFT: DRAFT}, DRAFT, test="compare-b")
             self._from.on_value_change(self._picked)
             self._to.on_value_change(self._picked)
         self._keys = ui.html("", sanitize=False).props("data-testid=compare-keys")
