@@ -42,6 +42,7 @@ class KeyCard:
         self._book, self._choose = book, choose
         self._path: KeyPath | None = None
         self._drawn: object = None
+        self._offered: object = None
         self._box = ui.element("div").classes("so-keycard-in")
         book.setup.on_change(self._changed)
 
@@ -80,7 +81,7 @@ class KeyCard:
             self._facts = ui.html(_facts_html(row), sanitize=False).props("data-testid=card-facts")
             if row.real:
                 self._editor(row)
-            self._row = ui.element("div").classes("so-row")
+            self._row, self._offered = ui.element("div").classes("so-row"), None
             self._buttons(row)
             self._report = Report(test="card-report")
 
@@ -93,6 +94,11 @@ class KeyCard:
     # --- what can be done with it ------------------------------------------------------------------------------------
 
     def _buttons(self, row: KeyRow) -> None:
+        whole = self._book.setup.state.written(row.path[:-1]) if row.role == "element" else None
+        offered = (row.path, row.origin, row.changed, row.gone, repr(row.saved), repr(whole))
+        if offered == self._offered:
+            return  # a button that somebody is about to press stays
+        self._offered = offered
         self._row.clear()
         if not self._book.setup.may_edit or (not row.real and not row.gone):
             return

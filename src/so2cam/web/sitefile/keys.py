@@ -49,6 +49,7 @@ class KeysPart:
                 self._card = KeyCard(self._book, self.choose)
         self._list.on("click", self._clicked, js_handler=CHOSEN)
         self._book.setup.on_change(self.show)
+        self._open_chosen()
         self.show()
         self._show_card()
 
@@ -56,6 +57,7 @@ class KeysPart:
         """Open a key beside the list; None closes it."""
         self._chosen = path
         self._book.view.keep(key=None if path is None else key_text(path))
+        self._open_chosen()
         self.show()
         self._show_card()
 
@@ -79,6 +81,11 @@ class KeysPart:
         said = f"{len(keys)} keys" if len(keys) != 1 else "1 key"
         self._count.set_text(f"{said}, {changed} changed" if changed else said)
 
+    def _open_chosen(self) -> None:
+        row = None if self._chosen is None else self._book.row(self._chosen)
+        if row is not None:
+            self._open.add(row.section)
+
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _make_section(self, name: str, place: int) -> tuple[ui.element, ui.html, ui.html]:
@@ -92,8 +99,7 @@ class KeysPart:
 
     def _fill(self, name: str, rows: Sequence[KeyRow], *, narrowed: bool) -> None:
         box, head, body = self._sections[name]
-        chosen = self._chosen is not None and any(row.path == self._chosen for row in rows)
-        is_open = name in self._open or narrowed or chosen
+        is_open = name in self._open or narrowed
         head.set_content(_head_html(name, rows))
         if is_open != ("open" in box.props):
             box.props(**{"add" if is_open else "remove": "open"})
