@@ -43,6 +43,8 @@ PAGES = {
     "docs": "/help/docs/web",
     "setup-geometry": "/setup/geometry",
     "setup-registration": "/setup/registration",
+    "setup": "/setup?open=processing&key=processing.background.mode",
+    "setup-versions": "/setup?part=versions",
     "sign-in": "/sign-in",
 }
 PICTURED = ("live", "archive", "align", "instrument", "setup-geometry", "setup-registration")

@@ -38,6 +38,8 @@ REMOVE: Final = _Mark("REMOVE")
 MISSING: Final = _Mark("MISSING")
 """What ``get_value`` gives where the file does not have the key."""
 
+_FAILS: Final = (TOMLKitError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+"""What tomlkit raises for ways of writing that it cannot change."""
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PART: Final = re.compile(r'\.?(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|\[([0-9]+)\])')
 
@@ -109,16 +111,20 @@ def edit_text(text: str, changes: Sequence[tuple[KeyPath, Any]]) -> str:
             raise SiteFileError("is no key of a site file", key=key_text(path))
         try:
             _set(document, path, value)
-        except (TOMLKitError, ValueError, TypeError) as error:
+            _set_plain(expected, path, value)
+        except _FAILS as error:
             raise SiteFileError(f"cannot be written: {error}", key=key_text(path), value=value) from None
-        _set_plain(expected, path, value)
-    made = tomlkit.dumps(document)
-    if not text.endswith("\n\n"):
-        made = made.rstrip("\n") + "\n"
     # What stands in the file is what was meant, and nothing else changed: else nothing is changed at all.
     try:
-        holds = tomllib.loads(made) == expected
-    except ValueError:
+        made = tomlkit.dumps(document)
+        if not text.endswith("\n\n"):
+            made = made.rstrip("\r\n") + ("\r\n" if "\r\n" in text else "\n")
+        made.encode()  # a half of a character cannot be written
+        found = tomllib.loads(made)
+        # A table written with dots (a.b = 1) is gone with its last key.
+        dotted = any(value is REMOVE for _, value in changes) and _filled(found) == _filled(expected)
+        holds = found == expected or dotted
+    except _FAILS:
         holds = False
     if not holds:
         keys = ", ".join(key_text(path) for path, _ in changes)
@@ -222,6 +228,9 @@ def _put_into_table(node: Any, key: str, value: Any) -> None:
             if plain(old.get(name, MISSING)) != item:
                 _put_into_table(old, name, item)
         return
+    if isinstance(old, AoT) and isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        _put_tables(old, value)
+        return
     item = _item(value, inside=isinstance(node, InlineTable), spread=_is_spread(old))
     if old is not None and hasattr(old, "trivia") and hasattr(item, "trivia") and not isinstance(item, (Table, AoT)):
         item.trivia.comment_ws, item.trivia.comment = old.trivia.comment_ws, old.trivia.comment
@@ -229,6 +238,51 @@ def _put_into_table(node: Any, key: str, value: Any) -> None:
         _put_after_plain(node, key, item)
     else:
         node[key] = item
+
+
+def _put_tables(old: AoT, value: list[dict[str, Any]]) -> None:
+    """Bring an array of tables to ``value``: those that stay, by their names or as they are, keep their comments."""
+    left = list(old)
+    found: list[Any] = []
+    for wanted in value:
+        same = [one for one in left if plain(one) == wanted]
+        named = [one for one in left if "name" in wanted and plain(one.get("name")) == wanted["name"]]
+        table = next(iter([*same, *named]), None)
+        if table is None:
+            found.append(_item(wanted, inside=False))
+            continue
+        left = [one for one in left if one is not table]
+        for name in [name for name in table if name not in wanted]:
+            del table[name]
+        for name, item in wanted.items():
+            if plain(table.get(name, MISSING)) != item:
+                _put_into_table(table, name, item)
+        found.append(table)
+    del old[:]
+    for table in found:
+        old.append(table)
+
+
+def carry_tables(source: str, target: str, names: Sequence[str]) -> str:
+    """Return the site file ``target`` with these keys or tables of ``source``, comments and all.
+
+    Raises SiteFileError where one of the texts is no TOML, or a table cannot be carried over.
+    """
+    given = _plain_document(source)
+    document, origin = _parse(target), _parse(source)
+    expected = {**_plain_document(target)}
+    for name in names:
+        if name in given:
+            document.pop(name, None)
+            document[name] = origin[name]
+            expected[name] = given[name]
+    try:
+        made = tomlkit.dumps(document)
+        if tomllib.loads(made) == expected:
+            return made
+    except _FAILS:
+        pass  # then without their comments
+    return edit_text(target, [((name,), given[name]) for name in names if name in given])
 
 
 def _put_after_plain(node: Any, key: str, item: Any) -> None:
@@ -280,7 +334,9 @@ def _item(value: Any, *, inside: bool, spread: bool = False) -> Any:
 
 def _put_into_list(node: Any, part: str | int, value: Any, path: KeyPath) -> None:
     place = part if isinstance(part, int) else _place(node, part)
-    if isinstance(part, str) and isinstance(value, dict):
+    if isinstance(part, str) and not isinstance(value, dict):
+        raise SiteFileError("is a table, not a value", key=key_text(path), value=value)
+    if isinstance(part, str):
         value = {"name": part} | value if "name" not in value else value
     item = _item(value, inside=not isinstance(node, AoT))
     if place is None or place == len(node):
@@ -347,6 +403,14 @@ def _set_plain(data: Any, path: KeyPath, value: Any) -> None:
             node[place] = [] if _makes_array(path, depth) else {}
         parents.append((node, place))
         node = node[place]
+
+
+def _filled(value: Any) -> Any:
+    """Return plain data without empty tables."""
+    if isinstance(value, dict):
+        filled = {key: _filled(item) for key, item in value.items()}
+        return {key: item for key, item in filled.items() if item != {}}
+    return [_filled(item) for item in value] if isinstance(value, list) else value
 
 
 def _without_none(value: Any) -> Any:

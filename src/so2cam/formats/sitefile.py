@@ -43,7 +43,9 @@ class LoadedSite:
 
 
 @dataclass(frozen=True, slots=True)
-class _Problem:
+class Problem:
+    """One thing that is wrong in a site file: key, what, the value found, what to do."""
+
     key: str
     message: str
     value: object = None
@@ -197,7 +199,15 @@ def _validate_as(model: type[_Model], document: Mapping[str, Any], path: Path) -
     raise _as_error(problems, path)
 
 
-def _as_error(problems: Sequence[_Problem], path: Path) -> SiteFileError:
+class SeveralProblems(SiteFileError):  # noqa: N818 - it is an error, of several
+    """Several things are wrong in a site file: ``problems``, one by one."""
+
+    def __init__(self, message: str, problems: Sequence[Problem], *, file: Path, remedy: str) -> None:
+        super().__init__(message, file=file, remedy=remedy)
+        self.problems = tuple(problems)
+
+
+def _as_error(problems: Sequence[Problem], path: Path) -> SiteFileError:
     if len(problems) == 1:
         only = problems[0]
         return SiteFileError(
@@ -208,8 +218,11 @@ def _as_error(problems: Sequence[_Problem], path: Path) -> SiteFileError:
             remedy=only.remedy or "correct the value in the site file",
         )
     listed = "\n".join(f"  {problem}" for problem in problems)
-    return SiteFileError(
-        f"{len(problems)} problems:\n{listed}", file=path, remedy="correct these values in the site file"
+    return SeveralProblems(
+        f"{len(problems)} problems:\n{listed}",
+        problems,
+        file=path,
+        remedy="correct these values in the site file",
     )
 
 
@@ -271,7 +284,7 @@ _PLAIN: Final[dict[str, str]] = {
 }
 
 
-def _translate(detail: ErrorDetails) -> _Problem:
+def _translate(detail: ErrorDetails) -> Problem:
     """Return one validation error in plain words."""
     kind, context = detail["type"], detail.get("ctx", {})
     location = _without_tags(detail["loc"])
@@ -281,27 +294,27 @@ def _translate(detail: ErrorDetails) -> _Problem:
         message = detail["msg"].removeprefix("Value error, ")
         match = _ROOT_KEY.match(message)
         if match is not None:
-            return _Problem(f"{key}.{match[1]}" if key else match[1], message[match.end() :])
-        return _Problem(key, message, value)
+            return Problem(f"{key}.{match[1]}" if key else match[1], message[match.end() :])
+        return Problem(key, message, value)
     if kind in ("too_short", "too_long"):
-        return _Problem(key, _count_message(kind, context), value)
+        return Problem(key, _count_message(kind, context), value)
     if kind == "missing":
         if location and isinstance(location[-1], int):
-            return _Problem(_dotted(location[:-1]), f"has only {location[-1]} values; one more is needed", value)
-        return _Problem(key, "is missing", remedy=_missing_remedy(key))
+            return Problem(_dotted(location[:-1]), f"has only {location[-1]} values; one more is needed", value)
+        return Problem(key, "is missing", remedy=_missing_remedy(key))
     if kind == "extra_forbidden":
-        return _Problem(key, "unknown key", value, _suggestion(detail["loc"]))
+        return Problem(key, "unknown key", value, _suggestion(detail["loc"]))
     if kind == "union_tag_invalid":
-        return _Problem(f"{key}.type", f"must be {context['expected_tags']}", context["tag"])
+        return Problem(f"{key}.type", f"must be {context['expected_tags']}", context["tag"])
     if kind == "union_tag_not_found":
-        return _Problem(f"{key}.type", "is missing", remedy="add type, which says what kind of table this is")
+        return Problem(f"{key}.type", "is missing", remedy="add type, which says what kind of table this is")
     if kind == "tuple_type" and key == "lines":
-        return _Problem(key, "must be written as [[lines]] tables, one for each line", value)
+        return Problem(key, "must be written as [[lines]] tables, one for each line", value)
     template = _PLAIN.get(kind)
-    return _Problem(key, template.format_map(context) if template else detail["msg"], value)
+    return Problem(key, template.format_map(context) if template else detail["msg"], value)
 
 
-def _locate(problem: _Problem, document: Mapping[str, Any]) -> _Problem:
+def _locate(problem: Problem, document: Mapping[str, Any]) -> Problem:
     """Return ``problem`` with a line that is given by its name given by its place instead, as other keys are."""
     match = _LINE_KEY.fullmatch(problem.key)
     if match is None:

@@ -8,96 +8,57 @@ is kept as a version of its own, and the edits of the draft are put on top of it
 """
 
 import hashlib
-import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from so2cam.core.errors import InputError, OutputError, SiteFileError, So2camError
 from so2cam.core.times import format_utc, parse_utc
-from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath, edit_text, get_value, key_text, parse_key
+from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath, edit_text, get_value, key_text
 from so2cam.formats.sitefile import LoadedSite, load_site_text
+from so2cam.formats.textmerge import merge_texts
 from so2cam.station.context import StationContext, StationSite
+from so2cam.station.draft_edits import (
+    DraftState,
+    Edit,
+    KeyChange,
+    Version,
+    compare,
+    edit_from,
+    edit_to,
+    flatten,
+    overlap,
+    read_json,
+    rebuilt,
+    same,
+    stands,
+    write_json,
+)
 from so2cam.store.atomic import atomic_write_bytes
 
+__all__ = [
+    "DraftConflict",
+    "DraftState",
+    "Edit",
+    "KeyChange",
+    "SiteDraft",
+    "TextConflict",
+    "Version",
+    "compare",
+    "flatten",
+    "open_draft",
+    "setup_folder",
+]
 _LOG = logging.getLogger(__name__)
 BY_HAND: Final = "changed by hand"
+BROKEN: Final = "changed by hand, not valid"
+LEFT: Final = "draft that could not be put on top of a file changed by hand"
 FOUND: Final = "as it was found"
-
-
-@dataclass(frozen=True, slots=True)
-class KeyChange:
-    """What became of a key: values as plain data; MISSING where the file does not have it."""
-
-    key: KeyPath
-    before: Any
-    after: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """What somebody did to the draft, at once. ``before`` is the text before, of an edit of the whole text."""
-
-    number: int
-    changes: tuple[KeyChange, ...]
-    by: str
-    time: datetime
-    what: str
-    before: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A site file that was in force from ``time`` on."""
-
-    number: int
-    time: datetime
-    by: str
-    note: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class DraftState:
-    """The draft now. ``number`` changes with every change of it.
-
-    ``loaded``: the site that it describes; the last valid one where it has a ``problem`` now. ``base``: the site file
-    as it is saved. ``notes``: what could not be put on top of a file that was changed by hand.
-    """
-
-    number: int
-    text: str
-    base: str
-    loaded: LoadedSite
-    problem: So2camError | None
-    edits: tuple[Edit, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def changed(self) -> bool:
-        """Whether it differs from the saved file."""
-        return self.text != self.base
-
-    def value(self, key: KeyPath) -> Any:
-        """Return the value of a key as plain data; its default where the file does not have it; MISSING for neither."""
-        written = get_value(self.text, key)
-        return _in_settings(self.loaded.settings, key) if written is MISSING else written
-
-    def written(self, key: KeyPath) -> Any:
-        """Return what the draft's text says of a key as plain data; MISSING where it does not have it."""
-        return get_value(self.text, key)
-
-    def key_changed(self, key: KeyPath) -> bool:
-        """Return whether the draft says something else of a key than the saved file."""
-        return not _same(get_value(self.text, key), get_value(self.base, key))
-
-    def saved_value(self, key: KeyPath) -> Any:
-        """Return the value of a key in the saved file; MISSING where it does not have it."""
-        return get_value(self.base, key)
 
 
 class DraftConflict(So2camError):  # noqa: N818 - it tells of somebody else, not of something wrong
@@ -109,8 +70,20 @@ class DraftConflict(So2camError):  # noqa: N818 - it tells of somebody else, not
         self.path, self.theirs, self.by, self.time = key, theirs, by, time
 
 
+class TextConflict(So2camError):  # noqa: N818 - as above
+    """Somebody else has changed the same rows of the text meanwhile. ``theirs``: the draft's text now."""
+
+    def __init__(self, theirs: str, by: str, time: datetime | None) -> None:
+        who = f"{by} has" if by else "somebody has"
+        super().__init__(f"{who} changed the same rows of the text meanwhile", remedy="look at both, and choose")
+        self.theirs, self.by, self.time = theirs, by, time
+
+
 class SiteDraft:
-    """The draft of one site's file, and its versions. Safe for threads; one process works with it."""
+    """The draft of one site's file, and its versions. Safe for threads; one process works with it.
+
+    What cannot be kept on the disk is not done: OutputError, and the draft is as it was.
+    """
 
     def __init__(self, site_file: Path, folder: Path) -> None:
         """``folder``: where draft and versions are kept. Raises So2camError where they or the file cannot be read."""
@@ -118,22 +91,24 @@ class SiteDraft:
         self._lock = threading.RLock()
         self._versions = self._read_versions()
         self._number = 0
-        self._edits: list[Edit] = []
+        self._edits: tuple[Edit, ...] = ()
         self._notes: tuple[str, ...] = ()
         self._base = self._text = self._read_file()
         self._valid: LoadedSite | None = None
         self._seen_text = ""
         self._problem: So2camError | None = None
+        self._disk_text, self._disk_problem = self._base, ""
         self._take_up()
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
     def state(self) -> DraftState:
-        """Return the draft as it is now. Raises So2camError where the site file cannot be read, or never was valid."""
+        """Return the draft as it is now. Raises So2camError where it never was valid, or cannot be kept."""
         with self._lock:
             self._follow_file()
             loaded, problem = self._check()
-            return DraftState(self._number, self._text, self._base, loaded, problem, tuple(self._edits), self._notes)
+            notes = (*self._notes, self._disk_problem) if self._disk_problem else self._notes
+            return DraftState(self._number, self._text, self._base, loaded, problem, self._edits, notes)
 
     @property
     def number(self) -> int:
@@ -148,7 +123,7 @@ class SiteDraft:
     def version_text(self, number: int) -> str:
         """Return the site file of a version. Raises InputError where there is none."""
         try:
-            return self._version_path(number).read_text(encoding="utf-8")
+            return self._version_path(number).read_bytes().decode()
         except (OSError, ValueError):
             raise InputError("there is no such version", key="version", value=number) from None
 
@@ -168,12 +143,12 @@ class SiteDraft:
             for key, value in (seen or {}).items():
                 current = get_value(now.text, key) if value is MISSING else now.value(key)
                 wanted = changes.get(key, MISSING)
-                if not _same(current, value) and not _same(current, wanted):
+                if not same(current, value) and not same(current, MISSING if wanted is REMOVE else wanted):
                     raise self._conflict(key, current)
             done = [
                 KeyChange(key, get_value(self._text, key), value)
                 for key, value in changes.items()
-                if not _same(get_value(self._text, key), MISSING if value is REMOVE else value)
+                if not same(get_value(self._text, key), MISSING if value is REMOVE else value)
             ]
             if not done:
                 return now
@@ -187,41 +162,32 @@ class SiteDraft:
         with self._lock:
             self.state()
             for edit in reversed(self._edits):
-                if edit.by != by or not self._stands(edit):
-                    continue
-                rest = [other for other in self._edits if other is not edit]
-                if not rest:
-                    text = self._base
-                elif edit.before is not None:
-                    text = edit.before
-                else:
-                    backward = [
-                        (change.key, REMOVE if change.before is MISSING else change.before)
-                        for change in reversed(edit.changes)
-                    ]
-                    text = edit_text(self._text, backward)
-                self._edits = rest
-                self._text = text
-                self._number += 1
-                self._keep()
-                return edit
+                if edit.by == by and stands(self._text, edit, self._edits):
+                    rest = tuple(other for other in self._edits if other is not edit)
+                    self._become(rebuilt(self._base, self._text, edit, rest), rest)
+                    return edit
             return None
 
     def discard(self, by: str) -> None:
         """Forget all edits: the draft is the saved file again."""
         with self._lock:
             self.state()
-            if self._edits or self._text != self._base:
-                _LOG.info("%s: %d edits of the draft discarded by %s", self._file, len(self._edits), by)
-                self._edits, self._text, self._notes = [], self._base, ()
-                self._number += 1
-                self._keep()
+            if self._edits or self._notes or self._text != self._base:
+                count = len(self._edits)
+                self._become(self._base, (), notes=())
+                _LOG.info("%s: %d edits of the draft discarded by %s", self._file, count, by)
 
-    def replace(self, text: str, by: str, what: str) -> DraftState:
-        """Take another whole text for the draft. Raises SiteFileError where it is no TOML."""
+    def replace(self, text: str, by: str, what: str, *, seen: str | None = None) -> DraftState:
+        """Take another whole text for the draft. Raises SiteFileError where it is no TOML.
+
+        ``seen``: the text that the person began with. What others changed meanwhile is kept; where they changed the
+        same rows nothing is done: TextConflict.
+        """
         with self._lock:
             self.state()
             get_value(text, ("name",))
+            if seen is not None and seen != self._text:
+                text = self._merged(seen, text)
             if text != self._text:
                 self._put(text, Edit(self._number + 1, (), by, _now(), what, self._text))
             return self.state()
@@ -238,11 +204,13 @@ class SiteDraft:
                 raise InputError("nothing was changed since the last version", key="draft")
             if state.problem is not None:
                 raise state.problem
-            self._keep(saving={"note": note, "by": by})
+            if self._disk_problem and self._disk_text:
+                self._add_version(self._disk_text, BROKEN, "")
+            self._keep(self._base, self._text, self._edits, self._notes, saving={"note": note, "by": by})
             try:
                 atomic_write_bytes(self._file, self._text.encode())
             except OSError as error:
-                self._keep()
+                self._keep(self._base, self._text, self._edits, self._notes)
                 raise OutputError(f"cannot be written: {error.strerror or error}", file=self._file) from None
             return self._saved(note, by)
 
@@ -250,29 +218,37 @@ class SiteDraft:
 
     def _saved(self, note: str, by: str) -> Version:
         version = self._add_version(self._text, note, by)
-        self._base, self._edits, self._notes = self._text, [], ()
-        self._number += 1
-        self._keep()
+        self._become(self._text, (), base=self._text, notes=())
+        self._disk_text, self._disk_problem = self._text, ""
         return version
 
     def _put(self, text: str, edit: Edit) -> None:
-        self._text = text
-        self._edits.append(edit)
-        self._number += 1
-        self._keep()
+        self._become(text, (*self._edits, edit))
 
-    def _stands(self, edit: Edit) -> bool:
-        """Tell whether what an edit did was not changed again since."""
-        if edit.before is not None:
-            return edit is self._edits[-1]
-        return all(
-            _same(get_value(self._text, change.key), MISSING if change.after is REMOVE else change.after)
-            for change in edit.changes
-        )
+    def _become(
+        self, text: str, edits: tuple[Edit, ...], *, base: str | None = None, notes: tuple[str, ...] | None = None
+    ) -> None:
+        """Take up another state, once it is kept."""
+        base = self._base if base is None else base
+        notes = self._notes if notes is None else notes
+        self._keep(base, text, edits, notes)
+        self._base, self._text, self._edits, self._notes = base, text, edits, notes
+        self._number += 1
+
+    def _merged(self, seen: str, text: str) -> str:
+        merged = merge_texts(seen, text, self._text)
+        try:
+            if merged is not None:
+                get_value(merged, ("name",))
+                return merged
+        except SiteFileError:
+            pass  # each was TOML; together they are not
+        last = self._edits[-1] if self._edits else None
+        raise TextConflict(self._text, "" if last is None else last.by, None if last is None else last.time)
 
     def _conflict(self, key: KeyPath, theirs: Any) -> DraftConflict:
         for edit in reversed(self._edits):
-            if edit.before is not None or any(_overlap(change.key, key) for change in edit.changes):
+            if edit.before is not None or any(overlap(change.key, key) for change in edit.changes):
                 return DraftConflict(key, theirs, edit.by, edit.time)
         return DraftConflict(key, theirs, "", None)
 
@@ -287,42 +263,88 @@ class SiteDraft:
                     self._valid = load_site_text(self._base, self._file)
         return self._valid, self._problem
 
+    # --- a file that is changed by hand ------------------------------------------------------------------------------
+
     def _follow_file(self) -> None:
         """Where the site file was changed by hand: keep it as a version, and put the edits on top of it."""
-        disk = self._read_file()
-        if disk == self._base:
+        disk = self._look_at_file()
+        if disk is None or disk == self._base:
             return
         _LOG.info("%s was changed by hand", self._file)
+        text, edits, notes = self._on_top_of(disk)
+        if len(edits) < len(self._edits) and self._text != self._base:
+            self._add_version(self._text, LEFT, ", ".join(dict.fromkeys(edit.by for edit in self._edits)))
         self._add_version(disk, BY_HAND, "")
-        text, kept, notes = disk, [], []
+        self._become(text, edits, base=disk, notes=notes)
+
+    def _look_at_file(self) -> str | None:
+        """Return what the file says; None where it cannot be used as it is, which is said and the draft stays."""
+        try:
+            disk = self._read_file()
+        except SiteFileError as error:
+            self._disk_text, self._disk_problem = "", f"The site file is gone from its place: {error.message}."
+            return None
+        if disk != self._disk_text:
+            self._disk_text, self._disk_problem = disk, ""
+            try:
+                load_site_text(disk, self._file)
+            except So2camError as error:
+                named = f"{error.key}: {error.message}" if error.key else error.message
+                self._disk_problem = (
+                    f"The site file was changed by hand and is not valid: {named}. The draft goes on from the "
+                    "version before; saving it replaces the file, which is kept as a version."
+                )
+        elif self._disk_problem and disk == self._base:
+            self._disk_problem = ""
+        return None if self._disk_problem else disk
+
+    def _on_top_of(self, disk: str) -> tuple[str, tuple[Edit, ...], tuple[str, ...]]:
+        """Return (text, edits that are in it, what is to be said) of the draft on top of another file."""
+        if self._text == self._base:
+            return disk, (), ()
+        if any(edit.before is not None for edit in self._edits):
+            merged = merge_texts(self._base, self._text, disk)
+            try:
+                if merged is not None:
+                    get_value(merged, ("name",))
+                    # From here on it is one edit of the whole text: the texts between are no longer those that were.
+                    last = self._edits[-1]
+                    return merged, (replace(last, changes=(), before=disk, what=_all_of(self._edits)),), ()
+            except SiteFileError:
+                pass  # each was TOML; together they are not
+        text, kept, notes = disk, list[Edit](), list[str]()
         for edit in self._edits:
             try:
                 if edit.before is not None:
                     raise SiteFileError("it was of the whole file")
-                text = edit_text(text, [(change.key, change.after) for change in edit.changes])
+                changes = tuple(replace(one, before=get_value(text, one.key)) for one in edit.changes)
+                text = edit_text(text, [(change.key, change.after) for change in changes])
             except So2camError as error:
-                notes.append(f"{edit.what} ({edit.by}): {error.message}")
-            else:
-                kept.append(edit)
-        self._base, self._text, self._edits, self._notes = disk, text, kept, tuple(notes)
-        self._valid = None
-        self._number += 1
-        self._keep()
+                notes.append(f"Not put on top of the file that was changed by hand: {edit.what} ({edit.by}): {error}.")
+                continue
+            kept.append(replace(edit, changes=changes))
+            for change in changes:
+                by_hand, after = get_value(disk, change.key), MISSING if change.after is REMOVE else change.after
+                if not same(by_hand, get_value(self._base, change.key)) and not same(by_hand, after):
+                    said = "taken out" if by_hand is MISSING else f"changed to {by_hand!r}"
+                    notes.append(f"{key_text(change.key)} was {said} by hand; the draft has what {edit.by} set.")
+        return text, tuple(kept), tuple(notes)
 
     # --- what is kept ------------------------------------------------------------------------------------------------
 
     def _take_up(self) -> None:
         """Take up the draft that was kept; a saving that was cut off is ended."""
-        disk = self._base
+        disk, saving = self._base, None
         try:
-            kept = json.loads((self._folder / "draft.json").read_text(encoding="utf-8"))
+            kept = read_json((self._folder / "draft.json").read_text(encoding="utf-8"))
             self._number = int(kept["number"])
             self._base, self._text = str(kept["base"]), str(kept["text"])
-            self._edits = [_edit_from(entry) for entry in kept["edits"]]
+            self._edits = tuple(edit_from(entry) for entry in kept["edits"])
             self._notes = tuple(str(note) for note in kept["notes"])
             saving = kept.get("saving")
         except FileNotFoundError:
-            saving = None
+            if self._versions:  # nobody has changed the draft yet; the file may be another one meanwhile
+                self._base = self._text = self.version_text(self._versions[-1].number)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"the draft cannot be read: {error}",
@@ -334,16 +356,24 @@ class SiteDraft:
         if saving is not None and disk == self._text:
             self._saved(str(saving["note"]), str(saving["by"]))
 
-    def _keep(self, saving: dict[str, str] | None = None) -> None:
+    def _keep(
+        self,
+        base: str,
+        text: str,
+        edits: Sequence[Edit],
+        notes: Sequence[str],
+        *,
+        saving: dict[str, str] | None = None,
+    ) -> None:
         content = {
-            "number": self._number,
-            "base": self._base,
-            "text": self._text,
-            "notes": list(self._notes),
-            "edits": [_edit_to(edit) for edit in self._edits],
+            "number": self._number + 1,
+            "base": base,
+            "text": text,
+            "notes": list(notes),
+            "edits": [edit_to(edit) for edit in edits],
             "saving": saving,
         }
-        self._write(self._folder / "draft.json", json.dumps(content, indent=1, default=str))
+        self._write(self._folder / "draft.json", write_json(content))
 
     def _add_version(self, text: str, note: str, by: str) -> Version:
         digest = hashlib.sha256(text.encode()).hexdigest()
@@ -352,14 +382,14 @@ class SiteDraft:
         version = Version(len(self._versions) + 1, _now(), by, note, digest)
         self._write(self._version_path(version.number), text)
         listed = [asdict(one) | {"time": format_utc(one.time)} for one in (*self._versions, version)]
-        self._write(self._folder / "versions.json", json.dumps(listed, indent=1))
+        self._write(self._folder / "versions.json", write_json(listed))
         self._versions.append(version)
         return version
 
     def _read_versions(self) -> list[Version]:
         path = self._folder / "versions.json"
         try:
-            listed = json.loads(path.read_text(encoding="utf-8"))
+            listed = read_json(path.read_text(encoding="utf-8"))
             return [Version(**entry | {"time": parse_utc(entry["time"])}) for entry in listed]
         except FileNotFoundError:
             return []
@@ -383,92 +413,31 @@ class SiteDraft:
             raise SiteFileError(f"cannot be read: {error}", file=self._file) from None
 
 
+_OPEN: "weakref.WeakValueDictionary[tuple[Path, Path], SiteDraft]" = weakref.WeakValueDictionary()
+_OPENING = threading.Lock()
+
+
+def open_draft(context: StationContext, site: StationSite) -> SiteDraft:
+    """Return the draft of a site: one object in a process, for a change may come while the station starts anew.
+
+    Raises So2camError as ``SiteDraft`` does.
+    """
+    place = site.loaded.path.absolute(), setup_folder(context, site).absolute()
+    with _OPENING:
+        found = _OPEN.get(place)
+        if found is None:
+            found = _OPEN[place] = SiteDraft(site.loaded.path, place[1])
+        return found
+
+
 def setup_folder(context: StationContext, site: StationSite) -> Path:
     """Return where the draft of a site's file and its versions are kept."""
     return context.folder / "setup" / site.results.name
 
 
-def compare(text_a: str, text_b: str, path: Path) -> tuple[KeyChange, ...]:
-    """Return which keys differ between two site files, complete with their defaults, in the order of the file.
-
-    ``path``: where files that they name are looked for. Raises SiteFileError where one is not valid.
-    """
-    a, b = (dict(flatten(load_site_text(text, path).settings)) for text in (text_a, text_b))
-    keys = dict.fromkeys([*a, *b])
-    return tuple(
-        KeyChange(key, a.get(key, MISSING), b.get(key, MISSING))
-        for key in keys
-        if not _same(a.get(key, MISSING), b.get(key, MISSING))
-    )
-
-
-def flatten(settings: Any, above: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield (key, value) of all values in complete settings; tables of an array by their names where they have them."""
-    if isinstance(settings, Mapping):
-        for key, value in settings.items():
-            yield from flatten(value, (*above, key))
-    elif isinstance(settings, Sequence) and settings and all(isinstance(one, Mapping) for one in settings):
-        for place, one in enumerate(settings):
-            yield from flatten(one, (*above, one.get("name", place)))
-    else:
-        yield above, settings
-
-
-def _in_settings(settings: Any, key: KeyPath) -> Any:
-    node = settings
-    for part in key:
-        if isinstance(node, Mapping):
-            node = node.get(part, MISSING) if isinstance(part, str) else MISSING
-        elif isinstance(node, Sequence) and not isinstance(node, str):
-            if isinstance(part, str):
-                node = next((one for one in node if isinstance(one, Mapping) and one.get("name") == part), MISSING)
-            else:
-                node = node[part] if part < len(node) else MISSING
-        else:
-            return MISSING
-    return node
-
-
-def _overlap(a: KeyPath, b: KeyPath) -> bool:
-    """Tell whether two keys are the same, or one lies within the other."""
-    shorter = min(len(a), len(b))
-    return a[:shorter] == b[:shorter]
-
-
-def _same(a: Any, b: Any) -> bool:
-    if a is MISSING or b is MISSING or a is REMOVE or b is REMOVE:
-        return a is b
-    if isinstance(a, bool) != isinstance(b, bool):
-        return False
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
-    return bool(a == b)
-
-
-_MARKS: Final = {"MISSING": MISSING, "REMOVE": REMOVE}
-
-
-def _value_to(value: Any) -> Any:
-    return {"mark": repr(value)} if value is MISSING or value is REMOVE else {"is": value}
-
-
-def _value_from(entry: Any) -> Any:
-    return _MARKS[entry["mark"]] if "mark" in entry else entry["is"]
-
-
-def _edit_to(edit: Edit) -> dict[str, Any]:
-    changes = [[key_text(one.key), _value_to(one.before), _value_to(one.after)] for one in edit.changes]
-    return asdict(edit) | {"time": format_utc(edit.time), "changes": changes}
-
-
-def _edit_from(entry: dict[str, Any]) -> Edit:
-    changes = tuple(
-        KeyChange(parse_key(key), _value_from(before), _value_from(after)) for key, before, after in entry["changes"]
-    )
-    return Edit(**entry | {"time": parse_utc(entry["time"]), "changes": changes})
+def _all_of(edits: Sequence[Edit]) -> str:
+    return "; ".join(dict.fromkeys(edit.what for edit in edits))
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    return parse_utc(format_utc(datetime.now(UTC)))  # as it is kept

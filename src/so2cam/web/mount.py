@@ -19,7 +19,7 @@ from nicegui import ui
 
 from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.context import StationContext
-from so2cam.station.drafts import SiteDraft, setup_folder
+from so2cam.station.drafts import open_draft
 from so2cam.station.live_images import LiveImages
 from so2cam.station.live_spectrum import LiveSpectrum
 from so2cam.station.nodes import Nodes
@@ -77,7 +77,7 @@ def mount_pages(
         {site.name: LiveSpectrum(context, site) for site in context.sites},
         trials or {},
         nodes or Nodes(context),
-        {site.name: SiteDraft(site.loaded.path, setup_folder(context, site)) for site in context.sites},
+        {site.name: open_draft(context, site) for site in context.sites},
         {site.name: SetupFrames(context, site) for site in context.sites},
         restart,
     )

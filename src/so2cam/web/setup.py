@@ -74,6 +74,7 @@ class Setup:
 
     view: View
     fields_: list[BoundField] = field(default_factory=list)
+    following_: bool = False
 
     @property
     def draft(self) -> SiteDraft:
@@ -152,8 +153,10 @@ class Setup:
     ) -> BoundField:
         """Return a field bound to a key. ``after`` is called when this person changed it."""
         made = BoundField(self, path, label=label, test=test, wide=wide, after=after)
-        if not self.fields_:
-            self.on_change(self._update_fields)
+        if not self.following_:
+            self.following_ = True
+            with self.view.client.content:  # it goes on when the part of the page that holds this field is redrawn
+                self.on_change(self._update_fields)
         self.fields_.append(made)
         return made
 

@@ -98,8 +98,9 @@ class BoundField:
     ) -> None:
         self.setup, self.path, self.info = setup, path, key_info(path)
         self._after = after
-        self._shown = ""
-        self._typing = False
+        self._shown = written(setup.state.written(path))
+        self._typing = self._writing = False
+        self._options: dict[str, str] | None = None
         self.test = test or f"key-{key_text(path)}"
         self.label = label or str(path[-1]).replace("_", " ")
         with ui.element("div").classes("so-key" + (" is-wide" if wide else "")) as self.box:
@@ -122,8 +123,9 @@ class BoundField:
                 default = self._default()
                 options = {DEFAULT: f"{default} (default)" if default else "not given", **options}
             made: Any = ui.select(options, label=self.label, value=None, on_change=self._picked)
+            self._options = options
         else:
-            made = ui.input(self.label, placeholder=self._default())
+            made = ui.input(self.label, value=self._shown, placeholder=self._default())
             if info.kind in ("number", "integer"):
                 props += " inputmode=decimal"
             if info.unit:
@@ -138,12 +140,26 @@ class BoundField:
         """Take over what the draft says, unless somebody types here."""
         value = self.setup.state.written(self.path)
         text = written(value)
-        self.box.classes(**{"add" if self.setup.state.key_changed(self.path) else "remove": "is-changed"})
-        if self._typing and str(self.input.value or "") != self._shown:
+        if self._writing:
             return
+        self.box.classes(**{"add" if self.setup.state.key_changed(self.path) else "remove": "is-changed"})
+        typed = str(self.input.value or "") != self._shown
+        if (
+            self._options is None and typed and (self._typing or not self._error.visible)
+        ):  # what was typed and refused gives way
+            return
+        self.say("")
         self._shown = text
-        if str(self.input.value or "") != text or self.input.value is None:
+        self._put(text)
+
+    def _put(self, text: str) -> None:
+        if self._options is None:
+            if str(self.input.value or "") != text:
+                self.input.value = text
+        elif text in self._options:
             self.input.value = text
+        else:  # a value that is none of the choices, or none where one must be
+            self.input.set_options({**self._options, text: text or "not given"}, value=text)
 
     def say(self, error: str) -> None:
         """Show what is wrong with it; nothing for an empty text."""
@@ -171,11 +187,16 @@ class BoundField:
         self.say("")
         before, self._shown = self._shown, text
         seen = REMOVE if not before else understood(self.info, before)
-        done = await self.setup.change(
-            {self.path: value}, f"set {key_text(self.path)}", seen={self.path: MISSING if seen is REMOVE else seen}
-        )
+        self._writing = True
+        try:
+            done = await self.setup.change(
+                {self.path: value}, f"set {key_text(self.path)}", seen={self.path: MISSING if seen is REMOVE else seen}
+            )
+        finally:
+            self._writing = False
         if not done:
             self._shown = before
+            self._put(before)
         self.update()
         if done and self._after is not None:
             found = self._after()
