@@ -13,7 +13,6 @@ def test_help_leads_to_pages_guide_and_documentation(page: Page, place: Any, pag
     expect(page.get_by_test_id("help-version")).to_contain_text("BSD")
     search = page.get_by_test_id("help-search")
     search.fill("set-up code first admin")
-    search.press("Enter")
     expect(page.get_by_test_id("help-found")).to_contain_text("Pages in a browser")
     page.get_by_test_id("help-found").get_by_role("link", name="Pages in a browser").first.click()
     docs = page.get_by_test_id("docs")

@@ -19,12 +19,15 @@ FILES: Final = "/help/files"
 _EXTRAS: Final = ["tables", "fenced-code-blocks", "header-ids", "cuddled-lists", "code-friendly"]
 _TARGET: Final = re.compile(r'(href|src)="([^"]+)"')
 _ELSEWHERE: Final = re.compile(r"[a-z][a-z0-9+.-]*:|/|#")
+_BLANK: Final = re.compile(r"\n\s*\n|\n(?=[|*#-])")
+"""Between paragraphs, rows of tables, items of lists and headings"""
 _MOST_FOUND: Final = 40
+_MOST_SHOWN: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A line of the documentation that has the words that were looked for."""
+    """A paragraph, row or heading of the documentation that has the words that were looked for."""
 
     name: str
     title: str
@@ -38,6 +41,7 @@ def folder() -> Path:
     return packed if packed.is_dir() else package.parents[1] / "docs"
 
 
+@lru_cache(maxsize=1)
 def names() -> tuple[str, ...]:
     """Return the names of all pages of the documentation, as ``web`` or ``decisions/0002-sky-surface``."""
     root = folder()
@@ -76,18 +80,26 @@ def file_of(name: str) -> Path:
 
 
 def search(words: str) -> tuple[Found, ...]:
-    """Return lines that hold all of ``words``, in any case; at most 40, those of titles first."""
+    """Return paragraphs, rows and headings that hold all of ``words``, in any case; at most 40, titles first."""
     wanted = words.casefold().split()
     if not wanted:
         return ()
     hits = []
     for name in names():
         title = title_of(name)
-        for line in text_of(name).splitlines():
-            if all(word in line.casefold() for word in wanted):
-                hits.append((not line.startswith("#"), Found(name, title, line.strip("#|> *-").strip())))
+        for part in _BLANK.split(text_of(name)):
+            if all(word in part.casefold() for word in wanted):
+                hits.append((not part.startswith("#"), Found(name, title, _shown(part, wanted[0]))))
     hits.sort(key=lambda hit: hit[0])
     return tuple(found for _, found in hits[:_MOST_FOUND])
+
+
+def _shown(part: str, word: str) -> str:
+    """Return some of ``part`` around ``word``, on one line."""
+    line = " ".join(part.split()).strip("#|> *-").strip()
+    begin = max(0, line.casefold().find(word) - _MOST_SHOWN // 3)
+    end = begin + _MOST_SHOWN
+    return ("… " if begin else "") + line[begin:end] + (" …" if end < len(line) else "")
 
 
 def _place(name: str, target: str) -> str:

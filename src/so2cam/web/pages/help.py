@@ -75,7 +75,14 @@ def docs_page(view: View) -> None:
 def _draw_search(view: View) -> None:
     with ui.element("section").classes("so-panel"):
         ui.html("<h2>Search</h2>", sanitize=False)
-        words = field("Words", test="help-search", value=view.query.get("q", ""), example="clear sky", wide=True)
+        words = field(
+            "Words",
+            test="help-search",
+            value=view.query.get("q", ""),
+            example="clear sky",
+            props="debounce=300",
+            wide=True,
+        )
         found = ui.html("", sanitize=False).props("data-testid=help-found role=status")
 
         async def look() -> None:
@@ -88,7 +95,7 @@ def _draw_search(view: View) -> None:
             )
             found.set_content(f"<ul>{rows}</ul>" if rows else "<p>Nothing has these words.</p>" if text else "")
 
-        words.on("keydown.enter", look)
+        words.on_value_change(look)
         if words.value:
             ui.timer(0.0, look, once=True)
 
