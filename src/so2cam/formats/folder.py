@@ -27,6 +27,7 @@ __all__ = [
     "FrameScan",
     "SkipCategory",
     "SkippedFile",
+    "arrange_frames",
     "examine_frame",
     "natural_key",
     "scan_frames",
@@ -66,10 +67,19 @@ def scan_frames(folders: Sequence[Path], files: Files) -> FrameScan:
             path = listing.path / name
             if name not in listing.links or not is_known(path, by_real_path, linked):
                 found.extend(examine_frame(path, listing.names, naming, skipped))
-    kept = _drop_duplicates(_drop_clock_set_back(found, skipped), skipped)
+    return arrange_frames(found, skipped)
+
+
+def arrange_frames(found: Sequence[FrameInfo], skipped: Iterable[SkippedFile] = ()) -> FrameScan:
+    """Return frames found one by one as a search of folders returns them: in order, without copies and doubtful ones.
+
+    Of copies the first is kept. ``skipped`` are files left out before.
+    """
+    left_out = list(skipped)
+    kept = _drop_duplicates(_drop_clock_set_back(found, left_out), left_out)
     kept.sort(key=lambda info: (info.time, info.band, info.path.name, info.path))
-    skipped.sort(key=lambda item: [natural_key(part) for part in item.path.parts])
-    return FrameScan(tuple(kept), tuple(skipped))
+    left_out.sort(key=lambda item: [natural_key(part) for part in item.path.parts])
+    return FrameScan(tuple(kept), tuple(left_out))
 
 
 # --- one file ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The batch runner: folders of frames in, products out. Nothing is written before all of it is known."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +13,12 @@ from so2cam.core.records import FrameKind, FramePair, Provenance
 from so2cam.core.results import CalibrationRecord, CalibrationSummary, EmissionSeries, ExampleImage
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus
+from so2cam.formats.folder import FrameScan
 from so2cam.formats.images import total_rates
 from so2cam.formats.products import write_emission_csv, write_emission_netcdf
 from so2cam.formats.quicklook import write_quicklook
 from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
+from so2cam.formats.spectra.folder import SpectrumScan
 from so2cam.pipeline.calibration_products import calibration_products
 from so2cam.pipeline.columns import columns_from_product, columns_from_spectra, pools_dilution
 from so2cam.pipeline.dilution import build_dilution, terrain_files
@@ -38,7 +40,7 @@ from so2cam.pipeline.learning import (
 )
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
 from so2cam.pipeline.pair_run import ExampleKeeper, Progress, require_records, run_pairs
-from so2cam.pipeline.plan import RunPlan, plan_run, require_darks
+from so2cam.pipeline.plan import FrameSource, RunPlan, plan_run, require_darks
 from so2cam.pipeline.processor import Processor
 from so2cam.pipeline.records import PairImages
 from so2cam.pipeline.references import CellReading, References, build_references
@@ -46,6 +48,7 @@ from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.run_images import ImageRequest, full_flow_px_s, observers, open_writer
 from so2cam.pipeline.series import assemble, method_disagreement, negative_rates, summary_lines
 from so2cam.pipeline.shared_run import run_shared, share_of
+from so2cam.pipeline.spectra_batch import SpectrumSource
 from so2cam.pipeline.steps import measure_line
 from so2cam.store.atomic import remove_stale_temporaries
 
@@ -62,9 +65,12 @@ class RunReport:
     lost_pairs: tuple[FramePair, ...]
     products: tuple[Path, ...]
     seconds: float
+    provenance: Provenance
     warnings: tuple[str, ...] = ()
     record: CalibrationRecord | None = None
     """what was learnt of a calibration by the spectrometer, None where nothing was to learn"""
+    example: ExampleImage | None = None
+    """a pair from the middle of the run"""
 
     @property
     def valid_values(self) -> int:
@@ -74,12 +80,12 @@ class RunReport:
 
 def process_folders(
     loaded: LoadedSite,
-    folders: Sequence[Path],
+    source: FrameSource,
     out: Path,
     *,
     start: datetime | None = None,
     end: datetime | None = None,
-    spectra: Sequence[Path] = (),
+    spectra: SpectrumSource = (),
     columns: Path | None = None,
     jobs: int = 1,
     command: str,
@@ -87,30 +93,38 @@ def process_folders(
     progress: Progress | None = None,
     drawing: Progress | None = None,
     fitting: Progress | None = None,
+    keep_learnt: bool = True,
 ) -> RunReport:
-    """Process all frames in ``folders`` and write emission_rates.nc, emission_rates.csv and quicklook.png to ``out``.
+    """Process all frames of ``source`` and write emission_rates.nc, emission_rates.csv and quicklook.png to ``out``.
 
-    Where the spectrometer calibrates, its columns come from ``spectra`` (folders) or ``columns`` (a product of an
-    earlier run), and calibration.csv and calibration.png are written too. With ``images``, images too; ``drawing`` is
-    told how many pictures are drawn, ``fitting`` how many spectra are fitted. ``jobs`` processes share the spectra, and
-    the pairs too where nothing is learnt from pair to pair (``shared_run``); the numbers do not depend on how many.
-    Products replace older ones when all of them are whole; nothing is written if processing fails or is
-    interrupted. Raises So2camError subclasses for input that cannot be processed at all; what can be left out is
-    left out and counted in the report.
+    Files are searched for in folders, or given as they were found. Where the spectrometer calibrates, its columns come
+    from ``spectra`` or ``columns`` (a product of an earlier run), and calibration.csv and calibration.png are written
+    too. With ``images``, images too; ``drawing`` is told how many pictures are drawn, ``fitting`` how many spectra are
+    fitted. ``jobs`` processes share the spectra, and the pairs too where nothing is learnt from pair to pair
+    (``shared_run``); the numbers do not depend on how many. ``keep_learnt``: calibrations go to those that the site
+    keeps, where it keeps any. Products replace older ones when all of them are whole; nothing is written if processing
+    fails or is interrupted. Raises So2camError subclasses for input that cannot be processed at all; what can be left
+    out is left out and counted in the report.
     """
     began = datetime.now(UTC)
     site, view_notes = resolve_view(loaded.site)
     risks = check_site(site)
     wind = WindField(site, loaded.path.parent)
     require_folder_for(out)
-    if any(folder.resolve() == out.resolve() for folder in (*folders, *spectra)):
+    searched = [
+        folder
+        for folders in (source, spectra)
+        if not isinstance(folders, FrameScan | SpectrumScan)
+        for folder in folders
+    ]
+    if any(folder.resolve() == out.resolve() for folder in searched):
         raise OutputError(
             "is a folder of frames or spectra: products would lie among the raw data",
             file=out,
             remedy="name another folder with --out",
         )
     reader = FrameReader(site)
-    plan = plan_run(site, folders, start=start, end=end, reader=reader)
+    plan = plan_run(site, source, start=start, end=end, reader=reader)
     darks = DarkLibrary([f for f in plan.frames if f.kind is FrameKind.DARK], site.processing, reader)
     require_darks(plan, darks, site, reader)
     site, notes = resolve_registration(site, plan.pairs, darks, reader)
@@ -119,9 +133,9 @@ def process_folders(
     if columns is not None and needs_columns(site):
         found = columns_from_product(columns, pooled=pools_dilution(loaded))
         require_same_dilution(site, found, columns)
-    elif columns is not None or (spectra and not needs_columns(site)):
+    elif columns is not None or (_some(spectra) and not needs_columns(site)):
         notes = (*notes, *unused_columns(site, "--spectra" if columns is None else "--columns"))
-    elif spectra:
+    elif _some(spectra):
         period = (plan.pairs[0].time, plan.pairs[-1].time)
         found = columns_from_spectra(loaded, spectra, start=period[0], end=period[1], jobs=jobs, progress=fitting)
     known = require_columns(site, found)
@@ -209,7 +223,7 @@ def process_folders(
         if out.is_dir():
             remove_stale_temporaries(out)
         write_together(tuple(wanted), last=commit_images)
-        if learner.stored is not None:
+        if learner.stored is not None and keep_learnt:
             learner.stored.save()
         image_notes = () if writer is None else writer.notes
     return RunReport(
@@ -221,6 +235,7 @@ def process_folders(
         lost_pairs=tuple(run.lost),
         products=(*(path for path, _ in wanted), *made),
         seconds=(datetime.now(UTC) - began).total_seconds(),
+        provenance=provenance,
         warnings=(
             *risks,
             *view_notes,
@@ -234,7 +249,12 @@ def process_folders(
             *image_notes,
         ),
         record=record,
+        example=example,
     )
+
+
+def _some(spectra: SpectrumSource) -> bool:
+    return bool(spectra.spectra if isinstance(spectra, SpectrumScan) else spectra)
 
 
 def example_image(site: Site, images: PairImages, references: References) -> ExampleImage:

@@ -14,7 +14,7 @@ from so2cam.core.times import format_utc
 from so2cam.formats.column_products import read_columns_csv, read_columns_netcdf
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.pipeline.output import hash_file
-from so2cam.pipeline.spectra_batch import fit_files, plan_spectra, require_spectra
+from so2cam.pipeline.spectra_batch import SpectrumSource, fit_files, plan_spectra, require_spectra
 from so2cam.pipeline.spectrum_processor import ColumnRecord
 from so2cam.science.spectra.dilution import DEPTHS
 
@@ -100,23 +100,23 @@ def point_of(record: ColumnRecord, *, pooled: bool = False) -> ColumnPoint | Non
 
 def columns_from_spectra(
     loaded: LoadedSite,
-    folders: Sequence[Path],
+    source: SpectrumSource,
     *,
     start: datetime | None = None,
     end: datetime | None = None,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> ColumnSet:
-    """Return the columns of the spectra in ``folders``. Raises InputError where there is none to calibrate with."""
+    """Return the columns of the spectra of ``source``. Raises InputError where there is none to calibrate with."""
     spectrometer = spectrometer_of(loaded)
     plan = plan_spectra(
         spectrometer,
-        folders,
+        source,
         start=None if start is None else start - COLUMN_MARGIN,
         end=None if end is None else end + COLUMN_MARGIN,
     )
     if not plan.plume:
-        others = plan_spectra(spectrometer, folders).plume
+        others = plan_spectra(spectrometer, source).plume
         if others:
             times = sorted(info.time for info in others)
             raise InputError(
@@ -126,7 +126,7 @@ def columns_from_spectra(
                 f"{'the end' if end is None else format_utc(end)}",
                 remedy=OTHER_TIME_REMEDY,
             )
-    require_spectra(spectrometer, plan, folders)
+    require_spectra(spectrometer, plan, source)
     records, reader = fit_files(spectrometer, plan, jobs=jobs, progress=progress)
     pooled = pools_dilution(loaded)
     points = [point for record in records if (point := point_of(record, pooled=pooled)) is not None]

@@ -10,7 +10,7 @@ from so2cam.core.errors import InputError
 from so2cam.core.records import Band, FrameInfo, FrameKind, FramePair
 from so2cam.core.site import Site
 from so2cam.core.times import format_utc
-from so2cam.formats.folder import SkippedFile, scan_frames
+from so2cam.formats.folder import FrameScan, SkippedFile, scan_frames
 from so2cam.pipeline.cell_frames import find_cell_frames
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.pairing import pair_frames, pair_interpolated
@@ -29,24 +29,28 @@ class RunPlan:
     notes: tuple[str, ...] = ()
 
 
+FrameSource = Sequence[Path] | FrameScan
+"""Where the frames of a run are: folders to be searched, or frames found already."""
+
+
 def plan_run(
     site: Site,
-    folders: Sequence[Path],
+    source: FrameSource,
     *,
     start: datetime | None = None,
     end: datetime | None = None,
     reader: FrameReader | None = None,
 ) -> RunPlan:
-    """Find and pair the frames in ``folders``. ``start`` and ``end`` (UTC) limit plume frames only.
+    """Find and pair the frames of ``source``. ``start`` and ``end`` (UTC) limit plume frames only.
 
     ``reader`` reads the frames of a cell search. Raises InputError where there is nothing to process, and says what
     is missing.
     """
-    scan = scan_frames(folders, site.files)
+    scan = source if isinstance(source, FrameScan) else scan_frames(source, site.files)
     frames, notes = find_cell_frames(site, scan.frames, FrameReader(site) if reader is None else reader)
     if start is not None and end is not None and end <= start:
         raise InputError("--end is not after --start", value=format_utc(end), remedy="give a later --end")
-    where = ", ".join(str(folder) for folder in folders)
+    where = "the files given" if isinstance(source, FrameScan) else ", ".join(str(folder) for folder in source)
 
     def wanted(frame: FrameInfo) -> bool:
         return (start is None or frame.time >= start) and (end is None or frame.time < end)

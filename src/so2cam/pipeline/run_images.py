@@ -21,6 +21,8 @@ class ImageRequest:
 
     formats: tuple[str, ...]
     quantities: tuple[str, ...]
+    every: int = 1
+    """of so many pairs one has images"""
 
 
 def open_writer(
@@ -39,9 +41,14 @@ def observers(site: Site, request: ImageRequest | None, writer: ImageWriter | No
     if writer is None or request is None:
         return first
 
+    seen = 0
+
     def observe(images: PairImages) -> None:
+        nonlocal seen
         first(images)
-        writer.add(image_record(site, images, request))
+        if seen % request.every == 0:
+            writer.add(image_record(site, images, request))
+        seen += 1
 
     return observe
 

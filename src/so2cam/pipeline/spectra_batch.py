@@ -29,7 +29,7 @@ from so2cam.formats.column_products import write_columns_csv, write_columns_netc
 from so2cam.formats.columns_quicklook import write_columns_quicklook
 from so2cam.formats.folder import SkippedFile, natural_key
 from so2cam.formats.sitefile import LoadedSpectrometer, settings_hash
-from so2cam.formats.spectra.folder import scan_spectra
+from so2cam.formats.spectra.folder import SpectrumScan, scan_spectra
 from so2cam.formats.spectra.gps import add_positions, read_gps_track
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
 from so2cam.pipeline.processes import shared_among
@@ -72,15 +72,19 @@ class SpectraReport:
         return int(np.sum(self.series.status == FitStatus.OK))
 
 
+SpectrumSource = Sequence[Path] | SpectrumScan
+"""Where the spectra of a run are: folders to be searched, or spectra found already."""
+
+
 def plan_spectra(
-    loaded: LoadedSpectrometer, folders: Sequence[Path], *, start: datetime | None = None, end: datetime | None = None
+    loaded: LoadedSpectrometer, source: SpectrumSource, *, start: datetime | None = None, end: datetime | None = None
 ) -> SpectraPlan:
-    """Find the spectra in ``folders``. ``start`` and ``end`` (UTC) limit those of the plume only.
+    """Find the spectra of ``source``. ``start`` and ``end`` (UTC) limit those of the plume only.
 
     Raises InputError where there is nothing to process, and says what is missing.
     """
     settings = loaded.spectrometer
-    scan = scan_spectra(folders, settings.files)
+    scan = source if isinstance(source, SpectrumScan) else scan_spectra(source, settings.files)
     if start is not None and end is not None and end <= start:
         raise InputError("--end is not after --start", value=format_utc(end), remedy="give a later --end")
     spectra = scan.spectra
@@ -109,9 +113,9 @@ def spectrum_order(info: SpectrumInfo) -> tuple[datetime, tuple[tuple[str | int,
     return info.time, natural_key(info.path.name), info.path
 
 
-def require_spectra(loaded: LoadedSpectrometer, plan: SpectraPlan, folders: Sequence[Path]) -> None:
+def require_spectra(loaded: LoadedSpectrometer, plan: SpectraPlan, source: SpectrumSource) -> None:
     """Raise InputError where ``plan`` has nothing to process, or no dark where darks are required."""
-    where = ", ".join(str(folder) for folder in folders)
+    where = "the files given" if isinstance(source, SpectrumScan) else ", ".join(str(folder) for folder in source)
     if not plan.plume:
         kinds = Counter(str(info.kind) for info in plan.others)
         found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "no spectrum at all"

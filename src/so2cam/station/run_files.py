@@ -1,0 +1,102 @@
+"""What a run works on: files of the archive in its range, and the calibration files that the station would choose."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from so2cam.core.errors import FrameFileError, InputError
+from so2cam.core.records import FrameInfo
+from so2cam.core.site import Site
+from so2cam.core.spectra import SpectrumInfo
+from so2cam.core.times import format_utc
+from so2cam.formats.folder import FrameScan, arrange_frames
+from so2cam.formats.listing import SkipCategory, SkippedFile
+from so2cam.formats.sitefile import LoadedSite
+from so2cam.formats.spectra.folder import SpectrumScan
+from so2cam.pipeline.columns import COLUMN_MARGIN
+from so2cam.pipeline.spectra_batch import spectrum_order
+from so2cam.station.arrivals import FRAME, SPECTRUM, Recogniser
+from so2cam.station.catalogue import ArchivedFile
+from so2cam.station.context import StationSite
+from so2cam.station.references import PLUME, choose_references, day_of
+
+LONGEST: Final = timedelta(days=31)
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """Frames and spectra as a run takes them."""
+
+    frames: FrameScan
+    spectra: SpectrumScan
+
+
+def choose_files(site: StationSite, loaded: LoadedSite, start: datetime, end: datetime) -> list[str]:
+    """Return the files for a run with the settings ``loaded``: paths in the archive, plume files in order of time.
+
+    Calibration files are those of every day of the range. Raises InputError where the range has no plume frame, is too
+    long or ends before it begins.
+    """
+    if end <= start:
+        raise InputError("the end is not after the start", key="end", value=format_utc(end), remedy="give a later end")
+    if end - start > LONGEST:
+        raise InputError(
+            f"the range is longer than {LONGEST.days} days", key="end", value=format_utc(end), remedy="make several runs"
+        )
+    catalogue = site.archive.catalogue
+    plume = catalogue.find_files(
+        site.name, subject=PLUME, start=start - COLUMN_MARGIN, end=end + COLUMN_MARGIN
+    )
+    frames = [file for file in plume if file.kind == FRAME and start <= file.time < end]
+    spectra = [file for file in plume if file.kind == SPECTRUM]
+    if not frames:
+        raise InputError(
+            f"the archive has no plume frames from {format_utc(start)} to {format_utc(end)}",
+            key="start",
+            remedy="choose another time; the Archive page shows what there is",
+        )
+    chosen: dict[int, ArchivedFile] = {}
+    with_settings = replace(site, loaded=loaded)
+    for day in _days(frames):
+        for file in choose_references(with_settings, day):
+            if file.subject != PLUME:  # a registration that is found in frames is found in those of the range
+                chosen.setdefault(file.id, file)
+    return [file.path for file in (*chosen.values(), *frames, *spectra)]
+
+
+def _days(frames: Sequence[ArchivedFile]) -> list[str]:
+    return sorted({day_of(file.time) for file in frames})
+
+
+def files_content(archive: Path, paths: Sequence[str]) -> dict[str, Any]:
+    """Return what a run's ``files.json`` says."""
+    return {"archive": str(archive), "files": list(paths)}
+
+
+def read_files(
+    site: Site, content: dict[str, Any], progress: Callable[[int, int], None] | None = None
+) -> FoundFiles:
+    """Return the files of ``files_content`` as a run takes them; those that cannot be used are skipped, with why."""
+    recogniser = Recogniser(site)
+    archive, paths = Path(content["archive"]), content["files"]
+    frames: list[FrameInfo] = []
+    spectra: list[SpectrumInfo] = []
+    skipped: list[SkippedFile] = []
+    for number, name in enumerate(paths):
+        path = archive / name
+        try:
+            infos = recogniser.infos(path)
+        except FrameFileError as error:
+            skipped.append(SkippedFile(path, SkipCategory.UNREADABLE_NAME, error.message))
+            continue
+        if isinstance(infos, SpectrumInfo):
+            spectra.append(infos)
+        else:
+            frames.extend(infos)
+        if progress is not None:
+            progress(number + 1, len(paths))
+    spectra.sort(key=spectrum_order)
+    return FoundFiles(arrange_frames(frames, skipped), SpectrumScan(tuple(spectra), ()))

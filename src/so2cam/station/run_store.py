@@ -1,0 +1,238 @@
+"""Runs of a site as they are kept: a folder for each, ``results/SITE/runs/0007``.
+
+``run.json`` says who wanted what and how it goes; ``site.toml`` holds the settings, ``files.json`` what the run works
+on, ``log.txt`` what it said. Everything else is a product, which is there only when the run is done.
+"""
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from so2cam.core.errors import InputError, OutputError
+from so2cam.core.times import format_utc, parse_utc
+from so2cam.store.atomic import atomic_write_bytes
+
+Kind = Literal["process", "live"]
+State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+OPEN: Final[frozenset[str]] = frozenset({"queued", "running"})
+KEPT: Final = frozenset({"run.json", "site.toml", "files.json", "log.txt"})
+"""What a run that made no products still has."""
+_FOLDER: Final = re.compile(r"[0-9]{4,9}")
+_TIMES: Final = ("start", "end", "made", "began", "ended")
+
+
+@dataclass(frozen=True, slots=True)
+class RunImages:
+    """Images that a run makes too: names of ``formats.images``, of so many pairs one."""
+
+    formats: tuple[str, ...]
+    quantities: tuple[str, ...]
+    every: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrder:
+    """What somebody wants: ``process`` files of ``start`` <= time < ``end`` (UTC), or put ``live`` results into files.
+
+    ``text`` is the site file to use; ``settings`` says in words where it is from.
+    """
+
+    kind: Kind
+    name: str
+    by: str
+    start: datetime
+    end: datetime
+    text: str
+    settings: str
+    images: RunImages | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run. ``message`` says why it failed; ``warnings`` and ``summary`` (label, value) what it found."""
+
+    id: int
+    kind: Kind
+    name: str
+    by: str
+    start: datetime
+    end: datetime
+    settings: str
+    settings_sha256: str
+    version: str
+    made: datetime
+    images: RunImages | None = None
+    state: State = "queued"
+    began: datetime | None = None
+    ended: datetime | None = None
+    pairs: int = 0
+    valid: int = 0
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+    summary: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state in OPEN
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"{self.id} {self.name}".strip()
+
+
+class RunStore:
+    """The runs of one site. Safe for threads; one process works with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+
+    def path(self, run: int, name: str = "") -> Path:
+        """Return the path of a file of a run; of its folder without a name."""
+        return self.folder / f"{run:04d}" / name if name else self.folder / f"{run:04d}"
+
+    def add(self, order: RunOrder, *, settings_sha256: str, version: str, files: dict[str, Any]) -> RunRecord:
+        """Keep a new run, queued. Raises OutputError where the disk refuses."""
+        with self._lock:
+            number = max(self._numbers(), default=0) + 1
+            record = RunRecord(
+                number,
+                order.kind,
+                order.name,
+                order.by,
+                order.start,
+                order.end,
+                order.settings,
+                settings_sha256,
+                version,
+                datetime.now(UTC),
+                order.images,
+            )
+            try:
+                atomic_write_bytes(self.path(number, "site.toml"), order.text.encode())
+                atomic_write_bytes(self.path(number, "files.json"), json.dumps(files).encode())
+                self.put(record)
+            except OutputError:
+                shutil.rmtree(self.path(number), ignore_errors=True)
+                raise
+            return record
+
+    def put(self, record: RunRecord) -> RunRecord:
+        """Keep how a run is now, and return it. Raises OutputError where the disk refuses."""
+        content = json.dumps(_to_json(record), indent=1)
+        atomic_write_bytes(self.path(record.id, "run.json"), content.encode())
+        return record
+
+    def get(self, run: int) -> RunRecord:
+        """Return a run. Raises InputError where there is none."""
+        found = self._read(run)
+        if found is None:
+            raise InputError("there is no such run", key="run", value=run)
+        return found
+
+    def all(self) -> list[RunRecord]:
+        """Return all runs, the newest first; what is no run is left out."""
+        found = (self._read(number) for number in sorted(self._numbers(), reverse=True))
+        return [record for record in found if record is not None]
+
+    def text(self, run: int) -> str:
+        """Return the site file of a run. Raises InputError where it cannot be read."""
+        try:
+            return self.path(run, "site.toml").read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise InputError(f"the run's site file cannot be read: {error}", key="run", value=run) from None
+
+    def products(self, run: int) -> list[Path]:
+        """Return the products of a run, files and folders, by name."""
+        folder = self.path(run)
+        if not folder.is_dir():
+            return []
+        return sorted(path for path in folder.iterdir() if path.name not in KEPT and not path.name.startswith("."))
+
+    def log(self, run: int, lines: int = 200) -> str:
+        """Return the last lines of what a run said."""
+        try:
+            with self.path(run, "log.txt").open("rb") as stream:
+                size = stream.seek(0, 2)
+                stream.seek(max(0, size - 64_000))
+                text = stream.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def tidy(self, run: int) -> None:
+        """Remove products of a run, and what was cut off."""
+        folder = self.path(run)
+        if folder.is_dir():
+            for path in folder.iterdir():
+                if path.name not in KEPT:
+                    _remove(path)
+
+    def delete(self, run: int) -> None:
+        """Delete a run. Raises InputError where it waits or runs, or there is none."""
+        if self.get(run).is_open:
+            raise InputError("the run waits or runs", key="run", value=run, remedy="cancel it first")
+        gone = self.path(run).with_name(f".{run:04d}.gone")
+        with self._lock:
+            shutil.rmtree(gone, ignore_errors=True)
+            self.path(run).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _numbers(self) -> Iterator[int]:
+        if self.folder.is_dir():
+            yield from (int(path.name) for path in self.folder.iterdir() if _FOLDER.fullmatch(path.name))
+
+    def _read(self, run: int) -> RunRecord | None:
+        try:
+            return _from_json(json.loads(self.path(run, "run.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def interrupted(store: RunStore, *, why: str) -> list[RunRecord]:
+    """Mark runs that were running when the station ended, and remove what they left; return them."""
+    found = []
+    for record in store.all():
+        if record.state == "running":
+            store.tidy(record.id)
+            found.append(store.put(replace(record, state="interrupted", ended=datetime.now(UTC), message=why)))
+    return found
+
+
+def _to_json(record: RunRecord) -> dict[str, Any]:
+    content = asdict(record)
+    for name in _TIMES:
+        content[name] = None if content[name] is None else format_utc(content[name])
+    return content
+
+
+def _from_json(content: dict[str, Any]) -> RunRecord:
+    for name in _TIMES:
+        content[name] = None if content[name] is None else parse_utc(content[name])
+    images = content["images"]
+    if images is not None:
+        images = RunImages(tuple(images["formats"]), tuple(images["quantities"]), images["every"])
+    pairs: Sequence[Sequence[str]] = content["summary"]
+    return RunRecord(
+        **content
+        | {
+            "images": images,
+            "warnings": tuple(content["warnings"]),
+            "summary": tuple((label, value) for label, value in pairs),
+        }
+    )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
