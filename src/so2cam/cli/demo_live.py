@@ -200,7 +200,12 @@ def _station(
         undo.callback(outward.close)
         trials = trial_lines(context)
         mount = page_mount(
-            context, lambda: assembly.supervisor.states(), trials, nodes=lambda: assembly.nodes, open_to_all=True
+            context,
+            lambda: assembly.supervisor.states(),
+            trials,
+            nodes=lambda: assembly.nodes,
+            runs=lambda: assembly.runs,
+            open_to_all=True,
         )
         others = [*outward.services, *trials.values()]
         assembly = assemble_station(context, others=others, alarms=outward.alarms, mount=mount)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from so2cam.station.api_server import Mount
     from so2cam.station.context import StationContext
     from so2cam.station.nodes import Nodes
+    from so2cam.station.runs import Runs
     from so2cam.station.services import ServiceState
     from so2cam.station.trial import TrialLines
 
@@ -33,12 +34,14 @@ def page_mount(
     trials: "Mapping[str, TrialLines]",
     *,
     nodes: "Callable[[], Nodes] | None" = None,
+    runs: "Callable[[], Runs] | None" = None,
     restart: "Callable[[], None] | None" = None,
     open_to_all: bool = False,
 ) -> "Mount":
     """Return what puts the pages onto a station's application. ``open_to_all``: whoever looks is an admin.
 
-    ``nodes``: the way to the instruments, asked for when the pages are put there. ``restart`` starts the station anew.
+    ``nodes``, ``runs``: the way to the instruments, and the runs over the archive, asked for when the pages are put
+    there. ``restart`` starts the station anew.
 
     Raises InputError where the packages of the pages are not installed.
     """
@@ -49,8 +52,9 @@ def page_mount(
 
     def mount(app: "FastAPI", access: "Access | None") -> None:
         way = None if nodes is None else nodes()
+        jobs = None if runs is None else runs()
         given = None if open_to_all else access
-        mount_pages(app, context, states, given, trials=trials, nodes=way, restart=restart)
+        mount_pages(app, context, states, given, trials=trials, nodes=way, runs=jobs, restart=restart)
 
     return mount
 

@@ -181,6 +181,7 @@ class _Station:
                 lambda: assembly.supervisor.states(),
                 trials,
                 nodes=lambda: assembly.nodes,
+                runs=lambda: assembly.runs,
                 restart=lambda: self._restart(assembly),
             )
         others = [*outward.services, *trials.values()]

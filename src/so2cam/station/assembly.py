@@ -14,6 +14,7 @@ from so2cam.station.link_ingest import LinkIngest
 from so2cam.station.live import LiveProcessing
 from so2cam.station.nodes import Nodes
 from so2cam.station.recalculate import Recalculation
+from so2cam.station.runs import Runs
 from so2cam.station.services import Service, ServiceState, Supervisor
 from so2cam.station.watch import FolderWatcher
 
@@ -31,6 +32,7 @@ class Assembly:
     watchers: tuple[FolderWatcher, ...]
     link: LinkIngest | None
     nodes: Nodes
+    runs: Runs
 
     @property
     def access(self) -> Access | None:
@@ -72,7 +74,8 @@ def assemble_station(
         if site.settings.live:
             services += [LiveProcessing(context, site), Recalculation(context, site)]
     services += watchers
-    services.append(DailyFiles(context))
+    runs = Runs(context)
+    services += [DailyFiles(context), runs]
     ingest = LinkIngest(context) if link else None
     if ingest is not None:
         services.append(ingest)
@@ -87,4 +90,4 @@ def assemble_station(
             services.append(server)
         supervisor = Supervisor([*services, *others])
         undo.pop_all()
-    return Assembly(context, supervisor, server, tuple(watchers), ingest, nodes)
+    return Assembly(context, supervisor, server, tuple(watchers), ingest, nodes, runs)

@@ -45,7 +45,7 @@ def write_daily(site: StationSite, day: str, *, command: str = "so2cam station r
         site_name=site.name,
         settings=settings,
         settings_sha256=settings_hash(settings),
-        input_sha256=((as_text(str(site.loaded.path)), site.loaded.sha256), *_inputs(catalogue, site.name, day)),
+        input_sha256=((as_text(str(site.loaded.path)), site.loaded.sha256), *inputs_of(catalogue, site.name, day)),
         command=as_text(command),
         created=datetime.now(UTC),
     )
@@ -59,7 +59,7 @@ def write_daily(site: StationSite, day: str, *, command: str = "so2cam station r
     return netcdf, table
 
 
-def _inputs(catalogue: Catalogue, site: str, day: str) -> list[tuple[str, str]]:
+def inputs_of(catalogue: Catalogue, site: str, day: str) -> list[tuple[str, str]]:
     """Return (path in the archive, SHA-256) of the files that the day's last run used."""
     run = catalogue.last_run(site, day)
     if run is None:

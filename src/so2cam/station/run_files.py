@@ -44,12 +44,13 @@ def choose_files(site: StationSite, loaded: LoadedSite, start: datetime, end: da
         raise InputError("the end is not after the start", key="end", value=format_utc(end), remedy="give a later end")
     if end - start > LONGEST:
         raise InputError(
-            f"the range is longer than {LONGEST.days} days", key="end", value=format_utc(end), remedy="make several runs"
+            f"the range is longer than {LONGEST.days} days",
+            key="end",
+            value=format_utc(end),
+            remedy="make several runs",
         )
     catalogue = site.archive.catalogue
-    plume = catalogue.find_files(
-        site.name, subject=PLUME, start=start - COLUMN_MARGIN, end=end + COLUMN_MARGIN
-    )
+    plume = catalogue.find_files(site.name, subject=PLUME, start=start - COLUMN_MARGIN, end=end + COLUMN_MARGIN)
     frames = [file for file in plume if file.kind == FRAME and start <= file.time < end]
     spectra = [file for file in plume if file.kind == SPECTRUM]
     if not frames:
@@ -76,9 +77,7 @@ def files_content(archive: Path, paths: Sequence[str]) -> dict[str, Any]:
     return {"archive": str(archive), "files": list(paths)}
 
 
-def read_files(
-    site: Site, content: dict[str, Any], progress: Callable[[int, int], None] | None = None
-) -> FoundFiles:
+def read_files(site: Site, content: dict[str, Any], progress: Callable[[int, int], None] | None = None) -> FoundFiles:
     """Return the files of ``files_content`` as a run takes them; those that cannot be used are skipped, with why."""
     recogniser = Recogniser(site)
     archive, paths = Path(content["archive"]), content["files"]

@@ -23,6 +23,8 @@ State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted
 OPEN: Final[frozenset[str]] = frozenset({"queued", "running"})
 KEPT: Final = frozenset({"run.json", "site.toml", "files.json", "log.txt"})
 """What a run that made no products still has."""
+ROWS: Final = ".rows.jsonl"
+"""Live results that a run puts into files, a row of the catalogue in each line; it goes with the end of the run."""
 _FOLDER: Final = re.compile(r"[0-9]{4,9}")
 _TIMES: Final = ("start", "end", "made", "began", "ended")
 

@@ -24,6 +24,7 @@ from so2cam.station.live_images import LiveImages
 from so2cam.station.live_spectrum import LiveSpectrum
 from so2cam.station.nodes import Nodes
 from so2cam.station.publish_services import OutwardPaths
+from so2cam.station.runs import Runs
 from so2cam.station.services import ServiceState
 from so2cam.station.setup_frames import SetupFrames
 from so2cam.station.trial import TrialLines
@@ -37,6 +38,7 @@ from so2cam.web.live_routes import add_live_routes
 from so2cam.web.manual_routes import add_manual_routes
 from so2cam.web.registry import PageSpec, all_pages
 from so2cam.web.routes import add_routes
+from so2cam.web.run_routes import add_run_routes
 from so2cam.web.session import Access, Door, Seal
 from so2cam.web.shelf import add_shelf_routes
 from so2cam.web.shell import begin_page, frame, refuse
@@ -56,12 +58,14 @@ def mount_pages(
     *,
     trials: Mapping[str, TrialLines] | None = None,
     nodes: Nodes | None = None,
+    runs: Runs | None = None,
     restart: Callable[[], None] | None = None,
 ) -> Pages:
     """Put the pages onto ``app``, below its own routes. Without ``access`` everybody is an admin.
 
     ``trials``: the trial lines of each site, which are services of the station. ``nodes``: the way to the
-    instruments; without it the pages dial them themselves. ``restart``: starts the station anew with its
+    instruments; without it the pages dial them themselves. ``runs``: the service of runs over the
+    archive; without it they wait. ``restart``: starts the station anew with its
     site files. Who is not signed in may look where the site file says so: ``station.pages.public``, or
     ``station.api.loopback`` on this computer. The server must run the application's lifespan. Raises So2camError where
     the pages' key, the alarms or a draft cannot be opened.
@@ -79,6 +83,7 @@ def mount_pages(
         nodes or Nodes(context),
         {site.name: open_draft(context, site) for site in context.sites},
         {site.name: SetupFrames(context, site) for site in context.sites},
+        runs or Runs(context),
         restart,
     )
     app.state.signed_in = door.signed_in
@@ -90,6 +95,7 @@ def mount_pages(
     add_manual_routes(app, pages)
     add_shelf_routes(app, pages)
     add_archive_routes(app, pages)
+    add_run_routes(app, pages)
     for spec in all_pages():
         _add_page(pages, spec)
     add_door_pages(door, ", ".join(site.name for site in context.sites))

@@ -12,6 +12,7 @@ from so2cam.station.drafts import SiteDraft
 from so2cam.station.live_images import LiveImages
 from so2cam.station.live_spectrum import LiveSpectrum
 from so2cam.station.nodes import Nodes
+from so2cam.station.runs import Runs
 from so2cam.station.services import ServiceState
 from so2cam.station.setup_frames import SetupFrames
 from so2cam.station.spectrum_fits import SpectrumFits
@@ -35,6 +36,7 @@ class Pages:
     nodes: Nodes
     drafts: Mapping[str, SiteDraft]
     setup_frames: Mapping[str, SetupFrames]
+    runs: Runs
     restart: Callable[[], None] | None = None
     """tells the station to take up its site files anew; None where it cannot"""
     spectrum_fits: dict[str, SpectrumFits] = field(default_factory=dict)

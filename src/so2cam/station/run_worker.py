@@ -1,0 +1,266 @@
+"""The process of one run: reads ``run.json``, ``site.toml`` and ``files.json`` of its folder and makes the products.
+
+    python -m so2cam.station.run_worker FOLDER
+
+It says how far it is, and at the end what it found, as lines of JSON on standard output; what a person should read
+goes to standard error, which the station keeps as the run's log. It ends, and leaves nothing half written, on SIGTERM
+and when its standard input is closed: when the station is gone.
+"""
+
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from so2cam import __version__
+from so2cam.core.errors import So2camError
+from so2cam.core.records import Provenance
+from so2cam.core.results import EmissionSeries, ExampleImage
+from so2cam.core.status import EmissionStatus
+from so2cam.formats.products import write_emission_csv, write_emission_netcdf
+from so2cam.formats.report_page import ReportPage, write_report
+from so2cam.formats.sitefile import LoadedSite, load_site_text
+from so2cam.pipeline.batch import process_folders
+from so2cam.pipeline.learning import needs_columns
+from so2cam.pipeline.output import as_text, write_together
+from so2cam.pipeline.run_images import ImageRequest
+from so2cam.pipeline.series import flag_counts
+from so2cam.station.catalogue import PairRow
+from so2cam.station.pair_json import series_of
+from so2cam.station.run_files import FoundFiles, read_files
+from so2cam.station.run_store import ROWS, RunRecord, RunStore
+
+_LOG = logging.getLogger("so2cam.station.run_worker")
+REPORT: Final = "report.pdf"
+_SCRATCH: Final = ".scratch"
+_EVERY_S: Final = 0.25
+_FOLDERS: Final = ("images.zarr", "pictures")
+_EXAMPLE_S: Final = 30.0
+Progress = Callable[[int, int], None]
+
+
+class _Stopped(KeyboardInterrupt):
+    """The run is to end: it was cancelled, or the station ends."""
+
+
+def main(arguments: list[str]) -> int:
+    """Do the run of a folder; return 0 where it is done, 2 where it failed, 130 where it was stopped."""
+    folder = Path(arguments[0])
+    _follow_station()
+    os.nice(10)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
+    store = RunStore(folder.parent)
+    try:
+        return _run(store, store.get(int(folder.name)))
+    except So2camError as error:
+        _LOG.error("%s", error)
+        _say(failed=error.message + (f". {error.remedy}" if error.remedy else ""))
+        return 2
+    except _Stopped:
+        _LOG.info("stopped")
+        return 130
+
+
+def _run(store: RunStore, record: RunRecord) -> int:
+    folder = store.path(record.id)
+    content = json.loads((folder / "files.json").read_text(encoding="utf-8"))
+    loaded = load_site_text(store.text(record.id), Path(content["site_file"]))
+    _LOG.info("run %s, so2cam %s: %s to %s", record.title, __version__, record.start, record.end)
+    found = read_files(loaded.site, content, _progress("reading names"))
+    _LOG.info("%d frames, %d spectra", len(found.frames.frames), len(found.spectra.spectra))
+    for item in found.frames.skipped:
+        _LOG.info("skipped: %s: %s", item.path.name, item.reason)
+    try:
+        if record.kind == "live":
+            return _write_live(folder, record, loaded, found, content)
+        return _process(folder, record, loaded, found)
+    finally:
+        shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
+
+
+def _process(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFiles) -> int:
+    wanted = record.images
+    report = process_folders(
+        loaded,
+        found.frames,
+        folder,
+        start=record.start,
+        end=record.end,
+        spectra=found.spectra if needs_columns(loaded.site) else (),
+        jobs=max(1, (os.cpu_count() or 1) // 2),
+        command=f"so2cam station: run {record.title}, by {record.by}",
+        images=None if wanted is None else ImageRequest(wanted.formats, wanted.quantities, wanted.every),
+        progress=_progress("processing pairs"),
+        drawing=_progress("drawing images"),
+        fitting=_progress("fitting spectra"),
+        keep_learnt=False,
+    )
+    for failure in report.failures:
+        _LOG.warning("cannot be read: %s: %s", Path(str(failure.file)).name, failure.message)
+    _say(stage="writing the report")
+    page = ReportPage(
+        series=report.series,
+        site=loaded.site.name,
+        volcano=loaded.site.volcano.name,
+        provenance=report.provenance,
+        origin=_origin(record),
+        example=report.example,
+        calibration=report.calibration,
+        warnings=report.warnings,
+    )
+    write_report(folder / REPORT, page)
+    for name in _FOLDERS:
+        if (folder / name).is_dir():
+            _pack(folder / name)
+    _finish(report.series, report.warnings)
+    return 0
+
+
+def _write_live(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFiles, content: dict[str, Any]) -> int:
+    """Write the results that the station has, as it has them, and the report of them."""
+    with (folder / ROWS).open(encoding="utf-8") as stream:
+        read = (json.loads(line) for line in stream)
+        rows = [PairRow(datetime.fromtimestamp(one["time"], UTC), one["flags"], one["record"]) for one in read]
+    _say(stage="writing results")
+    series = series_of(rows)
+    provenance = Provenance(
+        software_version=content["version"],
+        site_name=loaded.site.name,
+        settings=loaded.settings,
+        settings_sha256=content["settings_sha256"],
+        input_sha256=(
+            (as_text(str(loaded.path)), loaded.sha256),
+            *((name, digest) for name, digest in content["inputs"]),
+        ),
+        command=f"so2cam station run; put into files by {record.by}",
+        created=datetime.now(UTC),
+    )
+    write_together(
+        (
+            (folder / "emission_rates.nc", lambda path: write_emission_netcdf(path, series, provenance)),
+            (folder / "emission_rates.csv", lambda path: write_emission_csv(path, series)),
+        )
+    )
+    _say(stage="writing the report")
+    example = _example(folder / _SCRATCH, loaded, found, series)
+    page = ReportPage(
+        series=series,
+        site=loaded.site.name,
+        volcano=loaded.site.volcano.name,
+        provenance=provenance,
+        origin=_origin(record),
+        example=example,
+        calibration=None,
+        warnings=(),
+    )
+    write_report(folder / REPORT, page)
+    _finish(series, ())
+    return 0
+
+
+def _example(scratch: Path, loaded: LoadedSite, found: FoundFiles, series: EmissionSeries) -> ExampleImage | None:
+    """Return a pair from the middle of live results, processed again for its image; None where that fails."""
+    middle = series.times[len(series.times) // 2]
+    try:
+        report = process_folders(
+            loaded,
+            found.frames,
+            scratch,
+            start=middle - timedelta(seconds=_EXAMPLE_S),
+            end=middle + timedelta(seconds=_EXAMPLE_S),
+            spectra=found.spectra if needs_columns(loaded.site) else (),
+            command="so2cam station: the image of a report",
+            keep_learnt=False,
+        )
+    except So2camError as error:
+        _LOG.warning("the report has no image: %s", error.message)
+        return None
+    return report.example
+
+
+def _origin(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    what = "live results of the station" if record.kind == "live" else f"run {record.title}"
+    return (("results", what), ("settings", record.settings), ("made by", record.by))
+
+
+def _finish(series: EmissionSeries, warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        _LOG.warning("%s", warning)
+    summary: list[tuple[str, str]] = []
+    for index, method in enumerate(series.speed_methods):
+        values = series.total_emission_rate_kg_s[:, index]
+        good = values[np.isfinite(values)]
+        said = f"{good.size} of {values.size} pairs valid"
+        if good.size:
+            systematic = float(np.nanmedian(series.total_systematic_uncertainty_kg_s[:, index]))
+            random = float(np.nanmedian(series.total_random_uncertainty_kg_s[:, index]))
+            said = f"median {np.median(good):.2f} kg/s (± {random:.2f} random, ± {systematic:.2f} systematic), {said}"
+        summary.append((method, said))
+    summary += [("flag", f"{meaning}: {count} pairs") for meaning, count in flag_counts(series)]
+    valid = int(np.sum(series.status == EmissionStatus.OK))
+    _say(done={"pairs": len(series.times), "valid": valid, "warnings": list(warnings), "summary": summary})
+    _LOG.info("done: %d pairs", len(series.times))
+
+
+def _pack(folder: Path) -> None:
+    """Put a folder of products into one file that a browser can fetch."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    tell = _progress("packing images")
+    temporary = folder.with_name(f".{folder.name}.zip.tmp")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
+        for number, path in enumerate(files):
+            packed.write(path, path.relative_to(folder.parent))
+            tell(number + 1, len(files))
+    temporary.replace(folder.with_name(f"{folder.name}.zip"))
+    shutil.rmtree(folder)
+
+
+def _progress(stage: str) -> Progress:
+    last = 0.0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == total or now - last >= _EVERY_S:
+            last = now
+            _say(stage=stage, done_of=[done, total])
+
+    return tell
+
+
+def _say(**what: Any) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def _follow_station() -> None:
+    """End with the station: when it says so, and when it is gone."""
+
+    def stopped(_number: int, _frame: object) -> None:
+        raise _Stopped
+
+    def watch() -> None:
+        while os.read(0, 64):  # not sys.stdin, whose lock would be held at the end
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stopped)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=watch, name="station-watch", daemon=True).start()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,63 @@
+"""The HTTP side of the runs: products are fetched as files, behind the door."""
+
+from typing import Annotated, Final
+from urllib.parse import quote
+
+from fastapi import FastAPI, HTTPException, Path, Request
+from fastapi.responses import FileResponse
+
+from so2cam.core.errors import InputError
+from so2cam.station.run_store import KEPT
+from so2cam.web.state import Pages
+
+_TYPES: Final = {
+    ".nc": "application/x-netcdf",
+    ".csv": "text/csv; charset=utf-8",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".zip": "application/zip",
+    ".webm": "video/webm",
+    ".toml": "text/plain; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".json": "application/json",
+}
+_SHOWN: Final = (".pdf", ".png", ".webm", ".txt")
+_HIDDEN: Final = "files.json"
+
+
+def run_file(site: str, run: int, name: str) -> str:
+    """Return the address of a file of a run."""
+    return f"/pages/sites/{quote(site, safe='')}/runs/{run}/{quote(name, safe='')}"
+
+
+def add_run_routes(app: FastAPI, pages: Pages) -> None:
+    """Add the route to the station's application."""
+
+    @app.get("/pages/sites/{site}/runs/{run}/{name}", include_in_schema=False)
+    def product(
+        request: Request,
+        site: str,
+        run: Annotated[int, Path(ge=1, le=999_999_999)],
+        name: Annotated[str, Path(max_length=80, pattern=r"^[a-z][a-z_.]*$")],
+        show: bool = False,
+    ) -> FileResponse:
+        if pages.door.visitor(request) is None:
+            raise HTTPException(401, "sign in first")
+        try:
+            store = pages.runs.store(site)
+            record = store.get(run)
+        except (KeyError, InputError):
+            raise HTTPException(404, "there is no such run") from None
+        path = store.path(run, name)
+        allowed = {path.name for path in store.products(run)} if record.state == "done" else set()
+        if name not in (allowed | KEPT) - {_HIDDEN} or not path.is_file():
+            raise HTTPException(404, "the run has no such file")
+        kind = "inline" if show and path.suffix in _SHOWN else "attachment"
+        stem = "".join(letter if letter.isalnum() else "-" for letter in site.lower())
+        return FileResponse(
+            path,
+            media_type=_TYPES.get(path.suffix, "application/octet-stream"),
+            filename=f"{stem}-run-{run}-{name}",
+            content_disposition_type=kind,
+            headers={"Cache-Control": "private, no-cache"},
+        )
