@@ -51,6 +51,10 @@ if TYPE_CHECKING:
 
 SIZE_IN: Final = (8.27, 11.69)
 """Width and height of A4 [inch]."""
+_LEFT: Final = 0.06
+_IMAGE_HIGH: Final = 0.145
+"""Height of the image, as a share of the page's."""
+_IMAGE_WIDEST: Final = 0.42
 _MOST_METHODS: Final = 3
 
 
@@ -91,16 +95,17 @@ def draw_report(page: ReportPage) -> "Figure":
     series = page.series
     figure = Figure(figsize=SIZE_IN, dpi=DPI, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    head = figure.add_axes((0.065, 0.905, 0.87, 0.065))
-    keys = figure.add_axes((0.065, 0.792, 0.87, 0.10))
-    rate = figure.add_axes((0.085, 0.545, 0.84, 0.185))
-    strip = figure.add_axes((0.085, 0.522, 0.84, 0.014), sharex=rate)
-    speed = figure.add_axes((0.085, 0.395, 0.84, 0.075), sharex=rate)
-    image = figure.add_axes((0.085, 0.192, 0.40, 0.155))
-    scale = figure.add_axes((0.085, 0.177, 0.40, 0.008))
-    curve = figure.add_axes((0.60, 0.192, 0.325, 0.155))
-    flags = figure.add_axes((0.065, 0.03, 0.41, 0.10))
-    source = figure.add_axes((0.51, 0.03, 0.425, 0.10))
+    wide = _image_width(page.example)
+    head = figure.add_axes((_LEFT, 0.922, 0.88, 0.05))
+    keys = figure.add_axes((_LEFT, 0.822, 0.88, 0.085))
+    rate = figure.add_axes((0.15, 0.605, 0.76, 0.155))
+    strip = figure.add_axes((0.15, 0.578, 0.76, 0.019), sharex=rate)
+    speed = figure.add_axes((0.15, 0.462, 0.76, 0.078), sharex=rate)
+    image = figure.add_axes((0.10, 0.232, wide, _IMAGE_HIGH))
+    scale = figure.add_axes((0.10, 0.201, wide, 0.008))
+    curve = figure.add_axes((0.62, 0.232, 0.29, _IMAGE_HIGH))
+    flags = figure.add_axes((_LEFT, 0.02, 0.40, 0.135))
+    source = figure.add_axes((0.50, 0.02, 0.44, 0.135))
     for words in (head, keys, flags, source):
         words.set_axis_off()
 
@@ -110,6 +115,7 @@ def draw_report(page: ReportPage) -> "Figure":
     draw_strip(strip, series, axis, reasons)
     draw_speed(speed, series, axis)
     format_times((rate, strip, speed), axis)
+    rate.tick_params(axis="x", which="both", labelbottom=False)
     strip.set_xlabel("")
     draw_image(image, scale, page.example, series)
     if page.calibration is None:
@@ -124,6 +130,14 @@ def draw_report(page: ReportPage) -> "Figure":
     _write_flags(canvas, flags, page, [(STATUS_COLOURS[s], n, STATUS_TEXT[s]) for s, n in count_missing(reasons)])
     _write_source(canvas, source, page)
     return figure
+
+
+def _image_width(example: ExampleImage | None) -> float:
+    """Return how wide the image is, as a share of the page's width, at its height."""
+    if example is None:
+        return _IMAGE_WIDEST
+    rows, columns = example.absorbance.shape
+    return min(_IMAGE_WIDEST, _IMAGE_HIGH * SIZE_IN[1] / SIZE_IN[0] * float(columns / rows))
 
 
 def _write_head(canvas: "FigureCanvasAgg", axes: "Axes", page: ReportPage) -> None:
@@ -237,7 +251,7 @@ def _write_source(canvas: "FigureCanvasAgg", axes: "Axes", page: ReportPage) -> 
     rows = [
         *page.origin,
         ("settings hash", provenance.settings_sha256[:32]),
-        ("input files", f"{len(provenance.input_sha256)}, with their hashes in emission_rates.nc"),
+        ("input files", f"{len(provenance.input_sha256)}; their hashes are in emission_rates.nc"),
         ("software", f"so2cam {provenance.software_version}"),
         ("made", f"{format_utc(provenance.created)[:19].replace('T', ' ')} UTC"),
     ]

@@ -21,6 +21,7 @@ from so2cam.science.calibration.total_least_squares import york_line
 from so2cam.station.catalogue import TOTAL, Catalogue
 from so2cam.station.context import StationSite
 from so2cam.station.drafts import KeyChange, compare
+from so2cam.station.live_day import NOT_PROCESSING
 from so2cam.station.run_store import RunRecord, RunStore
 
 LIVE: Final = "live"
@@ -76,6 +77,11 @@ class SideStatistics:
     random: float
     systematic: float
 
+    @property
+    def sigma(self) -> float:
+        """1 sigma of the mean, of all uncertainties."""
+        return float(np.hypot(self.random, self.systematic))
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -99,6 +105,16 @@ class Comparison:
     slope_uncertainty: float
     offset: float
     correlation: float
+
+    def scatter(self, most: int) -> tuple[list[float], list[float]]:
+        """Return at most ``most`` points (a, b), evenly chosen."""
+        step = max(1, -(-self.a.size // most))
+        return self.a[::step].tolist(), self.b[::step].tolist()
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a line was found."""
+        return bool(np.isfinite(self.slope))
 
     @property
     def difference(self) -> FloatArray:
@@ -183,8 +199,13 @@ def compare_series(a: RateSeries, b: RateSeries) -> Comparison:
 
 
 def settings_that_differ(a: Results, b: Results, path: Path) -> tuple[KeyChange, ...]:
-    """Return the keys whose values differ in the complete settings of both sides. Raises SiteFileError."""
-    return compare(a.text, b.text, path)
+    """Return the settings in which both sides differ and on which numbers may depend. Raises SiteFileError."""
+    return processing_changes(a.text, b.text, path)
+
+
+def processing_changes(a: str, b: str, path: Path) -> tuple[KeyChange, ...]:
+    """Return the settings in which two site files differ and on which numbers may depend. Raises SiteFileError."""
+    return tuple(change for change in compare(a, b, path) if change.key[0] not in NOT_PROCESSING)
 
 
 def thinned(x: Sequence[float] | npt.NDArray[Any], values: FloatArray, most: int) -> tuple[list[float], list[Any]]:

@@ -28,6 +28,7 @@ from so2cam.core.errors import So2camError
 from so2cam.core.records import Provenance
 from so2cam.core.results import EmissionSeries, ExampleImage
 from so2cam.core.status import EmissionStatus
+from so2cam.core.times import format_utc
 from so2cam.formats.products import write_emission_csv, write_emission_netcdf
 from so2cam.formats.report_page import ReportPage, write_report
 from so2cam.formats.sitefile import LoadedSite, load_site_text
@@ -78,7 +79,9 @@ def _run(store: RunStore, record: RunRecord) -> int:
     folder = store.path(record.id)
     content = json.loads((folder / "files.json").read_text(encoding="utf-8"))
     loaded = load_site_text(store.text(record.id), Path(content["site_file"]))
-    _LOG.info("run %s, so2cam %s: %s to %s", record.title, __version__, record.start, record.end)
+    _LOG.info(
+        "run %s, so2cam %s: %s to %s", record.title, __version__, format_utc(record.start), format_utc(record.end)
+    )
     found = read_files(loaded.site, content, _progress("reading names"))
     _LOG.info("%d frames, %d spectra", len(found.frames.frames), len(found.spectra.spectra))
     for item in found.frames.skipped:
@@ -193,7 +196,7 @@ def _example(scratch: Path, loaded: LoadedSite, found: FoundFiles, series: Emiss
 
 def _origin(record: RunRecord) -> tuple[tuple[str, str], ...]:
     what = "live results of the station" if record.kind == "live" else f"run {record.title}"
-    return (("results", what), ("settings", record.settings), ("made by", record.by))
+    return (("results", what), ("settings", record.settings), ("ordered by", record.by))
 
 
 def _finish(series: EmissionSeries, warnings: tuple[str, ...]) -> None:

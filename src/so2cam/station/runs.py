@@ -207,6 +207,8 @@ class Runs:
             stopped = process.poll() is None
             _end_process(process)
             listener.join(_TIDY_S)
+            if process.stdout is not None and not listener.is_alive():
+                process.stdout.close()
         return stopped and not running.cancelled_by
 
     def _listen(self, stream: IO[bytes] | None, running: _Running) -> None:

@@ -6,8 +6,7 @@ from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
 from so2cam.link.protocol import Role
-from so2cam.station.compare import LIVE
-from so2cam.station.drafts import compare
+from so2cam.station.compare import LIVE, processing_changes
 from so2cam.station.run_store import RunRecord, RunStore
 from so2cam.web.parts import Chip, Report, action, empty, panel
 from so2cam.web.run_routes import run_file
@@ -74,9 +73,9 @@ class RunPanel:
         try:
             base = view.site.loaded.path
             text = base.read_text(encoding="utf-8")
-            changes = await view.in_thread(lambda: compare(text, self._store.text(record.id), base))
+            changes = await view.in_thread(lambda: processing_changes(text, self._store.text(record.id), base))
             differ = settings_table(changes, "Site file now", f"Run {record.id}", test="run-settings-table")
-            none = "The settings are those of the site file."
+            none = "The settings that numbers depend on are those of the site file."
         except (OSError, So2camError) as error:
             changes, differ, none = (), "", f"The settings cannot be compared: {error}"
         self._body.clear()

@@ -27,13 +27,14 @@ class _Form:
 
     def __init__(self, view: View) -> None:
         query, (start, end) = view.query, _newest_span(view)
+        sources = _sources(view)
         self._view = view
         with ui.element("div").classes("so-run-form"):
             self.name = field("Name", test="run-name", example="what it is for", value=query.get("name", ""))
+            self.source = pick("Settings", sources, _chosen(query, sources), test="run-settings")
             times = "type=datetime-local step=1"
             self.start = field("From, UTC", test="run-start", value=query.get("start", start), props=times)
             self.end = field("To, UTC (not included)", test="run-end", value=query.get("end", end), props=times)
-            self.source = pick("Settings", _sources(view), query.get("settings", SITE_FILE), test="run-settings")
         with ui.element("div").classes("so-run-form"):
             self.methods = (
                 ui.select(list(SPEED_METHODS), multiple=True, label="Speed methods", value=[])
@@ -47,7 +48,7 @@ class _Form:
                 .props("dense outlined stack-label use-chips data-testid=run-images")
                 .classes("so-input")
             )
-            self.quantity = pick("of", {key: key for key in QUANTITIES}, "columns", test="run-quantity")
+            self.quantity = pick("of which quantity", {key: key for key in QUANTITIES}, "columns", test="run-quantity")
             self.every = field("every n-th pair", test="run-every", value="1", props="type=number min=1")
         self.changes = (
             ui.textarea(
@@ -134,6 +135,11 @@ def draw_form(view: View) -> None:
         toggle.set_text("Close" if fields.visible else "Open")
 
     toggle.on_click(turn)
+
+
+def _chosen(query: dict[str, str], sources: dict[str, str]) -> str:
+    asked = query.get("settings", SITE_FILE)
+    return asked if asked in sources else SITE_FILE
 
 
 def _sources(view: View) -> dict[str, str]:

@@ -10,7 +10,7 @@ from so2cam.web.run_words import LOOKS, progress_words, span_words
 from so2cam.web.tables import Column, ago_html, chip_html, table_html
 from so2cam.web.view import View
 
-_COLUMNS = (Column("Run", "lead"), Column("Range, UTC"), Column("State"), Column("Ordered", "tight"))
+_COLUMNS = (Column("Run", "lead"), Column("Range, UTC"), Column("State", "tight"), Column("Ordered", "tight"))
 _MOST = 200
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
 from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
@@ -97,7 +96,7 @@ class _Shown:
         if not lines:
             error("The two have no line in common.", test="compare-error")
             return
-        both = [one for one in a.methods if one in b.methods]
+        both = [one for one in b.methods if one in a.methods]
         of_a, of_b = (both[0], both[0]) if both else (a.methods[0], b.methods[0])
         query = view.query
         self._chosen = _Chosen(
@@ -110,7 +109,9 @@ class _Shown:
             Choice([(one, one) for one in lines], self._chosen.line, self._choose("line"), label="Line", test="line")
             for key, side in (("a", a), ("b", b)):
                 if len(side.methods) > 1:
-                    words = [(one, f"{key.upper()}: {one.replace('_', ' ')}") for one in side.methods]
+                    ordered = [*(one for one in b.methods if one in side.methods)]
+                    ordered += [one for one in side.methods if one not in ordered]
+                    words = [(one, f"{key.upper()}: {one.replace('_', ' ')}") for one in ordered]
                     value = getattr(self._chosen, key)
                     Choice(words, value, self._choose(key), label=f"Method of {key.upper()}", test=f"method-{key}")
         with box:
@@ -150,7 +151,7 @@ class _Shown:
         self._table.set_content(_numbers(found, self._a.title, self._b.title))
         axis = {"time": True}
         drawn = []
-        for name, side, colour in ((f"A: {self._a.title}", a, "data-1"), (f"B: {self._b.title}", b, "data-2")):
+        for name, side, colour in (("A", a, "data-1"), ("B", b, "data-2")):
             drawn.append(line(name, *thinned(side.time_ms, side.rate, _MOST), colour=colour))
         self._series.set(drawn, x=axis, y={"name": "emission rate [kg/s]"})
         self._difference.set(
@@ -161,14 +162,13 @@ class _Shown:
         self._draw_scatter(found)
 
     def _draw_scatter(self, found: Comparison) -> None:
-        step = max(1, found.a.size // _MOST)
-        x, y = found.a[::step], found.b[::step]
-        series = [points("pairs", x.tolist(), y.tolist(), colour="data-1", size=0.38)]
+        x, y = found.scatter(_MOST)
+        series = [points("pairs", x, y, colour="data-1", size=0.38)]
         words = "too few pairs for a line"
-        if x.size:
-            ends = [float(min(x.min(), y.min())), float(max(x.max(), y.max()))]
+        if x:
+            ends = [min(*x, *y), max(*x, *y)]
             series.insert(0, line("A = B", ends, list(ends), colour="quiet", dashed=True))
-            if np.isfinite(found.slope):
+            if found.has_line:
                 fitted: list[float | None] = [found.offset + found.slope * end for end in ends]
                 series.append(line("line", ends, fitted, colour="data-2"))
                 slope, sigma = with_uncertainty(found.slope, found.slope_uncertainty)
@@ -219,7 +219,7 @@ def _numbers(found: Comparison, a: str, b: str) -> str:
 
 
 def _side_row(title: str, side: SideStatistics) -> tuple[str, ...]:
-    mean, sigma = with_uncertainty(side.mean, float(np.hypot(side.random, side.systematic)))
+    mean, sigma = with_uncertainty(side.mean, side.sigma)
     return (
         escape(title),
         f"{side.valid} of {side.values}",

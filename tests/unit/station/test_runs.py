@@ -1,0 +1,279 @@
+"""The queue of runs: done one after the other, cancelled, cut off, done again; and where their settings are from."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from so2cam.core.errors import InputError, SiteFileError
+from so2cam.station.catalogue import NewFile
+from so2cam.station.context import StationContext, open_station
+from so2cam.station.drafts import SiteDraft, setup_folder
+from so2cam.station.run_settings import parse_changes, settings_text
+from so2cam.station.run_store import RunOrder, RunRecord, RunStore
+from so2cam.station.runs import Runs
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "bench" / "site.toml"
+START = datetime(2026, 1, 15, 12, tzinfo=UTC)
+END = START + timedelta(hours=1)
+WORKER = """
+import json, os, pathlib, sys
+folder = pathlib.Path(sys.argv[1])
+name = json.loads((folder / "run.json").read_text())["name"]
+print(json.dumps({"stage": "working", "done_of": [1, 4]}), flush=True)
+(folder / "half.nc").write_text("half")
+(folder / "pid").write_text(str(os.getpid()))
+if name == "waits":
+    while os.read(0, 64):
+        pass
+    raise SystemExit(130)
+if name == "stubborn":
+    import signal, time
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(60)
+if name == "fails":
+    print(json.dumps({"failed": "no darks"}), flush=True)
+    raise SystemExit(2)
+if name == "dies":
+    os.abort()
+(folder / "half.nc").rename(folder / "emission_rates.nc")
+(folder / "pid").unlink()
+print(json.dumps({"done": {"pairs": 3, "valid": 2, "warnings": ["windy"], "summary": [["total", "1 kg/s"]]}}))
+"""
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[StationContext]:
+    site = tmp_path / "site.toml"
+    site.write_bytes(EXAMPLE.read_bytes())
+    opened = open_station([site], folder=tmp_path / "station")
+    for number in range(3):
+        opened.catalogue.add_file(
+            NewFile(
+                site=opened.sites[0].name,
+                origin=f"here/{number}",
+                node="here",
+                kind="frame",
+                subject="plume",
+                device="camera-on",
+                time=START + timedelta(minutes=number),
+                folder="2026/01/15/12",
+                name=f"{number}.png",
+                size=1,
+                sha256="0" * 64,
+            )
+        )
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def runs(context: StationContext, tmp_path: Path) -> Runs:
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    return Runs(context, program=(sys.executable, "-I", str(script)))
+
+
+@contextmanager
+def working(runs: Runs) -> Iterator[threading.Event]:
+    """Run the service."""
+    stop = threading.Event()
+    thread = threading.Thread(target=runs.run, args=(stop,))
+    thread.start()
+    try:
+        yield stop
+    finally:
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def until(holds: Callable[[], object]) -> None:
+    limit = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def order(runs: Runs, context: StationContext, name: str) -> RunRecord:
+    wanted = RunOrder("process", name, "Anna", START, END, EXAMPLE.read_text(encoding="utf-8"), "the site file")
+    return runs.order(context.sites[0], wanted)
+
+
+def store_of(runs: Runs, context: StationContext) -> RunStore:
+    return runs.store(context.sites[0].name)
+
+
+def state(runs: Runs, context: StationContext, record: RunRecord) -> str:
+    return store_of(runs, context).get(record.id).state
+
+
+def test_runs_are_done_one_after_the_other(runs: Runs, context: StationContext) -> None:
+    made = [order(runs, context, name) for name in ("first", "fails", "dies", "last")]
+    assert [record.id for record in made] == [1, 2, 3, 4]
+    assert runs.waiting_before(made[2]) == 2
+    with working(runs):
+        until(lambda: state(runs, context, made[3]) == "done")
+    store = store_of(runs, context)
+    assert [record.state for record in store.all()] == ["done", "failed", "failed", "done"]
+    first, fails, dies, last = (store.get(record.id) for record in made)
+    assert (first.pairs, first.valid, first.warnings, first.summary) == (3, 2, ("windy",), (("total", "1 kg/s"),))
+    assert first.ended is not None
+    assert last.began is not None
+    assert first.ended <= last.began
+    assert fails.message == "no darks"
+    assert "see the log" in dies.message
+    assert [path.name for path in store.products(1)] == ["emission_rates.nc"]
+    assert store.products(2) == store.products(3) == []
+
+
+def test_a_run_that_is_cancelled_leaves_nothing_half_written(runs: Runs, context: StationContext) -> None:
+    running, waiting = order(runs, context, "waits"), order(runs, context, "next")
+    site, store = context.sites[0].name, store_of(runs, context)
+    with working(runs):
+        until(lambda: (store.path(1, "pid")).exists())
+        until(lambda: runs.progress(site, 1) is not None and runs.progress(site, 1).total == 4)  # type: ignore[union-attr]
+        process = int(store.path(1, "pid").read_text())
+        runs.cancel(site, waiting.id, "Bruno")
+        runs.cancel(site, running.id, "Bruno")
+        until(lambda: state(runs, context, running) == "cancelled")
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    assert {store.get(number).message for number in (1, 2)} == {"cancelled by Bruno"}
+    assert store.products(1) == []
+    assert runs.progress(site, 1) is None
+    with pytest.raises(InputError, match="the run is cancelled"):
+        runs.cancel(site, 1, "Bruno")
+
+
+def test_the_station_ends_a_run_and_the_queue_outlives_it(runs: Runs, context: StationContext) -> None:
+    cut, waiting = order(runs, context, "waits"), order(runs, context, "next")
+    store = store_of(runs, context)
+    with working(runs):
+        until(lambda: store.path(1, "pid").exists())
+        process = int(store.path(1, "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    assert (state(runs, context, cut), state(runs, context, waiting)) == ("interrupted", "queued")
+    assert store.products(1) == []
+    anew = Runs(context, program=runs._program)
+    with working(anew):
+        until(lambda: state(anew, context, waiting) == "done")
+        assert state(anew, context, cut) == "interrupted"
+
+
+def test_a_run_that_was_running_at_a_crash_is_marked_and_can_be_done_again(runs: Runs, context: StationContext) -> None:
+    record = order(runs, context, "crashed")
+    store = store_of(runs, context)
+    text = store.path(1, "run.json").read_text().replace('"queued"', '"running"')
+    store.path(1, "run.json").write_text(text)
+    store.path(1, "emission_rates.nc").write_text("half")
+    store.path(1, ".images.tmp").mkdir()
+    with working(runs):
+        until(lambda: state(runs, context, record) == "interrupted")
+        assert sorted(path.name for path in store.path(1).iterdir()) == ["files.json", "run.json", "site.toml"]
+        runs.again(context.sites[0].name, 1)
+        until(lambda: state(runs, context, record) == "done")
+    with pytest.raises(InputError, match="the run is done"):
+        runs.again(context.sites[0].name, 1)
+
+
+def test_a_process_that_does_not_end_is_ended(
+    runs: Runs, context: StationContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("so2cam.station.runs._TIDY_S", 0.5)
+    record = order(runs, context, "stubborn")
+    store = store_of(runs, context)
+    with working(runs):
+        until(lambda: store.path(1, "pid").exists())
+        process = int(store.path(1, "pid").read_text())
+        time.sleep(0)
+        until(
+            lambda: "SigIgn" not in _status(process) or int(_status(process)["SigIgn"], 16) >> (signal.SIGTERM - 1) & 1
+        )
+        runs.cancel(context.sites[0].name, 1, "Anna")
+        until(lambda: state(runs, context, record) == "cancelled")
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
+def _status(process: int) -> dict[str, str]:
+    path = Path(f"/proc/{process}/status")
+    if not path.exists():
+        return {}
+    return dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line)
+
+
+def test_a_run_is_deleted_when_it_neither_waits_nor_runs(runs: Runs, context: StationContext) -> None:
+    record = order(runs, context, "first")
+    store = store_of(runs, context)
+    with pytest.raises(InputError, match="cancel it first"):
+        store.delete(record.id)
+    runs.cancel(context.sites[0].name, record.id, "Anna")
+    store.delete(record.id)
+    assert store.all() == []
+    assert list(store.folder.iterdir()) == []
+
+
+def test_files_of_the_range_are_chosen(runs: Runs, context: StationContext) -> None:
+    site = context.sites[0]
+    text = EXAMPLE.read_text(encoding="utf-8")
+
+    def ordered(start: datetime, end: datetime, settings: str = text) -> RunRecord:
+        return runs.order(site, RunOrder("process", "", "Anna", start, end, settings, ""))
+
+    record = ordered(START, START + timedelta(minutes=2))
+    files = store_of(runs, context).path(record.id, "files.json").read_text()
+    assert "0.png" in files
+    assert "1.png" in files
+    assert "2.png" not in files
+    with pytest.raises(InputError, match="the archive has no plume frames"):
+        ordered(START - timedelta(days=2), START - timedelta(days=1))
+    with pytest.raises(InputError, match="the end is not after the start"):
+        ordered(END, START)
+    with pytest.raises(SiteFileError):
+        ordered(START, END, text.replace("[camera", "[kamera"))
+    with pytest.raises(InputError, match="another site"):
+        ordered(START, END, text.replace(f'name = "{site.name}"', 'name = "elsewhere"', 1))
+    with pytest.raises(InputError, match="there are no results"):
+        runs.order(site, RunOrder("live", "", "Anna", START, END, text, ""))
+
+
+def test_changes_are_read_and_mistakes_named() -> None:
+    assert parse_changes('# why\n\nprocessing.background.mode = "polynomial"\nlines.upstream.start=[1, 2.5]\n') == [
+        (("processing", "background", "mode"), "polynomial"),
+        (("lines", "upstream", "start"), [1, 2.5]),
+    ]
+    for text, key in (("nothing", "line 1"), ("\na b = 1", "line 2"), ("a.b = flat", "line 1, a.b")):
+        with pytest.raises(InputError) as found:
+            parse_changes(text)
+        assert found.value.key == key
+        assert found.value.remedy
+
+
+def test_settings_are_those_of_the_file_the_draft_or_a_version(context: StationContext) -> None:
+    site = context.sites[0]
+    draft = SiteDraft(site.loaded.path, setup_folder(context, site))
+    base = site.loaded.path.read_text(encoding="utf-8")
+    key = ("processing", "background", "mode")
+    assert settings_text(draft, "file", "") == (base, "the site file")
+    draft.change({key: "polynomial"}, by="Anna")
+    text, words = settings_text(draft, "draft", "")
+    assert 'mode = "polynomial"' in text
+    assert words == "the draft"
+    assert settings_text(draft, "1", "") == (base, "version 1")
+    text, words = settings_text(draft, "file", "", ("flow_hybrid",))
+    assert 'methods = ["flow_hybrid"]' in text
+    assert words == "the site file with processing.speed.methods changed"
+    for source in ("99", "elsewhere"):
+        with pytest.raises(InputError):
+            settings_text(draft, source, "")
+    with pytest.raises(InputError, match="is no speed method"):
+        settings_text(draft, "file", "", ("guess",))
