@@ -34,6 +34,7 @@ PAGES = {
     "instrument": "/instrument",
     "health": "/health?range=24h",
     "alarms": "/alarms",
+    "runs": "/runs",
     "access": "/access",
     "setup-background": "/setup/background",
     "setup-lines": "/setup/lines",

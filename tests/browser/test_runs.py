@@ -59,7 +59,7 @@ def test_a_range_is_processed_again_compared_and_exported(page: Page, archive: A
     archive.enter(page, "operator")
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    times = span(archive, 4, 28)
+    times = span(archive, 4, 20)
 
     page.goto(f"{archive.url}/runs")
     page.get_by_test_id("run-changes").fill("processing.background.mode = polynomial")
@@ -69,7 +69,7 @@ def test_a_range_is_processed_again_compared_and_exported(page: Page, archive: A
     # The queue: the second is cancelled while the first runs or waits; nothing of it is left.
     changes = 'processing.background.mode = "clear-sky"\nprocessing.speed.methods = ["flow_raw", "flow_hybrid"]'
     first = order(page, archive, "clear sky", changes, times)
-    second = order(page, archive, "not wanted", "", span(archive, 0, 79))
+    second = order(page, archive, "not wanted", "", span(archive, 0, -1))
     page.get_by_test_id(f"run-{second}").click()
     page.get_by_test_id("run-cancel").click()
     expect(page.get_by_test_id("run-state")).to_have_text("cancelled", timeout=PATIENCE_MS)
@@ -90,7 +90,7 @@ def test_a_range_is_processed_again_compared_and_exported(page: Page, archive: A
         methods = [str(name) for name in data["speed_method"][:]]
         assert '"clear-sky"' in data.getncattr("settings")
     assert methods == ["flow_raw", "flow_hybrid"]
-    assert np.isfinite(rates).sum() > 30
+    assert np.isfinite(rates).sum() > 20
     with fetch(page, "emission_rates.csv", tmp_path).open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row["line"] == "total" and row["speed_method"] == "flow_raw"]
     assert len(rows) == rates.shape[0]
@@ -129,7 +129,7 @@ def test_a_range_is_processed_again_compared_and_exported(page: Page, archive: A
         for other, nearest in live.items()
         if abs(other - time) < timedelta(milliseconds=1)
     ]
-    assert len(differences) > 15
+    assert len(differences) > 10
     assert shown == pytest.approx(np.mean(differences), rel=0.02, abs=1e-5)
     page.reload()
     expect(page.get_by_test_id("line-upstream")).to_have_attribute("aria-pressed", "true")

@@ -2,6 +2,7 @@
 
 import shlex
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from so2cam.core.site import SPEED_METHODS, Site
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.core.times import format_utc
 from so2cam.formats.images import FORMATS, QUANTITIES
+from so2cam.formats.report_page import ReportPage, write_report
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline.batch import RunReport, process_folders
 from so2cam.pipeline.dilution_agreement import agreement_text
 from so2cam.pipeline.run_images import ImageRequest
 from so2cam.pipeline.series import flag_counts
+from so2cam.store.atomic import atomic_write
 
 NOTHING_VALID = 3
 """Exit code of a run that finished without a single valid emission rate."""
@@ -101,6 +104,7 @@ Exit codes: 0 done; 2 bad input, nothing written; 3 done, but no valid emission 
     metavar="NAMES",
     help=f"What images show: one or more of {', '.join(QUANTITIES)}.  [default: absorbance,columns]",
 )
+@click.option("--report", is_flag=True, help="A page that tells of the run too: report.pdf.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -115,6 +119,7 @@ def command(
     methods: tuple[str, ...] | None,
     images: tuple[str, ...] | None,
     quantities: tuple[str, ...] | None,
+    report: bool,
 ) -> int:
     """Turn folders of frames into SO2 emission rates.
 
@@ -135,7 +140,7 @@ def command(
         progress_bar("Processing pairs") as progress,
         progress_bar("Drawing images", shown=request is not None) as drawing,
     ):
-        report = process_folders(
+        found = process_folders(
             loaded,
             frames,
             out,
@@ -150,8 +155,26 @@ def command(
             drawing=drawing,
             fitting=fitting,
         )
-    print_report(report)
-    return 0 if report.valid_values else NOTHING_VALID
+    if report:
+        found = replace(found, products=(*found.products, _write_page(loaded, found, out)))
+    print_report(found)
+    return 0 if found.valid_values else NOTHING_VALID
+
+
+def _write_page(loaded: LoadedSite, found: RunReport, out: Path) -> Path:
+    page = ReportPage(
+        series=found.series,
+        site=loaded.site.name,
+        volcano=loaded.site.volcano.name,
+        provenance=found.provenance,
+        origin=(("settings", loaded.path.name), ("command", found.provenance.command)),
+        example=found.example,
+        calibration=found.calibration,
+        warnings=found.warnings,
+    )
+    path = out / "report.pdf"
+    atomic_write(path, lambda temporary: write_report(temporary, page))
+    return path
 
 
 def with_methods(loaded: LoadedSite, methods: tuple[str, ...]) -> LoadedSite:

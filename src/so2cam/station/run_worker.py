@@ -47,7 +47,7 @@ REPORT: Final = "report.pdf"
 _SCRATCH: Final = ".scratch"
 _EVERY_S: Final = 0.25
 _FOLDERS: Final = ("images.zarr", "pictures")
-_EXAMPLE_S: Final = 30.0
+_AROUND: Final = timedelta(seconds=1)
 Progress = Callable[[int, int], None]
 
 
@@ -176,14 +176,14 @@ def _write_live(folder: Path, record: RunRecord, loaded: LoadedSite, found: Foun
 
 def _example(scratch: Path, loaded: LoadedSite, found: FoundFiles, series: EmissionSeries) -> ExampleImage | None:
     """Return a pair from the middle of live results, processed again for its image; None where that fails."""
-    middle = series.times[len(series.times) // 2]
+    middle, last = len(series.times) // 2, len(series.times) - 1
     try:
         report = process_folders(
             loaded,
             found.frames,
             scratch,
-            start=middle - timedelta(seconds=_EXAMPLE_S),
-            end=middle + timedelta(seconds=_EXAMPLE_S),
+            start=series.times[max(middle - 1, 0)] - _AROUND,
+            end=series.times[min(middle + 1, last)] + _AROUND,
             spectra=found.spectra if needs_columns(loaded.site) else (),
             command="so2cam station: the image of a report",
             keep_learnt=False,
