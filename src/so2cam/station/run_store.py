@@ -96,6 +96,8 @@ class RunStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._read_before: dict[int, tuple[tuple[int, int, int], RunRecord]] = {}
+        """what ``run.json`` said, and which file that was"""
 
     def path(self, run: int, name: str = "") -> Path:
         """Return the path of a file of a run; of its folder without a name."""
@@ -193,10 +195,18 @@ class RunStore:
             yield from (int(path.name) for path in self.folder.iterdir() if _FOLDER.fullmatch(path.name))
 
     def _read(self, run: int) -> RunRecord | None:
+        path = self.path(run, "run.json")
         try:
-            return _from_json(json.loads(self.path(run, "run.json").read_text(encoding="utf-8")))
+            status = path.stat()
+            mark = (status.st_ino, status.st_mtime_ns, status.st_size)
+            known = self._read_before.get(run)
+            if known is not None and known[0] == mark:
+                return known[1]
+            record = _from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        self._read_before[run] = (mark, record)
+        return record
 
 
 def interrupted(store: RunStore, *, why: str) -> list[RunRecord]:

@@ -9,7 +9,7 @@ from so2cam.link.protocol import Role
 from so2cam.station.compare import LIVE, processing_changes
 from so2cam.station.run_store import RunRecord, RunStore
 from so2cam.web.parts import Chip, Report, action, empty, panel
-from so2cam.web.run_routes import run_file
+from so2cam.web.run_routes import SITE_FILE, run_file
 from so2cam.web.run_words import LOOKS, PRODUCTS, kind_words, progress_words, settings_table, share, span_words
 from so2cam.web.tables import size, stamp_html
 from so2cam.web.view import View
@@ -90,7 +90,8 @@ class RunPanel:
     def _draw_files(self, record: RunRecord) -> None:
         there = {path.name: path for path in self._store.products(record.id) if path.is_file()}
         folder = self._store.path(record.id)
-        there |= {name: folder / name for name in ("site.toml", "run.json")}
+        also = ("run.json", SITE_FILE) if self._view.visitor.may(Role.OPERATOR) else ("run.json",)
+        there |= {name: folder / name for name in also}
         links = [
             f'<a class="so-file" href="{escape(run_file(self._view.site.name, record.id, name))}" '
             f'data-testid="get-{name}" download>{escape(words)} <small>{size(there[name].stat().st_size)}</small></a>'

@@ -7,6 +7,7 @@ from fastapi import FastAPI, HTTPException, Path, Request
 from fastapi.responses import FileResponse
 
 from so2cam.core.errors import InputError
+from so2cam.link.protocol import Role
 from so2cam.station.run_store import KEPT
 from so2cam.web.state import Pages
 
@@ -23,6 +24,8 @@ _TYPES: Final = {
 }
 _SHOWN: Final = (".pdf", ".png", ".webm", ".txt")
 _HIDDEN: Final = "files.json"
+SITE_FILE: Final = "site.toml"
+"""It may hold addresses of people and services: it is not for those who only look."""
 
 
 def run_file(site: str, run: int, name: str) -> str:
@@ -41,8 +44,11 @@ def add_run_routes(app: FastAPI, pages: Pages) -> None:
         name: Annotated[str, Path(max_length=80, pattern=r"^[a-z][a-z_.]*$")],
         show: bool = False,
     ) -> FileResponse:
-        if pages.door.visitor(request) is None:
+        visitor = pages.door.visitor(request)
+        if visitor is None:
             raise HTTPException(401, "sign in first")
+        if name == SITE_FILE and not visitor.may(Role.OPERATOR):
+            raise HTTPException(403, f"this needs the role {Role.OPERATOR.word}")
         try:
             store = pages.runs.store(site)
             record = store.get(run)
