@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -74,6 +76,7 @@ def test_a_run_gives_the_numbers_of_a_run_over_folders(
     for record in (store.get(again.id), store.get(files.id)):
         assert record.state == "done", store.log(record.id)
         assert "Traceback" not in store.log(record.id)
+        assert "Fatal" not in store.log(record.id)
         assert one_page(store.path(record.id, "report.pdf"))
         found = read_emission_netcdf(store.path(record.id, "emission_rates.nc"))
         assert found.lines == series.lines
@@ -87,6 +90,27 @@ def test_a_run_gives_the_numbers_of_a_run_over_folders(
     assert compared.difference.tolist() == [0.0] * compared.a.size
     inputs = json.loads(store.path(again.id, "files.json").read_text())
     assert len(inputs["files"]) == len(archived.catalogue.find_files(site.name))
+
+
+def test_a_run_ends_when_the_station_is_gone(archived: StationContext) -> None:
+    site, runs = archived.sites[0], Runs(archived)
+    times = [file.time for file in archived.catalogue.find_files(site.name, subject="plume")]
+    text = site.loaded.path.read_text(encoding="utf-8")
+    wanted = RunOrder("process", "", "Anna", times[0], times[-1] + timedelta(seconds=9), text, "the site file")
+    record = runs.order(site, wanted)
+    store = runs.store(site.name)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "so2cam.station.run_worker", str(store.path(record.id))],
+        stdin=subprocess.DEVNULL,  # nobody holds the other end
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "stopped" in done.stderr
+    assert store.products(record.id) == []
 
 
 def test_a_report_of_one_page_is_written_on_request(case: Any) -> None:

@@ -22,8 +22,8 @@ from so2cam.station.catalogue import ArchivedFile
 from so2cam.station.context import StationSite
 from so2cam.station.references import PLUME, choose_references, day_of
 
-LONGEST: Final = timedelta(days=31)
-_DAY: Final = timedelta(days=1)
+LONGEST: Final = timedelta(days=7)
+"""A run knows all its files at once: of a camera with a pair every two seconds these are 300,000 and more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,19 +58,20 @@ class _Stopped(KeyboardInterrupt):
 def main(arguments: list[str]) -> int:
     """Do the run of a folder; return 0 where it is done, 2 where it failed, 130 where it was stopped."""
     folder = Path(arguments[0])
-    _follow_station()
-    os.nice(10)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
     store = RunStore(folder.parent)
     try:
+        _follow_station()
+        os.nice(10)
         return _run(store, store.get(int(folder.name)))
     except So2camError as error:
         _LOG.error("%s", error)
         _say(failed=error.message + (f". {error.remedy}" if error.remedy else ""))
         return 2
     except _Stopped:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _LOG.info("stopped")
         return 130
 
