@@ -75,7 +75,7 @@ def test_a_range_is_processed_again_compared_and_exported(page: Page, archive: A
     expect(page.get_by_test_id("run-state")).to_have_text("cancelled", timeout=PATIENCE_MS)
     expect(page.get_by_test_id("run-message")).to_have_text("cancelled by the operator")
     expect(page.get_by_test_id("run-files")).to_have_count(0)
-    kept = archive.state / "results" / archive.site / "runs" / f"{int(second):04d}"
+    kept = archive.state / "runs" / archive.site / f"{int(second):04d}"
     assert {path.name for path in kept.iterdir()} <= {"run.json", "site.toml", "files.json", "log.txt"}
     expect(page.get_by_test_id("run-delete")).to_be_disabled()  # an admin's
 

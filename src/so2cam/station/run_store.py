@@ -1,4 +1,4 @@
-"""Runs of a site as they are kept: a folder for each, ``results/SITE/runs/0007``.
+"""Runs of a site as they are kept: a folder for each, ``STATION/runs/SITE/0007``.
 
 ``run.json`` says who wanted what and how it goes; ``site.toml`` holds the settings, ``files.json`` what the run works
 on, ``log.txt`` what it said. Everything else is a product, which is there only when the run is done.

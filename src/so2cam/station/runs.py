@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import IO, Any, Final
 
 from so2cam import __version__
@@ -64,7 +65,7 @@ class Runs:
     def __init__(self, context: StationContext, *, program: Sequence[str] = _PROGRAM) -> None:
         """``program`` is called with the folder of a run."""
         self._context, self._program = context, tuple(program)
-        self._stores = {site.name: RunStore(site.results / "runs") for site in context.sites}
+        self._stores = {site.name: RunStore(runs_folder(context, site)) for site in context.sites}
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._running: _Running | None = None
@@ -278,6 +279,11 @@ class Runs:
             "version": version,
             "settings_sha256": digest,
         }
+
+
+def runs_folder(context: StationContext, site: StationSite) -> Path:
+    """Return where a site's runs are kept: beside its results, all of which may be published."""
+    return context.folder / "runs" / site.results.name
 
 
 def write_rows(context: StationContext, site: str, store: RunStore, record: RunRecord) -> None:

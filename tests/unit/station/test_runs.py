@@ -16,6 +16,8 @@ from so2cam.core.errors import InputError, SiteFileError
 from so2cam.station.catalogue import NewFile
 from so2cam.station.context import StationContext, open_station
 from so2cam.station.drafts import SiteDraft, setup_folder
+from so2cam.station.publish import collect
+from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.run_settings import parse_changes, settings_text
 from so2cam.station.run_store import RunOrder, RunRecord, RunStore
 from so2cam.station.runs import Runs
@@ -220,6 +222,15 @@ def test_a_run_is_deleted_when_it_neither_waits_nor_runs(runs: Runs, context: St
     store.delete(record.id)
     assert store.all() == []
     assert list(store.folder.iterdir()) == []
+
+
+def test_runs_are_never_published(runs: Runs, context: StationContext) -> None:
+    order(runs, context, "first")
+    folders = OutwardPaths(context.folder).folders(context.sites[0].results.name)
+    assert store_of(runs, context).path(1, "site.toml").is_file()
+    assert collect(folders, ["page", "images", "daily", "videos"]) == []
+    assert folders.daily is not None
+    assert not store_of(runs, context).folder.is_relative_to(folders.daily)
 
 
 def test_files_of_the_range_are_chosen(runs: Runs, context: StationContext) -> None:
