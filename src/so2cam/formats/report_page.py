@@ -18,7 +18,6 @@ from so2cam.core.errors import OutputError
 from so2cam.core.records import FloatArray, Provenance
 from so2cam.core.results import CalibrationSummary, EmissionSeries, ExampleImage
 from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, QualityFlag
-from so2cam.core.times import format_utc
 from so2cam.formats.quicklook.calibration import draw_calibration
 from so2cam.formats.quicklook.image import draw_image
 from so2cam.formats.quicklook.series import draw_rate, draw_speed, draw_strip
@@ -148,7 +147,9 @@ def _write_head(canvas: "FigureCanvasAgg", axes: "Axes", page: ReportPage) -> No
     first, last = min(times).astimezone(UTC), max(times).astimezone(UTC)
     end = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
     count = f"{len(times)} image pair{'s' if len(times) > 1 else ''}"
-    writer.paragraph(f"{page.site}  ·  {first:%Y-%m-%d %H:%M:%S} to {end} UTC  ·  {count}", MUTED, 10.5)
+    writer.paragraph(
+        f"{page.site}  ·  {first:%Y-%m-%d %H:%M:%S} to {end} UTC  ·  {count}  ·  uncertainties are 1 sigma", MUTED, 10.5
+    )
     axes.axhline(0.0, color=RULE, linewidth=1.0, clip_on=False)
 
 
@@ -212,7 +213,7 @@ def _draw_slope(axes: "Axes", series: EmissionSeries) -> None:
     sigma = median_of(series.calibration_slope_uncertainty_molec_cm2)
     text = "no calibration"
     if np.isfinite(slope):
-        text = f"median slope\n{slope:.3g} ± {sigma:.1g}\nmolecules cm⁻² per absorbance"
+        text = f"median slope\n{slope:.3g} ± {sigma:.1g}\nmolecules cm⁻²\nper absorbance"
     leave_empty(axes, text)
 
 
@@ -252,13 +253,11 @@ def _write_source(canvas: "FigureCanvasAgg", axes: "Axes", page: ReportPage) -> 
         *page.origin,
         ("settings hash", provenance.settings_sha256[:32]),
         ("input files", f"{len(provenance.input_sha256)}; their hashes are in emission_rates.nc"),
-        ("software", f"so2cam {provenance.software_version}"),
-        ("made", f"{format_utc(provenance.created)[:19].replace('T', ' ')} UTC"),
+        ("made", f"{provenance.created.astimezone(UTC):%Y-%m-%d %H:%M} UTC, by so2cam {provenance.software_version}"),
     ]
     writer = Writer(canvas, axes)
     writer.y = 0
     writer.paragraph("Where it comes from", INK, FONT_TITLE, weight="bold")
     writer.y += 2
-    room = writer.height - writer.y - 14
+    room = writer.height - writer.y
     writer.table(writer.wrap_table([(plain(label), plain(value)) for label, value in rows], room), room)
-    writer.paragraph("All uncertainties are 1 sigma.", MUTED, FONT_SMALL)
