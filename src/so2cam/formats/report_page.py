@@ -147,9 +147,8 @@ def _write_head(canvas: "FigureCanvasAgg", axes: "Axes", page: ReportPage) -> No
     first, last = min(times).astimezone(UTC), max(times).astimezone(UTC)
     end = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
     count = f"{len(times)} image pair{'s' if len(times) > 1 else ''}"
-    writer.paragraph(
-        f"{page.site}  ·  {first:%Y-%m-%d %H:%M:%S} to {end} UTC  ·  {count}  ·  uncertainties are 1 sigma", MUTED, 10.5
-    )
+    text = f"{page.site}  ·  {first:%Y-%m-%d %H:%M:%S} to {end} UTC  ·  {count}  ·  ± is 1 sigma"
+    writer.paragraph(text, MUTED, 10)
     axes.axhline(0.0, color=RULE, linewidth=1.0, clip_on=False)
 
 
