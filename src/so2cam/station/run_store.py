@@ -127,7 +127,7 @@ class RunStore:
             except OutputError:
                 shutil.rmtree(self.path(number), ignore_errors=True)
                 raise
-            return record
+        return self.get(number)  # with its times as they are kept
 
     def put(self, record: RunRecord) -> RunRecord:
         """Keep how a run is now, and return it. Raises OutputError where the disk refuses."""

@@ -137,7 +137,7 @@ class Runs:
 
     def waiting_before(self, record: RunRecord) -> int:
         """Return how many runs will be done before one that waits."""
-        waiting = sum(one.made < record.made for _, one in self._queue())
+        waiting = sum((one.made, one.id) < (record.made, record.id) for _, one in self._queue())
         return waiting + (self._running is not None)
 
     # --- the service -------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class Runs:
         found = [
             (site, record) for site, store in self._stores.items() for record in store.all() if record.state == "queued"
         ]
-        return sorted(found, key=lambda item: item[1].made)
+        return sorted(found, key=lambda item: (item[1].made, item[1].id))
 
     def _do(self, site: str, record: RunRecord, stop: threading.Event) -> None:
         store = self._stores[site]

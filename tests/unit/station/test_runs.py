@@ -31,7 +31,8 @@ folder = pathlib.Path(sys.argv[1])
 name = json.loads((folder / "run.json").read_text())["name"]
 print(json.dumps({"stage": "working", "done_of": [1, 4]}), flush=True)
 (folder / "half.nc").write_text("half")
-(folder / "pid").write_text(str(os.getpid()))
+(folder / "pid.part").write_text(str(os.getpid()))
+(folder / "pid.part").rename(folder / "pid")
 if name == "waits":
     while os.read(0, 64):
         pass
