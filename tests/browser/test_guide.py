@@ -220,8 +220,8 @@ def test_from_an_empty_site_file_to_the_first_emission_rate(page: Page, installa
         "link => link.click()"
     )
     page.wait_for_url(re.compile("/setup/registration"))
-    page.get_by_test_id("find-go").click()
-    page.get_by_test_id("find-use").click(timeout=LONG)
+    page.get_by_test_id("find").click()
+    page.get_by_test_id("found-use").click(timeout=LONG)
     expect(page.get_by_test_id("draft-words")).to_contain_text("changes not saved")
     page.get_by_test_id("setup-nav-guide").click()
     state(page, "registration", "done")

@@ -58,7 +58,7 @@ def setup_page(
             role=Role.VIEWER,
             nav=nav,
             keys=keys,
-            order=70 + order / 1000,
+            order=40 + order / 1000,
             hint=hint,
             about=about,
             docs=docs,

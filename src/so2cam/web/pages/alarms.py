@@ -33,7 +33,7 @@ _SPANS: Final = (("25", "25"), ("100", "100"), ("500", "500"))
     title="Alarms",
     nav="Alarms",
     keys="g m",
-    order=50,
+    order=65,
     hint="What is wrong, and the rules that watch",
     about=(
         "Alarms that go on stand first; acknowledge one with a note and all who look see it. Below are the "

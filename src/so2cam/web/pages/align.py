@@ -24,7 +24,7 @@ _STALE_S = 15.0
     title="Align",
     nav="Align",
     keys="g a",
-    order=20,
+    order=50,
     hint="Aim and focus the cameras",
     about=(
         "Aim and focus the cameras here, from a phone at the case or from the station. Both bands are live, "

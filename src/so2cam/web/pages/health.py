@@ -42,7 +42,7 @@ _TILES: Final[tuple[tuple[str, str, str, str, Callable[[HealthRecord], words.Fig
     title="Health",
     nav="Health",
     keys="g h",
-    order=40,
+    order=60,
     hint="How the instrument and the station are",
     about=(
         "This page tells whether instrument and station are well: power, temperature, clock, disks, links and "

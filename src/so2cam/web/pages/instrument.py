@@ -44,7 +44,7 @@ TABS: dict[str, tuple[str, Draw]] = {
     title="Instrument",
     nav="Instrument",
     keys="g i",
-    order=30,
+    order=55,
     hint="See and run the instrument",
     about=(
         "See and run every node of the instrument here. Start and stop capture, change settings, take darks "

@@ -16,7 +16,7 @@ from so2cam.web.view import View
     title="Runs",
     nav="Runs",
     keys="g r",
-    order=40,
+    order=30,
     hint="Process a range again, compare, export",
     about=(
         "A run processes a range of the archive with any settings, beside the live results, which it never changes. "
