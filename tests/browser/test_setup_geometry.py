@@ -55,6 +55,7 @@ def test_the_camera_is_dragged_and_a_click_on_the_summit_gives_the_direction(pag
     page.get_by_test_id("map-move").click()
     camera = page.get_by_test_id("map-camera")
     expect(camera).to_have_class(re.compile("is-movable"), timeout=PATIENCE_MS)
+    camera.scroll_into_view_if_needed()
     scale = float(page.locator("[data-metres-per-pixel]").get_attribute("data-metres-per-pixel") or 0)
     x, y = page.evaluate(
         "() => { const box = document.querySelector('[data-testid=map-camera] .reach').getBoundingClientRect();"
