@@ -239,14 +239,14 @@ def absorbance_image(
         structure *= dilution.amplification
     if not valid.all():
         np.copyto(absorbance, np.float32(np.nan), where=~valid)
-    quiet = blocks_to_pixels(surface.plume_free, shape)
+    noise = pixel_noise(absorbance, blocks_to_pixels(surface.plume_free, shape) & valid)
     return AbsorbanceImage(
         absorbance=absorbance,
         valid=valid,
         in_sky=in_sky,
         background_level=level,
-        noise=pixel_noise(absorbance, quiet & valid),
-        structure=structure,
+        noise=noise,
+        structure=without_noise(structure, noise),
         sky_share=surface.sky_share,
         log_off=off.values,
         surface=surface,
@@ -254,6 +254,14 @@ def absorbance_image(
         dilution=dilution,
         diluted=diluted,
     )
+
+
+def without_noise(scatter: float, pixel_noise: float) -> float:
+    """Return the sky's unevenness of blocks whose means scatter so: pixel noise is in them, and has a term of its own.
+
+    Half of the scatter is left in any case: noise is not known better than that.
+    """
+    return float(np.sqrt(max(scatter**2 - (pixel_noise / BLOCK) ** 2, (scatter / 2) ** 2)))
 
 
 def _sky_beside_plume(sky: Sky, surface: SkySurface, shape: tuple[int, ...]) -> FloatArray:
