@@ -183,7 +183,7 @@ class CalibrationStudies:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def _range(self, loaded: LoadedSite, start: datetime, end: datetime, progress: Progress | None) -> _Range:
-        plain = _without_exclusions(loaded)
+        plain = without_exclusions(loaded)
         key = _reading_hash(plain.site), start, end
         if key not in self._ranges:
             self._ranges[key] = self._read(plain, start, end, progress)
@@ -426,7 +426,8 @@ def _view(site: Site, searches: tuple[ViewRecord, ...], correlation_map: FloatIm
     return StudiedView(searches, correlation_map, settings.reduction, place, sigma)
 
 
-def _without_exclusions(loaded: LoadedSite) -> LoadedSite:
+def without_exclusions(loaded: LoadedSite) -> LoadedSite:
+    """Return a site as if nothing was left out of its calibration."""
     return replace(loaded, site=_site_with(loaded.site, ()))
 
 

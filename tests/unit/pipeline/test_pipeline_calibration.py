@@ -311,16 +311,15 @@ def test_what_is_left_out_never_enters_a_fit() -> None:
     slopes = []
     for scale in (1.0, 7.0):
         learner = calibrator(wanted)
-        seed = 0
-        for second in range(0, 400, 2):
-            seed += 1
+        for seed, second in enumerate(range(0, 400, 2)):
             value = 0.1 * (scale if 100 <= second < 160 else 1.0) + column_at(second) * 1e-19
             learner.observe(pair(second), image(value, seed=seed))
             learner.add_column(ColumnPoint(at(second + 1), 1.0, column_at(second + 1), 2e16))
             learner.at(at(second))
         slopes.append([(fit.slope_molec_cm2, fit.slope_uncertainty_molec_cm2) for fit in learner.record.fits])
         assert len(learner.record.excluded) == 6, "one image in ten seconds is kept"
-    assert slopes[0] and slopes[0] == slopes[1]
+    assert slopes[0]
+    assert slopes[0] == slopes[1]
 
 
 @pytest.mark.parametrize(
