@@ -90,6 +90,7 @@ class _CalibrationPage:
                 label="residuals of the calibration over time", test="calibration-residuals", on_picked=self._picked
             ).classes("so-plot-low")
             self._drift = Plot(label="slope over time", test="calibration-drift").classes("so-plot-low")
+            self._offset = Plot(label="offset over time", test="calibration-offset").classes("so-plot-low")
         self._exclusions()
         box, _ = panel("Gas cells", test="calibration-cells")
         with box:
@@ -199,8 +200,7 @@ class _CalibrationPage:
             _curve_series(study), x={"name": "absorbance", "min": 0}, y={"name": "SO2, ppm m", "compact": True}
         )
         has_points = bool(study.points or study.excluded)
-        for one in (self._residuals, self._drift):
-            one.set_visibility(has_points)
+        self._residuals.set_visibility(has_points)
         time = {"time": True, "name": "UTC"}
         self._residuals.set(
             [
@@ -220,11 +220,16 @@ class _CalibrationPage:
         low = [None if v is None else v - s for v, s in zip(slope, sigma, strict=True)]
         high = [None if v is None else v + s for v, s in zip(slope, sigma, strict=True)]
         self._drift.set(
-            [plot.band("1 sigma", x, low, high, colour="data-1"), plot.line("slope", x, slope, colour="data-1"),
-             plot.line("offset", x, [_ppm(one.offset) for one in study.drift], colour="data-3", dashed=True)],
+            [plot.band("1 sigma", x, low, high, colour="data-1"), plot.line("slope", x, slope, colour="data-1")],
             x=time,
-            y={"name": "slope and offset, ppm m", "compact": True},
-        )  # fmt: skip
+            y={"name": "slope, ppm m", "compact": True},
+        )
+        self._offset.set(
+            [plot.line("offset", x, [_ppm(one.offset) for one in study.drift], colour="data-3")],
+            x=time,
+            y={"name": "offset, ppm m", "compact": True},
+        )
+        self._offset.set_visibility(len(study.drift) > 1)
         self._drift.set_visibility(len(study.drift) > 1)
         self._show_far(study)
         self._show_cells(study)

@@ -147,6 +147,7 @@ class _ViewPage:
         else:
             self._slot.put(_message(image, view.block_px, label, self._setup))
         self._words.set_text(words)
+        self._viewer.contrast = (-0.5, 1.0) if inverted is None else None
         self._viewer.shapes = self._shapes(study)
         given = self._setup.site.processing.calibration.spectrometer.field_of_view.source == "given"
         for button, usable in ((self._use, not given and view.place is not None), (self._fix, not given),
