@@ -163,10 +163,12 @@ class ViewRecord:
 class CalibrationRecord:
     """What a run learnt of its calibration by the spectrometer, in order of time.
 
-    ``correlation_map`` is that of the newest search, (rows, columns) of blocks of ``block_px`` pixels.
+    ``correlation_map`` is that of the newest search, (rows, columns) of blocks of ``block_px`` pixels. ``excluded`` are
+    the points that the site file leaves out: what they would be in the view, with the weight 0; no fit has seen them.
     """
 
     points: list[CalibrationPoint] = field(default_factory=list)
+    excluded: list[CalibrationPoint] = field(default_factory=list)
     fits: list[CalibrationFit] = field(default_factory=list)
     views: list[ViewRecord] = field(default_factory=list)
     correlation_map: FloatImage | None = None

@@ -1,10 +1,14 @@
 """The models of the site file's ``[processing.calibration]``: from absorbance to column density."""
 
+from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from so2cam.core.site_types import Finite, Name, NotNegative, Positive, Table
+
+_SAME_TIME_S = 1e-3
+_SAME_LABEL_PPM_M = 0.5
 
 
 class SearchedCell(Table):
@@ -33,6 +37,38 @@ class CellSearch(Table):
         if len(set(columns)) < len(columns):
             raise ValueError("two cells have the same column, and could not be told apart")
         return self
+
+
+class CalibrationExclusion(Table):
+    """Points left out of the calibration: one, or all of a range of times; with cell_ppm_m, frames of a gas cell."""
+
+    name: Name = Field(description="by which it is found again; each its own")
+    time: AwareDatetime | None = Field(default=None, description="mid-exposure of one image, UTC, within 1 ms")
+    start: AwareDatetime | None = Field(default=None, description="UTC; with end: a range of times")
+    end: AwareDatetime | None = Field(default=None, description="UTC, not included")
+    cell_ppm_m: NotNegative | None = Field(
+        default=None, description="label of a gas cell; without a time all of its frames"
+    )
+    note: str = Field(default="", max_length=500, description="why it is left out")
+    by: str = Field(default="", max_length=100, description="who left it out")
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if (self.start is None) != (self.end is None):
+            raise ValueError("start and end belong together: give both, or neither")
+        if self.time is not None and self.start is not None:
+            raise ValueError("give time, or start and end, not both")
+        if self.start is not None and self.end is not None and not self.start < self.end:
+            raise ValueError("end must be after start")
+        if self.time is None and self.start is None and self.cell_ppm_m is None:
+            raise ValueError("give time, start and end, or cell_ppm_m: it leaves nothing out")
+        return self
+
+    def covers(self, time: datetime) -> bool:
+        """Return whether ``time`` is one that is left out; any is, where none is given."""
+        if self.time is not None:
+            return abs((time - self.time).total_seconds()) <= _SAME_TIME_S
+        return self.start is None or self.end is None or self.start <= time < self.end
 
 
 class FieldOfView(Table):
@@ -124,6 +160,9 @@ class Calibration(Table):
         default=None,
         description="label of the gas cell by which the sensitivity across the image is evened out; none if absent",
     )
+    exclude: tuple[CalibrationExclusion, ...] = Field(
+        default=(), max_length=1000, description="points and frames of cells that are left out"
+    )
     slope_molec_cm2: Positive | None = Field(default=None, description="for source = fixed")
     slope_uncertainty_molec_cm2: NotNegative | None = Field(default=None, description="for source = fixed; 1 sigma")
     spectrometer: SpectrometerCalibration = SpectrometerCalibration()
@@ -132,6 +171,20 @@ class Calibration(Table):
     def by_spectrometer(self) -> bool:
         """Whether the spectrometer's columns enter."""
         return self.source in ("spectrometer", "joint")
+
+    def excluded_point(self, time: datetime) -> str | None:
+        """Return the name of what leaves out the point of an image at ``time``; None where it counts."""
+        found = (one.name for one in self.exclude if one.cell_ppm_m is None and one.covers(time))
+        return next(found, None)
+
+    def excluded_cell(self, cell_ppm_m: float, time: datetime) -> str | None:
+        """Return the name of what leaves out a frame of a gas cell; None where it counts."""
+        found = (
+            one.name
+            for one in self.exclude
+            if one.cell_ppm_m is not None and abs(one.cell_ppm_m - cell_ppm_m) <= _SAME_LABEL_PPM_M and one.covers(time)
+        )
+        return next(found, None)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -144,4 +197,8 @@ class Calibration(Table):
             raise ValueError('source = "joint" needs model = "band" or "line": one scale for points and gas cells')
         if self.region is not None and not (self.region[0] < self.region[2] and self.region[1] < self.region[3]):
             raise ValueError("region must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1")
+        names = [one.name for one in self.exclude]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"exclude: two are called {repeated[0]!r}")
         return self

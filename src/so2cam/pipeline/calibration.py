@@ -5,7 +5,7 @@ says at a time follows from what had passed by then alone, so that live and batc
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -139,6 +139,7 @@ class SpectrometerCalibrator:
     _columns: deque[ColumnPoint] = field(default_factory=deque)
     _waiting: deque[SmallImage] = field(default_factory=deque)
     _matched: deque[_Matched] = field(default_factory=deque)
+    _excluded: deque[_Matched] = field(default_factory=deque)
     _view: SpectrometerView | None = None
     _searched: datetime | None = None
     _in_search: int = 0
@@ -163,17 +164,24 @@ class SpectrometerCalibrator:
 
     def observe(self, pair: FramePair, image: AbsorbanceImage) -> None:
         """See an image; of quick series only as many are kept as the search wants to see within the window."""
-        if self._frozen:
-            return
+        if self.wants(pair.time):
+            reduction = self.site.processing.calibration.spectrometer.field_of_view.reduction
+            self.take(small_image(pair, image, reduction, aerosol=self.correction is not None))
+
+    def wants(self, time: datetime) -> bool:
+        """Return whether an image of ``time`` is one of those that are kept."""
         settings = self.site.processing.calibration.spectrometer
         apart = settings.window_s / settings.field_of_view.images if settings.policy == "rolling" else 0.0
-        if self._last_image is not None and (pair.time - self._last_image).total_seconds() < apart:
-            return
-        self._last_image = pair.time
-        reduction = settings.field_of_view.reduction
-        self._waiting.append(small_image(pair, image, reduction, aerosol=self.correction is not None))
+        near = self._last_image is not None and (time - self._last_image).total_seconds() < apart
+        return not (self._frozen or near)
+
+    def take(self, image: SmallImage) -> None:
+        """Take an image that is wanted."""
+        settings = self.site.processing.calibration.spectrometer
+        self._last_image = image.time
+        self._waiting.append(image)
         longest = max(settings.window_s, settings.maximum_gap_s)
-        while settings.policy == "rolling" and (pair.time - self._waiting[0].time).total_seconds() > longest:
+        while settings.policy == "rolling" and (image.time - self._waiting[0].time).total_seconds() > longest:
             # No column came, and none that comes now is near enough.
             self._waiting.popleft()
 
@@ -186,9 +194,11 @@ class SpectrometerCalibrator:
     def _at(self, time: datetime) -> Calibration | None:
         settings = self.site.processing.calibration.spectrometer
         due = self._fitted is None or (time - self._fitted).total_seconds() >= settings.refit_s
-        if due and self._matched:
+        if due:
+            had = bool(self._matched)
             self._forget(time)
-            self._learn(time)
+            if had:
+                self._learn(time)
         if self._calibration is None:
             return self._earlier(time)
         newest, old = self._newest_point, self._calibration
@@ -197,6 +207,11 @@ class SpectrometerCalibrator:
             sigma = float(np.hypot(old.scale_uncertainty, STORED_SYSTEMATIC))
             return Calibration(old.curve, sigma, old.flags | QualityFlag.CALIBRATION_STALE, old.number)
         return old
+
+    def series(self) -> tuple[list[SmallImage], FloatArray, FloatArray]:
+        """Return what the search of the field of view sees now: images (T), columns (T,) and their 1 sigma."""
+        column, sigma, _ = self._values(None, self._matched) if self._matched else (np.zeros(0),) * 3
+        return [match.image for match in self._matched], column, sigma
 
     @property
     def frozen(self) -> bool:
@@ -215,7 +230,7 @@ class SpectrometerCalibrator:
         self._learn(time)
         self._holds = self._earlier(time) if self._calibration is None else self._calibration
         self._frozen = True
-        for kept in (self._columns, self._waiting, self._matched):
+        for kept in (self._columns, self._waiting, self._matched, self._excluded):
             kept.clear()
         return self._holds
 
@@ -223,7 +238,8 @@ class SpectrometerCalibrator:
 
     def _match(self, known_until: datetime) -> None:
         """Give the images until ``known_until`` their columns; those without one near enough are let go."""
-        settings = self.site.processing.calibration.spectrometer
+        calibration = self.site.processing.calibration
+        settings = calibration.spectrometer
         ready = []
         while self._waiting and self._waiting[0].time <= known_until:
             ready.append(self._waiting.popleft())
@@ -241,12 +257,15 @@ class SpectrometerCalibrator:
         )
         for image, column, sigma, bridge in zip(ready, found.column, found.column_sigma, found.bridge_s, strict=True):
             if np.isfinite(column):
-                self._matched.append(_Matched(image, float(column), float(sigma), float(bridge)))
+                # Left out only here: what others are matched with does not depend on it.
+                kept = self._matched if calibration.excluded_point(image.time) is None else self._excluded
+                kept.append(_Matched(image, float(column), float(sigma), float(bridge)))
 
     def _forget(self, time: datetime) -> None:
         settings = self.site.processing.calibration.spectrometer
-        while self._matched and (time - self._matched[0].image.time).total_seconds() > settings.window_s:
-            self._matched.popleft()
+        for kept in (self._matched, self._excluded):
+            while kept and (time - kept[0].image.time).total_seconds() > settings.window_s:
+                kept.popleft()
 
     def _forget_columns(self, time: datetime) -> None:
         settings = self.site.processing.calibration.spectrometer
@@ -272,7 +291,7 @@ class SpectrometerCalibrator:
             self._view = given_view(self.site)
         elif old:
             self._searched, self._in_search = time, len(self._matched)
-            column, sigma, _ = self._values(None)
+            column, sigma, _ = self._values(None, self._matched)
             found = find_view(
                 self.site,
                 [match.image.absorbance for match in self._matched],
@@ -285,19 +304,20 @@ class SpectrometerCalibrator:
             if found.view is not None:
                 self._view = found.view
         if self._view is None:
-            column, sigma, _ = self._values(None)
+            column, sigma, _ = self._values(None, self._matched)
             unknown = np.full(column.size, np.nan)
             self._record_points(NO_FIT, unknown, unknown, column, sigma, np.zeros(column.size))
             return
-        absorbance, *moved = (self._means(view) for view in (self._view, *self._view.moved))
+        absorbance, *moved = (self._means(view, self._matched) for view in (self._view, *self._view.moved))
         noise = np.array([match.image.noise for match in self._matched]) / np.sqrt(self._view.blocks)
-        column, sigma, mismatch = self._values(self._view)
+        column, sigma, mismatch = self._values(self._view, self._matched)
         structure = float(np.median([match.image.structure for match in self._matched]))
         points = Points(absorbance, noise, column, sigma, mismatch, tuple(moved))
         fit = fit_calibration(self.site, self.shape, points, structure, self.cells)
         number = len(self.record.fits)
         self.record.fits.append(fit.described(number, time))
         self._record_points(number, absorbance, noise, column, sigma, fit.weights)
+        self._record_excluded(number, self._view)
         if fit.calibration is None:
             return
         common = fit.calibration.scale_uncertainty
@@ -308,8 +328,8 @@ class SpectrometerCalibrator:
         if self.stored is not None:
             self.stored.add(time, self._calibration, self._light())
 
-    def _means(self, view: SpectrometerView) -> FloatArray:
-        return np.array([view.mean(match.image.absorbance, match.image.valid) for match in self._matched], np.float64)
+    def _means(self, view: SpectrometerView, matches: Iterable[_Matched]) -> FloatArray:
+        return np.array([view.mean(match.image.absorbance, match.image.valid) for match in matches], np.float64)
 
     def _change_rate(self) -> float:
         """Return how quickly columns change, by all of them that are kept: the first few do not tell."""
@@ -325,15 +345,18 @@ class SpectrometerCalibrator:
         """Let images go whose light dilution was not known, once there are any with it: the two do not mix."""
         if any(match.image.dilution is not None for match in self._matched):
             self._matched = deque(match for match in self._matched if match.image.dilution is not None)
+            self._excluded = deque(match for match in self._excluded if match.image.dilution is not None)
 
-    def _values(self, view: SpectrometerView | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _values(
+        self, view: SpectrometerView | None, matches: Iterable[_Matched]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return columns, their 1 sigma and mismatch (N,), without light dilution where that is to be corrected.
 
         Without a ``view`` the plume's aerosol in it is not known, and left out.
         """
         rows = []
         rate = self._change_rate()
-        for match in self._matched:
+        for match in matches:
             values = (match.column, match.sigma, float(np.sqrt(rate * match.bridge_s)))
             if self.correction is not None:
                 image, aerosol = match.image, 0.0
@@ -358,6 +381,15 @@ class SpectrometerCalibrator:
             if not known or match.image.time > known[-1].time:
                 a, n, c, s, w = (float(value) for value in values)
                 known.append(CalibrationPoint(match.image.time, a, n, c, s, w, number))
+
+    def _record_excluded(self, number: int, view: SpectrometerView) -> None:
+        """Keep what the points that are left out would be in the view, each once."""
+        known = self.record.excluded
+        fresh = [match for match in self._excluded if not known or match.image.time > known[-1].time]
+        column, sigma, _ = self._values(view, fresh)
+        for match, a, c, s in zip(fresh, self._means(view, fresh), column, sigma, strict=True):
+            noise = match.image.noise / float(np.sqrt(view.blocks))
+            known.append(CalibrationPoint(match.image.time, float(a), noise, float(c), float(s), 0.0, number))
 
     def _light(self) -> FloatArray | None:
         known = [point.light for point in self._columns if point.light is not None]

@@ -1,5 +1,6 @@
 """Ground of known distance in the image: where it is, how far, and the extinction that a pair shows on it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from so2cam.science.imaging.extinction import (
     Extinction,
     ExtinctionStatus,
     FitLimits,
+    TerrainPixels,
     missing_extinction,
     terrain_extinction,
 )
@@ -52,14 +54,30 @@ def site_ground(site: Site, folder: Path) -> TerrainPoints:
     return points_of_model(grid, camera, uncertainty)
 
 
+@dataclass(frozen=True, slots=True)
+class GroundBand:
+    """The ground's pixels in one band, and the extinction that they show."""
+
+    pixels: TerrainPixels
+    extinction: Extinction
+
+
 def measure_extinction(site: Site, ground: TerrainPoints, on: LogImage, off: LogImage) -> tuple[Extinction, Extinction]:
     """Return the extinction of the on and the off band that one pair shows, each with a status."""
+    bands = ground_bands(site, ground, on, off)
+    if not bands:
+        nothing = missing_extinction(ExtinctionStatus.UNDETERMINED)
+        return nothing, nothing
+    return bands[0].extinction, bands[1].extinction
+
+
+def ground_bands(site: Site, ground: TerrainPoints, on: LogImage, off: LogImage) -> tuple[GroundBand, ...]:
+    """Return the ground of the on and the off band with the extinction it shows; nothing where no sky is found."""
     settings = site.processing.light_dilution
     valid = on.valid & off.valid
     sky = sky_of(on, off, valid, site.processing.background)
     if sky.surface is None:
-        nothing = missing_extinction(ExtinctionStatus.UNDETERMINED)
-        return nothing, nothing
+        return ()
     limits = FitLimits(
         minimum_span_m=settings.minimum_distance_span_m,
         brightness=settings.brightness_limits,
@@ -80,5 +98,5 @@ def measure_extinction(site: Site, ground: TerrainPoints, on: LogImage, off: Log
             background=background,
             darkest_share=settings.darkest_share,
         )
-        found.append(terrain_extinction(pixels, limits))
-    return found[0], found[1]
+        found.append(GroundBand(pixels, terrain_extinction(pixels, limits)))
+    return tuple(found)

@@ -23,7 +23,7 @@ from so2cam.pipeline.columns import OTHER_TIME_REMEDY, ColumnPoint, ColumnSet
 from so2cam.pipeline.dilution_agreement import knows_dilution_twice
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.records import PairRecord
-from so2cam.pipeline.references import MODEL_TEXT, References, label_uncertainties, summarise
+from so2cam.pipeline.references import MODEL_TEXT, CellReading, References, label_uncertainties, summarise
 
 Read = Callable[[FrameInfo], Frame | None]
 
@@ -53,19 +53,22 @@ def build_learner(site: Site, folder: Path, references: References, *, pooled: b
     settings = site.processing.calibration
     if not settings.by_spectrometer:
         return Learner(GivenCalibration(references.calibration))
-    cells = None
-    if settings.source == "joint":
-        cells = CellPoints(
-            np.array([cell.absorbance for cell in references.cells]),
-            np.array([cell.uncertainty for cell in references.cells]),
-            np.array([cell.column_ppm_m for cell in references.cells]) * MOLEC_CM2_PER_PPM_M,
-            label_uncertainties(references.cells, site),
-        )
+    cells = cell_points(site, references.cells) if settings.source == "joint" else None
     name = settings.spectrometer.stored
     stored = None if name is None else load_stored(folder / name, references.shape)
     correction = ColumnCorrection(site) if corrects_columns(site, pooled=pooled) else None
     calibrator = SpectrometerCalibrator(site, references.shape, cells, stored, correction, references.calibration)
     return Learner(calibrator, calibrator, stored)
+
+
+def cell_points(site: Site, cells: Sequence[CellReading]) -> CellPoints:
+    """Return gas cells as a fit takes them."""
+    return CellPoints(
+        np.array([cell.absorbance for cell in cells]),
+        np.array([cell.uncertainty for cell in cells]),
+        np.array([cell.column_ppm_m for cell in cells]) * MOLEC_CM2_PER_PPM_M,
+        label_uncertainties(cells, site),
+    )
 
 
 def learn_whole(

@@ -102,6 +102,7 @@ def build_references(site: Site, frames: Sequence[FrameInfo], darks: DarkLibrary
     if not cells:
         found_cells = [frame for frame in frames if frame.kind is FrameKind.CELL]
         found = f"{len(found_cells)} found, none usable in both bands" if found_cells else "none found"
+        found += "".join(f"; {note}" for note in left_out)
         found += reader.explain(found_cells)
         raise InputError(
             f"no gas-cell frames to calibrate with ({found})",
@@ -174,11 +175,11 @@ def cell_images(
 ) -> tuple[tuple[CellImage, ...], tuple[str, ...]]:
     """Return the absorbance of every gas cell that both bands have, the empty one included, in order of column.
 
-    Frames go through the same dark, flat and registration as plume frames. Cells that only one band has are left
-    out, and named in the second result.
+    Frames go through the same dark, flat and registration as plume frames. Cells that the site file leaves out, and
+    those that only one band has, are named in the second result.
     """
-    cells = [frame for frame in frames if frame.kind is FrameKind.CELL and frame.cell_ppm_m is not None]
-    images, left_out = [], []
+    cells, left_out = _cells_that_count(site, frames)
+    images = []
     for label in sorted({frame.cell_ppm_m for frame in cells if frame.cell_ppm_m is not None}):
         logs: dict[Band, list[LogImage]] = {Band.ON: [], Band.OFF: []}
         for info in cells:
@@ -199,6 +200,27 @@ def cell_images(
                 "and has a dark"
             )
     return tuple(images), tuple(left_out)
+
+
+def _cells_that_count(site: Site, frames: Sequence[FrameInfo]) -> tuple[list[FrameInfo], list[str]]:
+    """Return the frames of gas cells that the site file does not leave out, and what it leaves out in words."""
+    calibration = site.processing.calibration
+    cells: list[FrameInfo] = []
+    dropped: dict[float, list[str]] = {}
+    for frame in frames:
+        if frame.kind is not FrameKind.CELL or frame.cell_ppm_m is None:
+            continue
+        name = calibration.excluded_cell(frame.cell_ppm_m, frame.time)
+        if name is None:
+            cells.append(frame)
+        else:
+            dropped.setdefault(frame.cell_ppm_m, []).append(name)
+    words = [
+        f"{len(names)} frames of the {label:g} ppm m cell are left out of the calibration: "
+        f"processing.calibration.exclude ({', '.join(dict.fromkeys(names))})"
+        for label, names in sorted(dropped.items())
+    ]
+    return cells, words
 
 
 def _cell_image(

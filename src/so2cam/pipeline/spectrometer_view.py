@@ -13,7 +13,7 @@ from so2cam.core.site import Site
 from so2cam.pipeline.bands import theoretical_slope, view_ratio
 from so2cam.science.calibration.correlation_map import BoolStack, Stack
 from so2cam.science.calibration.field_of_view import VIEW_TEXT, ViewStatus, search_by_correlation
-from so2cam.science.calibration.view_inversion import INVERSION_TEXT, InversionStatus, invert_view
+from so2cam.science.calibration.view_inversion import INVERSION_TEXT, InversionStatus, ViewInversion, invert_view
 from so2cam.science.calibration.view_mean import mean_as_seen
 from so2cam.science.calibration.view_weights import disc_weights, mean_in_view
 
@@ -128,6 +128,21 @@ def find_view(
         correlation=found.correlation,
         images=len(absorbance),
         correlation_map=found.correlation_map,
+    )
+
+
+def view_weights_map(
+    site: Site, absorbance: Sequence[FloatImage], valid: Sequence[BoolImage], column: FloatArray, sigma: FloatArray
+) -> ViewInversion:
+    """Return the weight that the inversion gives every block of reduced images (T): the instrument's response."""
+    ratio = view_ratio(site)
+    nonlinearity = ratio / theoretical_slope(site)
+    return invert_view(
+        _light_taken(np.stack(absorbance), ratio),
+        np.stack(valid),
+        np.asarray(-np.expm1(-nonlinearity * column) / nonlinearity),
+        sigma * np.exp(-nonlinearity * column),
+        minimum_times=site.processing.calibration.spectrometer.field_of_view.minimum_images,
     )
 
 

@@ -41,7 +41,7 @@ class SetupChain:
     """What makes absorbance images of one day, as a run over that day would have it.
 
     ``site`` has its view and registration found. ``no_calibration`` says why there is no calibration by gas cells or a
-    known slope, where the settings want one.
+    known slope, where the settings want one. ``frames`` are the calibration frames.
     """
 
     site: Site
@@ -51,6 +51,7 @@ class SetupChain:
     chain: ImageChain
     notes: tuple[str, ...] = ()
     no_calibration: str = ""
+    frames: tuple[FrameInfo, ...] = ()
 
 
 class SetupFrames:
@@ -177,7 +178,7 @@ class SetupFrames:
         dilution = build_dilution(resolved, loaded.path.parent)
         chain = ImageChain(resolved, references, darks, dilution)
         notes = (*view_notes, *cell_notes, *registration_notes)
-        return SetupChain(resolved, references, darks, reader, chain, notes, problem)
+        return SetupChain(resolved, references, darks, reader, chain, notes, problem, tuple(known))
 
 
 def absorbance_of(chain: SetupChain, pair: FramePair, record: PairRecord | None = None) -> AbsorbanceImage:

@@ -18,6 +18,7 @@ export default {
       this.draw();
     });
     this.resize.observe(this.$el);
+    this.chart.on("click", (at) => this.$emit("picked", { series: at.seriesName, index: at.dataIndex }));
     this.recolour = () => setTimeout(() => this.draw(), 0);
     document.addEventListener("so2cam-theme", this.recolour);
     this.draw();

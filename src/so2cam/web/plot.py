@@ -1,6 +1,6 @@
 """A small plot of x and y: lines, points and bands in the colours of the theme, which follow dark and light."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nicegui.element import Element
@@ -9,9 +9,11 @@ from nicegui.element import Element
 class Plot(Element, component="plot.js"):
     """The plot. ``set`` shows another figure; nothing is sent where it is the same."""
 
-    def __init__(self, *, label: str, test: str) -> None:
-        """``label``: what it shows, for screen readers."""
+    def __init__(self, *, label: str, test: str, on_picked: Callable[[str, int], Any] | None = None) -> None:
+        """``label``: what it shows, for screen readers. ``on_picked`` is given series and place of a point clicked."""
         super().__init__()
+        if on_picked is not None:
+            self.on("picked", lambda event: on_picked(str(event.args["series"]), int(event.args["index"])))
         self._props["label"] = label
         self._props["figure"] = {"series": []}
         self.props(f"data-testid={test}")

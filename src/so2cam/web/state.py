@@ -7,6 +7,7 @@ from typing import Any
 from nicegui import Client
 
 from so2cam.station.alarms_store import AlarmStore, Event
+from so2cam.station.calibration_study import CalibrationStudies
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.drafts import SiteDraft
 from so2cam.station.live_images import LiveImages
@@ -41,6 +42,8 @@ class Pages:
     """tells the station to take up its site files anew; None where it cannot"""
     spectrum_fits: dict[str, SpectrumFits] = field(default_factory=dict)
     """by site, as they are first asked for"""
+    studies: dict[str, CalibrationStudies] = field(default_factory=dict)
+    """calibrations for who sets a site up, by site; made when first asked for"""
     shelf: Shelf = field(default_factory=Shelf)
     values: SharedValues = field(default_factory=SharedValues)
     notices: Notices = field(default_factory=Notices)
@@ -55,6 +58,12 @@ class Pages:
     def fits(self, site: StationSite) -> SpectrumFits:
         """Return the archived spectra of a site with their fits."""
         return self.spectrum_fits.setdefault(site.name, SpectrumFits(self.context, site))
+
+    def study(self, name: str) -> CalibrationStudies:
+        """Return what works out calibrations for who sets a site up."""
+        if name not in self.studies:
+            self.studies[name] = CalibrationStudies(self.context, self.site(name), self.setup_frames[name])
+        return self.studies[name]
 
     def open_events(self, site: str) -> list[Event]:
         """Return the alarms of a site that go on. Raises So2camError where the file cannot be read."""

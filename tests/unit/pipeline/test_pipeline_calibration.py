@@ -281,3 +281,73 @@ def test_images_with_and_without_light_dilution_do_not_mix() -> None:
         pass
     assert all(match.image.dilution is not None for match in learner._matched)
     assert learner.record.fits[-1].points < 32
+
+
+def excluding(site: Site, *exclude: dict[str, Any]) -> Site:
+    settings = site.model_dump(mode="json")
+    settings["processing"]["calibration"]["exclude"] = list(exclude)
+    return Site.model_validate(settings)
+
+
+def test_a_point_that_is_left_out_is_the_only_one_that_is_gone() -> None:
+    for policy in ("rolling", "whole"):
+        site = site_with(policy=policy)
+        everything, without = calibrator(site), calibrator(excluding(site, {"name": "a", "time": at(200).isoformat()}))
+        for learner in (everything, without):
+            last(feed(learner, 0, 400))
+            learner.freeze(at(400))
+        times = [point.time for point in everything.record.points]
+        assert at(200) in times
+        assert [point.time for point in without.record.points] == [time for time in times if time != at(200)]
+        (left,) = without.record.excluded
+        was = next(point for point in everything.record.points if point.time == at(200))
+        assert (left.absorbance, left.column_molec_cm2, left.weight) == (was.absorbance, was.column_molec_cm2, 0.0)
+        assert without.record.fits[-1].points == everything.record.fits[-1].points - 1
+
+
+def test_what_is_left_out_never_enters_a_fit() -> None:
+    """Whatever images show in a range that is left out, the calibration is the same to the last bit."""
+    wanted = excluding(site_with(), {"name": "cloud", "start": at(100).isoformat(), "end": at(160).isoformat()})
+    slopes = []
+    for scale in (1.0, 7.0):
+        learner = calibrator(wanted)
+        for seed, second in enumerate(range(0, 400, 2)):
+            value = 0.1 * (scale if 100 <= second < 160 else 1.0) + column_at(second) * 1e-19
+            learner.observe(pair(second), image(value, seed=seed))
+            learner.add_column(ColumnPoint(at(second + 1), 1.0, column_at(second + 1), 2e16))
+            learner.at(at(second))
+        slopes.append([(fit.slope_molec_cm2, fit.slope_uncertainty_molec_cm2) for fit in learner.record.fits])
+        assert len(learner.record.excluded) == 6, "one image in ten seconds is kept"
+    assert slopes[0]
+    assert slopes[0] == slopes[1]
+
+
+@pytest.mark.parametrize(
+    ("exclusion", "word"),
+    [
+        ({"name": "a"}, "leaves nothing out"),
+        ({"name": "a", "start": "2026-01-15T14:00:00Z"}, "belong together"),
+        ({"name": "a", "start": "2026-01-15T14:00:00Z", "end": "2026-01-15T14:00:00Z"}, "end must be after start"),
+        ({"name": "a", "time": "2026-01-15T14:00:00"}, "timezone"),
+    ],
+)
+def test_an_exclusion_that_leaves_nothing_out_is_refused(exclusion: dict[str, Any], word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        excluding(site_with(), exclusion)
+
+
+def test_two_exclusions_need_two_names() -> None:
+    one = {"name": "a", "time": "2026-01-15T14:00:00Z"}
+    with pytest.raises(ValueError, match="two are called"):
+        excluding(site_with(), one, one)
+
+
+def test_frames_of_a_gas_cell_are_left_out_by_label_and_by_time() -> None:
+    by_label = {"name": "wrong cell", "cell_ppm_m": 500.0}
+    by_time = {"name": "cloud", "cell_ppm_m": 300.0, "start": at(0).isoformat(), "end": at(10).isoformat()}
+    settings = excluding(site_with(), by_label, by_time).processing.calibration
+    assert settings.excluded_cell(500.0, at(3)) == "wrong cell"
+    assert settings.excluded_cell(300.0, at(3)) == "cloud"
+    assert settings.excluded_cell(300.0, at(10)) is None
+    assert settings.excluded_cell(0.0, at(3)) is None
+    assert settings.excluded_point(at(3)) is None, "points are not cells"

@@ -1,0 +1,68 @@
+"""The choice of a day and a range of times on set-up pages; it stands in the address."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, time
+
+from nicegui import ui
+
+from so2cam.station.references import day_bounds
+from so2cam.web import parts
+from so2cam.web.view import View
+
+
+class RangeBar:
+    """A day of the archive, and from when to when (UTC). ``on_change`` is called when another range is chosen."""
+
+    def __init__(self, view: View, on_change: Callable[[], Awaitable[None]]) -> None:
+        self._view, self._on_change = view, on_change
+        days = [day.day for day in view.context.catalogue.days(view.site.name)]
+        asked = view.query.get("day", "")
+        self.day = asked if asked in days else (days[-1] if days else "")
+        with ui.element("div").classes("so-row so-range"):
+            self._days = parts.pick("Day", {day: day for day in reversed(days)}, self.day, test="range-day")
+            self._from = parts.field(
+                "From, UTC", test="range-from", value=view.query.get("from", ""), example="00:00:00"
+            )
+            self._to = parts.field("To, UTC", test="range-to", value=view.query.get("to", ""), example="24:00:00")
+            self._wrong = parts.error("", test="range-error")
+        self._wrong.set_visibility(False)
+        self._days.on_value_change(self._changed)
+        for one in (self._from, self._to):
+            one.on("blur", self._changed).on("keydown.enter", self._changed)
+        self._shown = self._texts()
+
+    @property
+    def bounds(self) -> tuple[datetime, datetime] | None:
+        """First moment, and the one after the last; None where no day has files, or the times are none."""
+        if not self.day:
+            return None
+        first, last = day_bounds(self.day)
+        try:
+            start = first if not self._from.value else self._at(str(self._from.value))
+            end = last if not self._to.value else self._at(str(self._to.value))
+        except ValueError:
+            return None
+        return (start, end) if start < end else None
+
+    def _at(self, text: str) -> datetime:
+        return datetime.combine(day_bounds(self.day)[0].date(), time.fromisoformat(text.strip()), UTC)
+
+    def _texts(self) -> tuple[str, str, str]:
+        return self.day, str(self._from.value or ""), str(self._to.value or "")
+
+    async def _changed(self) -> None:
+        self.day = str(self._days.value or "")
+        texts = self._texts()
+        if texts == self._shown:
+            return
+        self._shown = texts
+        wrong = self.bounds is None
+        self._wrong.set_text("Times are like 14:05 or 14:05:30, the first before the last." if wrong else "")
+        self._wrong.set_visibility(wrong)
+        if not wrong:
+            self._view.keep(**{"day": texts[0], "from": texts[1] or None, "to": texts[2] or None})
+            await self._on_change()
+
+    def parse(self, text: str) -> datetime:
+        """Return a time of the chosen day. Raises ValueError for what is none."""
+        return self._at(text)
