@@ -12,6 +12,7 @@ SLOPE = re.compile(r"slope ([0-9]+) ± [0-9]+ ppm m")
 
 
 def drag(page: Page, place: Locator, x: float, y: float) -> None:
+    place.scroll_into_view_if_needed()
     box = place.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -71,7 +72,7 @@ def test_ground_is_drawn_and_tells_an_extinction(page: Page, archive: Any) -> No
     page.get_by_test_id("dilution-distance").fill("3000 9000")
     page.get_by_test_id("dilution-draw-line").click()
     stage = page.get_by_test_id("viewer-stage")
-    stage.scroll_into_view_if_needed()
+    stage.evaluate("stage => stage.scrollIntoView({block: 'end'})")
     box = stage.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.97 * box["height"])

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from so2cam.core.errors import InputError
 from so2cam.core.records import Frame
 from so2cam.core.site import Site
-from so2cam.core.status import STATUS_TEXT, EmissionStatus, QualityFlag
+from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.pipeline.dilution_source import DilutionSource
 from so2cam.pipeline.frames import DarkLibrary
 from so2cam.pipeline.records import PairRecord
@@ -76,13 +75,6 @@ class ImageChain:
         if image.sky_share < _FEW_SKY:
             record.flags |= QualityFlag.FEW_SKY_PIXELS
         return image
-
-    def log_images(self, on: Frame, off: Frame) -> tuple[LogImage, LogImage]:
-        """Return the log intensities of both bands' frames. Raises InputError where a dark is missing."""
-        log_on, log_off = self._log_image(on, 0), self._log_image(off, 1)
-        if log_on is None or log_off is None:
-            raise InputError(STATUS_TEXT[EmissionStatus.NO_DARK], file=(on if log_on is None else off).info.path)
-        return log_on, log_off
 
     def _log_image(self, frame: Frame, band: int) -> LogImage | None:
         dark = self._darks.dark_for(frame.info)

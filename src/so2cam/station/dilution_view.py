@@ -6,15 +6,17 @@ from typing import Final
 import numpy as np
 
 from so2cam.core.errors import InputError
-from so2cam.core.records import FloatArray, FloatImage, FramePair
+from so2cam.core.records import FloatArray, FloatImage, Frame, FramePair
 from so2cam.core.site import Site
 from so2cam.core.site_dilution import TerrainRegion
+from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.formats.sitefile import LoadedSite
 from so2cam.pipeline.dilution import build_dilution
 from so2cam.pipeline.dilution_terrain import GroundBand, ground_bands, site_ground
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.pipeline.records import PairRecord
+from so2cam.pipeline.steps import LogImage
 from so2cam.science.imaging.extinction import EXTINCTION_TEXT
 from so2cam.station.references import day_of
 from so2cam.station.setup_frames import SetupFrames, absorbance_of
@@ -73,7 +75,7 @@ def dilution_preview(frames: SetupFrames, loaded: LoadedSite, pair: FramePair) -
     on, off = (frames.frame(loaded, info) for info in (pair.on, pair.off))
     if settings.regions or settings.terrain_model is not None:
         try:
-            logs = seeing.log_images(on, off)
+            logs = _logs(seeing, pair, on, off)
             fits = tuple(_band_fit(name, band) for name, band in zip(("on", "off"), ground_bands(
                 site, site_ground(_known(site), loaded.path.parent), *logs), strict=True))  # fmt: skip
         except (InputError, ValueError) as error:
@@ -84,6 +86,13 @@ def dilution_preview(frames: SetupFrames, loaded: LoadedSite, pair: FramePair) -
     if settings.mode == "spectrum":
         problem = "found from the spectra of a run: see what live processing and runs tell"
     return DilutionPreview(fits, image.absorbance, image.diluted, image.dilution, problem)
+
+
+def _logs(chain: ImageChain, pair: FramePair, on: Frame, off: Frame) -> tuple[LogImage, LogImage]:
+    found = chain.log_images(PairRecord(pair), on, off)
+    if found is None:
+        raise InputError(STATUS_TEXT[EmissionStatus.NO_DARK], file=pair.on.path)
+    return found
 
 
 def _known(site: Site) -> Site:
