@@ -84,7 +84,7 @@ def _sites(view: View) -> str:
     if len(sites) == 1:
         return f'<span class="so-site" data-testid="site">{escape(view.site.name)}</span>'
     options = "".join(
-        f'<option value="{escape(page_link(view.pages, site, view.spec.path))}"'
+        f'<option value="{escape(page_link(view.pages, site, view.request.url.path))}"'
         f"{' selected' if site is view.site else ''}>{escape(site.name)}</option>"
         for site in sites
     )

@@ -37,9 +37,26 @@ def test_tables_and_headings_are_rendered() -> None:
     assert '<h1 id="pages-in-a-browser">' in html
 
 
+def test_a_page_lists_its_headings_in_order() -> None:
+    found = manual.contents_of("web")
+    assert [heading.anchor for heading in found][:2] == ["signing-in", "every-page"]
+    assert ("trying-another-place-of-a-line", 3) in {(heading.anchor, heading.level) for heading in found}
+    assert found[0].text == "Signing in"
+    assert '<a class="so-anchor" href="#signing-in"' in manual.html_of("web")
+
+
+def test_a_note_stands_out() -> None:
+    html = manual.html_of("devices")
+    assert "!!!" not in html
+    assert "<blockquote>" in html
+    assert "<strong>Never run on hardware.</strong>" in html
+
+
 def test_search_finds_lines_with_all_words_in_any_case() -> None:
     found = manual.search("SIGNING in")
     assert any(hit.name == "web" and hit.line == "Signing in" for hit in found)
+    assert manual.search("light dilution")[0].line == "Light dilution"  # a title goes before all else
+    assert not any(set("`*|") & set(hit.line) for hit in manual.search("clear sky"))
     assert manual.search("") == ()
     assert manual.search("xyzzyplugh") == ()
 

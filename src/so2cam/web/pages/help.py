@@ -62,14 +62,32 @@ def help_page(view: View) -> None:
 def docs_page(view: View) -> None:
     """Show a page of the documentation."""
     ui.add_head_html(f'<link rel="stylesheet" href="{asset_url("help.css")}">')
+    name = view.request.path_params["name"]
     try:
-        html = manual.html_of(view.request.path_params["name"])
+        html, contents = manual.html_of(name), manual.contents_of(name)
     except InputError as problem:
         view.client.status_code = 404
         empty(str(problem), title="There is no such page")
         return
     ui.html(f'<p><a href="{escape(view.link("/help"))}">All of the help</a></p>', sanitize=False)
-    ui.html(html, sanitize=False, tag="article").classes("so-panel so-docs").props("data-testid=docs")
+    ui.page_title(f"{manual.title_of(name)} · {view.site.name}")
+    with ui.element("div").classes("so-docs-page"):
+        if len(contents) > 1:
+            ui.html(_contents(contents), sanitize=False).classes("so-docs-side")
+        ui.html(html, sanitize=False, tag="article").classes("so-panel so-docs").props("data-testid=docs")
+    # The page is drawn after the browser looked for the heading of its address.
+    ui.run_javascript("document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView()")
+
+
+def _contents(contents: tuple[manual.Heading, ...]) -> str:
+    rows = "".join(
+        f'<li data-level="{heading.level}"><a href="#{escape(heading.anchor)}">{heading.text}</a></li>'
+        for heading in contents
+    )
+    return (
+        f'<nav class="so-docs-contents" aria-label="On this page" data-testid="docs-contents"><details open>'
+        f"<summary>On this page</summary><ul>{rows}</ul></details></nav>"
+    )
 
 
 def _draw_search(view: View) -> None:
@@ -83,7 +101,7 @@ def _draw_search(view: View) -> None:
             props="debounce=300",
             wide=True,
         )
-        found = ui.html("", sanitize=False).props("data-testid=help-found role=status")
+        found = ui.html("", sanitize=False).classes("so-help-found").props("data-testid=help-found role=status")
 
         async def look() -> None:
             text = str(words.value or "")
