@@ -131,6 +131,19 @@ def test_the_inversion_sees_the_view_where_the_correlation_does(volcano: Volcano
         assert np.hypot(bell[0] - view.place[0], bell[1] - view.place[1]) < 10 * block
 
 
+def test_a_view_that_is_given_is_used_and_a_search_stands_beside_it(volcano: Volcano) -> None:
+    found = volcano.study(BY_SPECTROMETER)
+    assert found.view.place is not None
+    top = ("processing", "calibration", "spectrometer", "field_of_view")
+    x, y, radius = found.view.place
+    given = {(*top, "source"): "given", (*top, "x"): x + 30, (*top, "y"): y, (*top, "radius_px"): radius}
+    study = volcano.study(BY_SPECTROMETER | given)
+    assert study.view.place == (x + 30, y, radius)
+    assert (study.view.searches[-1].x, study.view.searches[-1].y) == pytest.approx((x, y), abs=0.2)
+    assert study.view.correlation_map is not None
+    assert study.points[0].absorbance != found.points[0].absorbance
+
+
 def test_ground_tells_the_extinction_that_a_run_corrects_by(volcano: Volcano) -> None:
     (pair,) = volcano.frames.pairs(volcano.edited({}), limit=1)
     optics = volcano.edited({}).site.camera.optics
