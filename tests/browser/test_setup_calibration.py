@@ -58,7 +58,9 @@ def test_a_cell_and_a_point_are_left_out_and_the_view_is_dragged(page: Page, arc
     key = page.get_by_test_id("key-processing.calibration.spectrometer.field_of_view.x")
     expect(key).not_to_have_value("", timeout=SLOW)
     found = float(key.input_value())
-    drag(page, page.get_by_test_id("shape-used-handle-0"), 40, 0)
+    expect(page.get_by_test_id("view-search")).to_be_enabled(timeout=SLOW)
+    expect(page.get_by_text("correlation with the columns")).to_be_visible(timeout=SLOW)
+    drag(page, page.get_by_test_id("shape-centre-handle-0"), 40, 0)
     expect(key).not_to_have_value(f"{found:g}", timeout=SLOW)
     assert float(key.input_value()) > found + 5
 
@@ -69,8 +71,10 @@ def test_ground_is_drawn_and_tells_an_extinction(page: Page, archive: Any) -> No
     page.goto(f"{archive.url}/setup/dilution")
     words = page.get_by_test_id("dilution-words")
     expect(words).to_contain_text("no ground of known distance", timeout=SLOW)
+    expect(page.get_by_text("on band").first).to_be_visible(timeout=SLOW)
     page.get_by_test_id("dilution-distance").fill("3000 9000")
     page.get_by_test_id("dilution-draw-line").click()
+    expect(page.get_by_test_id("viewer-hint")).to_be_visible(timeout=SLOW)  # the tool is in the hand
     stage = page.get_by_test_id("viewer-stage")
     stage.evaluate("stage => stage.scrollIntoView({block: 'end'})")
     box = stage.bounding_box()

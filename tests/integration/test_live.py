@@ -170,6 +170,26 @@ def test_live_is_batch_to_the_last_bit(volcano: Volcano, order: str) -> None:
     assert (np.sum(batch.status == EmissionStatus.OK, axis=(0, 1)) > PAIRS / 2).all()
 
 
+def test_what_is_left_out_of_the_calibration_is_left_out_of_both(volcano: Volcano) -> None:
+    times = volcano.batch("rolling", volcano.loaded).times
+    exclude = [
+        {"name": "one", "time": times[12].isoformat()},
+        {"name": "some", "start": times[20].isoformat(), "end": times[26].isoformat()},
+    ]
+    loaded = with_settings(volcano.loaded, {"processing": {"calibration": {"exclude": exclude}}})
+    batch = volcano.batch("excluding", loaded)
+    frames, spectra = volcano.references
+    run = LiveRun(loaded, frames, spectra, hold_back_s=HELD_S)
+    records = [record for info in shuffled(volcano.plume, 7) for record in run.add(info)]
+    assert_same(series_of(run, records + run.finish()), batch)
+    assert run.learner.record is not None
+    left = {times[12], *times[20:26]}
+    assert not left & {point.time for point in run.learner.record.points}
+    assert {point.time for point in run.learner.record.excluded} <= left
+    before = volcano.batch("rolling", volcano.loaded)
+    assert (batch.calibration_slope_molec_cm2 != before.calibration_slope_molec_cm2).any(), "it makes a difference"
+
+
 def test_light_dilution_from_many_spectra(volcano: Volcano) -> None:
     """No spectrum tells its dilution alone: it is known to live and batch from the same pair on."""
     loaded = with_settings(volcano.loaded, BY_SPECTRA)

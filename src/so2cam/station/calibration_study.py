@@ -39,7 +39,7 @@ from so2cam.pipeline.references import (
     label_uncertainties,
     read_cells,
 )
-from so2cam.pipeline.spectrometer_view import view_weights_map
+from so2cam.pipeline.spectrometer_view import find_view, view_weights_map
 from so2cam.science.calibration.view_inversion import INVERSION_TEXT
 from so2cam.station.arrivals import SPECTRUM, Recogniser
 from so2cam.station.context import StationContext, StationSite
@@ -68,6 +68,8 @@ class StudiedCell:
 @dataclass(frozen=True, slots=True)
 class StudiedView:
     """The spectrometer's field of view: the searches, the newest one's map, and the place that is used (None: none).
+
+    Where the place is given, the search is one to be looked at, which the calibration does not use.
 
     ``place``: x, y, radius in pixels of the on-band image, ``sigma`` their 1 sigma.
     """
@@ -306,6 +308,7 @@ def study_of(loaded: LoadedSite, read: _Range) -> CalibrationStudy:
     calibrator = _calibrator(site, read, used)
     held = list(_fed(calibrator, read))
     found = held[-1] if held else None
+    searched = _searched_beside(site, calibrator)
     if settings.spectrometer.policy == "whole" and read.images:
         found = calibrator.freeze(read.images[-1].time)
     record = calibrator.record
@@ -325,10 +328,33 @@ def study_of(loaded: LoadedSite, read: _Range) -> CalibrationStudy:
         points=points,
         excluded=excluded,
         drift=drift,
-        view=_view(site, tuple(record.views), record.correlation_map),
+        view=_view(site, *(searched or (tuple(record.views), record.correlation_map))),
         notes=(*notes, *warnings),
         problem="" if found is not None else problem,
     )
+
+
+def _searched_beside(
+    site: Site, calibrator: SpectrometerCalibrator
+) -> tuple[tuple[ViewRecord, ...], FloatImage | None] | None:
+    """Return what a search finds where the view is given, to be looked at; None where the run itself searches."""
+    settings = site.processing.calibration.spectrometer
+    images, column, sigma = calibrator.series()
+    if settings.field_of_view.source != "given" or len(images) < settings.field_of_view.minimum_images:
+        return None
+    view = settings.field_of_view.model_copy(update={"source": "correlation"})
+    searching = site.processing.calibration.model_copy(
+        update={"spectrometer": settings.model_copy(update={"field_of_view": view})}
+    )
+    processing = site.processing.model_copy(update={"calibration": searching})
+    found = find_view(
+        site.model_copy(update={"processing": processing}),
+        [image.absorbance for image in images],
+        [image.valid for image in images],
+        column,
+        sigma,
+    )
+    return (found.described(images[-1].time),), found.correlation_map
 
 
 def _calibrator(site: Site, read: _Range, cells: Sequence[CellReading]) -> SpectrometerCalibrator:

@@ -25,6 +25,7 @@ from so2cam.web.view import View
 
 _TOP: Final = ("processing", "calibration")
 _LISTED: Final = 12
+_CELL: Final = "padding: 0.25rem 1.1rem 0.25rem 0; text-align: left; white-space: nowrap"
 _CELLS: Final = "gas cells"
 _POINTS: Final = "spectrometer"
 _LEFT_OUT: Final = "left out"
@@ -85,7 +86,7 @@ class _CalibrationPage:
             self._problem = parts.error("", test="calibration-problem")
             self._plot = Plot(
                 label="column density against absorbance", test="calibration-plot", on_picked=self._picked
-            )
+            ).style("height: 21rem; flex-basis: 21rem")
             self._residuals = Plot(
                 label="residuals of the calibration over time", test="calibration-residuals", on_picked=self._picked
             ).classes("so-plot-low")
@@ -94,7 +95,7 @@ class _CalibrationPage:
         self._exclusions()
         box, _ = panel("Gas cells", test="calibration-cells")
         with box:
-            self._cells = ui.element("div").props("data-testid=cells-table")
+            self._cells = ui.element("div").props("data-testid=cells-table").style("overflow-x: auto")
         setup.on_change(self.show)
 
     def _exclusions(self) -> None:
@@ -109,7 +110,7 @@ class _CalibrationPage:
                 if not self._setup.may_edit:
                     button.disable()
             self._list = ui.element("ul").classes("so-draft-list").props("data-testid=exclude-list")
-            ui.label("Points furthest from the curve").classes("so-quiet")
+            self._far_words = ui.label("Points furthest from the curve").classes("so-quiet")
             self._far = ui.element("div").classes("so-row").props("data-testid=exclude-points")
 
     # --- leaving out -------------------------------------------------------------------------------------------------
@@ -254,6 +255,7 @@ class _CalibrationPage:
 
     def _show_far(self, study: CalibrationStudy) -> None:
         self._far.clear()
+        self._far_words.set_visibility(bool(study.points))
         far = sorted(study.points, key=lambda point: -abs(study.residual(point)))[:_LISTED]
         with self._far:
             for place, point in enumerate(far):
@@ -275,7 +277,7 @@ class _CalibrationPage:
                 heads = ("cell, ppm m", "label ± 1 σ", "absorbance ± 1 σ", "frames", "by the curve, ppm m", "")
                 with ui.element("thead"), ui.element("tr"):
                     for head in heads:
-                        ui.html(head, sanitize=False, tag="th")
+                        ui.html(head, sanitize=False, tag="th").style(_CELL)
                 with ui.element("tbody"):
                     for cell in study.cells:
                         self._cell_row(study, cell)
@@ -287,10 +289,16 @@ class _CalibrationPage:
             by_curve = float(study.calibration.curve.column(np.array([reading.absorbance]))[0]) / MOLEC_CM2_PER_PPM_M
         value, sigma = with_uncertainty(reading.absorbance, reading.uncertainty)
         left = f"left out: {', '.join(cell.excluded)}" if cell.excluded else f"{reading.frames} of {cell.frames}"
-        texts = (f"{label:g}", f"± {number(cell.column_sigma_ppm_m)}", f"{value} ± {sigma}", left, number(by_curve, 4))
+        texts = (
+            f"{label:g}",
+            f"± {number(cell.column_sigma_ppm_m)}",
+            f"{value} ± {sigma}",
+            left,
+            f"{by_curve:.1f}".replace("-", "−"),
+        )
         with ui.element("tr").props(f"data-testid=cell-{label:g}"):
             for text in texts:
-                with ui.element("td"):
+                with ui.element("td").style(_CELL):
                     ui.label(text)
             with ui.element("td"):
                 if cell.excluded:

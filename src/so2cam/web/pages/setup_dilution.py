@@ -72,7 +72,7 @@ class _DilutionPage:
         with box:
             self._range = RangeBar(view, self.show)
             self._viewer = Viewer(
-                self._slot.src,
+                None,  # until there is an image
                 label="image with the ground of known distance",
                 readonly=not setup.may_edit,
                 on_shape_created=self._drawn,
@@ -244,6 +244,7 @@ class _DilutionPage:
 
     def _draw(self, pair: FramePair, preview: DilutionPreview) -> None:
         self._put_image()
+        self._viewer.src = self._slot.src
         self._problem.set_text(preview.problem)
         self._problem.set_visibility(bool(preview.problem))
         texts = [f"pair of {time_text(pair.time)}", *(_band_words(fit) for fit in preview.bands)]

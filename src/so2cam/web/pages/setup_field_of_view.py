@@ -21,7 +21,7 @@ from so2cam.web.viewer import Viewer, ViewerEvent
 
 _VIEW: Final = ("processing", "calibration", "spectrometer", "field_of_view")
 _USED: Final = "used"
-_FOUND: Final = "found"
+_CENTRE: Final = "centre"
 _KEYS: Final[tuple[KeyPath, ...]] = tuple(
     (*_VIEW, name)
     for name in (
@@ -70,7 +70,7 @@ class _ViewPage:
             self._words = ui.label("").classes("so-quiet").props("data-testid=view-words role=status")
             self._problem = parts.error("", test="view-problem")
             self._viewer = Viewer(
-                self._slot.src,
+                None,  # until there is an image
                 colours="viridis",
                 label="map of the spectrometer's field of view",
                 readonly=not setup.may_edit,
@@ -142,10 +142,10 @@ class _ViewPage:
         if inverted is not None:
             image, label = inverted[0], "weight of the inversion"
             words += f" · inversion: {inverted[3]}"
-        if image is None:
-            self._slot.clear("a search has not been made: the place is given, or there are too few images with columns")
-        else:
-            self._slot.put(_message(image, view.block_px, label, self._setup))
+        if image is None:  # the circle can be dragged all the same
+            image, label = np.full((1, 1), np.nan, np.float32), "no map: too few images with columns beside them"
+        self._slot.put(_message(image, view.block_px, label, self._setup))
+        self._viewer.src = self._slot.src
         self._words.set_text(words)
         self._viewer.contrast = (-0.5, 1.0) if inverted is None else None
         self._viewer.shapes = self._shapes(study)
@@ -160,19 +160,24 @@ class _ViewPage:
         given = self._setup.site.processing.calibration.spectrometer.field_of_view.source == "given"
         if place is not None:
             name = "field of view" if given else "found"
-            shapes.append(_circle(_USED, name, place, locked=not given, colour="#ff9f40"))
+            shapes.append(_circle(_USED, "", place, locked=not given, colour="#ff9f40"))
             if sigma is not None and np.isfinite(sigma).all():
                 spread = float(np.hypot(max(sigma[0], sigma[1]), sigma[2]))
                 outer = (place[0], place[1], place[2] + spread)
                 shapes.append(_circle("sigma", "", outer, locked=True, colour="#ff9f40", dashed=True))
+            # Last, and so above the handles of a small circle.
+            centre = [[round(place[0], 1), round(place[1], 1)]]
+            point = {"id": _CENTRE, "name": name, "kind": "point", "points": centre, "locked": not given}
+            shapes.append(point | {"colour": "#ff9f40"})
         return shapes
 
     async def _dragged(self, event: ViewerEvent) -> None:
         shape = event.shape
-        if shape is None or shape["id"] != _USED:
+        place = None if self._study is None else self._study.view.place
+        if shape is None or place is None or shape["id"] not in (_USED, _CENTRE):
             return
         x, y = shape["points"][0]
-        await self._give((x, y, shape["radius_px"]), "moved the field of view")
+        await self._give((x, y, shape.get("radius_px", place[2])), "moved the field of view")
 
     async def _give(self, place: tuple[float, float, float], what: str, sigma: float | None = None) -> None:
         values: dict[KeyPath, Any] = {
@@ -240,6 +245,8 @@ def _words(study: CalibrationStudy) -> str:
     if view.searches:
         newest = view.searches[-1]
         status = "found" if newest.status == "ok" else f"not found: {newest.status}"
+        if study.site.processing.calibration.spectrometer.field_of_view.source == "given" and newest.status == "ok":
+            status = f"given; a search finds x {number(newest.x, 4)}, y {number(newest.y, 4)}"
         texts.append(f"{status} in {newest.images} images up to {time_text(newest.time, date=False)}")
         if np.isfinite(newest.correlation):
             texts.append(f"correlation {newest.correlation:.3f}")
