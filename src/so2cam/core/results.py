@@ -168,11 +168,11 @@ class CalibrationRecord:
     """
 
     points: list[CalibrationPoint] = field(default_factory=list)
-    excluded: list[CalibrationPoint] = field(default_factory=list)
     fits: list[CalibrationFit] = field(default_factory=list)
     views: list[ViewRecord] = field(default_factory=list)
     correlation_map: FloatImage | None = None
     block_px: int = 1
+    excluded: list[CalibrationPoint] = field(default_factory=list)
     matched: int = 0
     """most images with a column beside them that there were at a time"""
 
