@@ -202,6 +202,7 @@ def test_passes_the_checks_of_the_agent(make, context):
     checked.close()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the library leaves a socket open
 def test_the_library_itself_finds_nothing_here(context):
     """With the real seabreeze and no spectrometer: a clear error, and no traceback of USB libraries."""
     pytest.importorskip("seabreeze")
