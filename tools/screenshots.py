@@ -51,7 +51,11 @@ PAGES = {
     "setup-versions": "/setup?part=versions",
     "sign-in": "/sign-in",
 }
-PICTURED = ("live", "archive", "align", "instrument", "setup-geometry", "setup-registration")
+PICTURED = (
+    *("live", "archive", "align", "instrument", "guide"),
+    *("setup-geometry", "setup-registration", "setup-background", "setup-lines", "setup-motion"),
+    *("setup-calibration", "setup-field-of-view", "setup-dilution"),
+)
 SIZES = {"desktop": (1280, 900), "phone": (360, 780)}
 MOST_BYTES = 150_000
 RUN_S = 90.0
