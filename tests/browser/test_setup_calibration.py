@@ -60,7 +60,7 @@ def test_a_cell_and_a_point_are_left_out_and_the_view_is_dragged(page: Page, arc
     found = float(key.input_value())
     expect(page.get_by_test_id("view-search")).to_be_enabled(timeout=SLOW)
     expect(page.get_by_text("correlation with the columns")).to_be_visible(timeout=SLOW)
-    drag(page, page.get_by_test_id("shape-centre"), 40, 0)
+    drag(page, page.get_by_test_id("shape-centre").locator(".hit"), 40, 0)
     expect(key).not_to_have_value(f"{found:g}", timeout=SLOW)
     assert float(key.input_value()) > found + 5
 
