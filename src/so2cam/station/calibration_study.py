@@ -21,6 +21,7 @@ from so2cam.core.site import Site
 from so2cam.core.spectra import SpectrumInfo
 from so2cam.core.status import EmissionStatus
 from so2cam.formats.sitefile import LoadedSite, settings_hash
+from so2cam.pages.frames import FrameHeader, encode_values
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration import SmallImage, SpectrometerCalibrator, small_image
 from so2cam.pipeline.calibration_drift import Drift, drift_of
@@ -499,3 +500,21 @@ def curve_of(study: CalibrationStudy, count: int = 60) -> tuple[FloatArray, Floa
     curve = study.calibration.curve
     column = curve.column(x)
     return x, column, np.hypot(curve.column_uncertainty(x), study.calibration.scale_uncertainty * column)
+
+
+def curve_column_ppm_m(study: CalibrationStudy, absorbance: float) -> float:
+    """Return the curve's column at an absorbance [ppm m]; NaN where there is no curve."""
+    if study.calibration is None:
+        return float("nan")
+    return float(study.calibration.curve.column(np.array([absorbance]))[0]) / MOLEC_CM2_PER_PPM_M
+
+
+def block_map(image: FloatImage | None, block: int, label: str, site: Site) -> bytes:
+    """Return a map of blocks as a frame message in the pixels of the on-band image, so that places agree."""
+    optics = site.camera.optics
+    full = np.full((optics.height_px, optics.width_px), np.nan, np.float32)
+    if image is not None:
+        grown = np.repeat(np.repeat(np.asarray(image, np.float32), block, axis=0), block, axis=1)
+        part = grown[: optics.height_px, : optics.width_px]
+        full[: part.shape[0], : part.shape[1]] = part
+    return encode_values(full, FrameHeader(label=label))

@@ -4,7 +4,6 @@ import asyncio
 import math
 from typing import Any, Final
 
-import numpy as np
 from nicegui import ui
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
@@ -13,7 +12,13 @@ from so2cam.core.results import CalibrationPoint
 from so2cam.core.times import format_utc
 from so2cam.formats.siteedit import REMOVE, KeyPath
 from so2cam.formats.sitefile import LoadedSite
-from so2cam.station.calibration_study import CalibrationStudy, curve_of, slope_of, without_exclusions
+from so2cam.station.calibration_study import (
+    CalibrationStudy,
+    curve_column_ppm_m,
+    curve_of,
+    slope_of,
+    without_exclusions,
+)
 from so2cam.station.live_day import processing_hash
 from so2cam.web import parts, plot
 from so2cam.web.parts import number, panel, with_uncertainty
@@ -284,9 +289,7 @@ class _CalibrationPage:
 
     def _cell_row(self, study: CalibrationStudy, cell: Any) -> None:
         reading, label = cell.reading, cell.reading.column_ppm_m
-        by_curve = float("nan")
-        if study.calibration is not None:
-            by_curve = float(study.calibration.curve.column(np.array([reading.absorbance]))[0]) / MOLEC_CM2_PER_PPM_M
+        by_curve = curve_column_ppm_m(study, reading.absorbance)
         value, sigma = with_uncertainty(reading.absorbance, reading.uncertainty)
         left = f"left out: {', '.join(cell.excluded)}" if cell.excluded else f"{reading.frames} of {cell.frames}"
         texts = (

@@ -1,16 +1,14 @@
 """Set-up of the spectrometer's field of view in the image: found, looked at, or set by hand."""
 
 import asyncio
+import math
 from typing import Any, Final
 
-import numpy as np
 from nicegui import ui
 
 from so2cam.core.errors import So2camError
-from so2cam.core.records import FloatImage
 from so2cam.formats.siteedit import REMOVE, KeyPath
-from so2cam.pages.frames import FrameHeader, encode_values
-from so2cam.station.calibration_study import CalibrationStudy
+from so2cam.station.calibration_study import CalibrationStudy, block_map
 from so2cam.station.live_day import processing_hash
 from so2cam.web import parts
 from so2cam.web.parts import Choice, number, panel, time_text
@@ -143,8 +141,8 @@ class _ViewPage:
             image, label = inverted[0], "weight of the inversion"
             words += f" · inversion: {inverted[3]}"
         if image is None:  # the circle can be dragged all the same
-            image, label = np.full((1, 1), np.nan, np.float32), "no map: too few images with columns beside them"
-        self._slot.put(_message(image, view.block_px, label, self._setup))
+            label = "no map: too few images with columns beside them"
+        self._slot.put(block_map(image, view.block_px, label, self._setup.site))
         self._viewer.src = self._slot.src
         self._words.set_text(words)
         self._viewer.contrast = (-0.5, 1.0) if inverted is None else None
@@ -161,8 +159,8 @@ class _ViewPage:
         if place is not None:
             name = "field of view" if given else "found"
             shapes.append(_circle(_USED, "", place, locked=not given, colour="#ff9f40"))
-            if sigma is not None and np.isfinite(sigma).all():
-                spread = float(np.hypot(max(sigma[0], sigma[1]), sigma[2]))
+            if sigma is not None and all(map(math.isfinite, sigma)):
+                spread = math.hypot(max(sigma[0], sigma[1]), sigma[2])
                 outer = (place[0], place[1], place[2] + spread)
                 shapes.append(_circle("sigma", "", outer, locked=True, colour="#ff9f40", dashed=True))
             # Last, and so above the handles of a small circle.
@@ -186,7 +184,7 @@ class _ViewPage:
             (*_VIEW, "y"): round(float(place[1]), 1),
             (*_VIEW, "radius_px"): round(float(place[2]), 1),
         }
-        if sigma is not None and np.isfinite(sigma):
+        if sigma is not None and math.isfinite(sigma):
             values[*_VIEW, "position_uncertainty_px"] = round(float(sigma), 1)
         await self._setup.change(values, what)
 
@@ -226,16 +224,6 @@ def _circle(
     }
 
 
-def _message(image: FloatImage, block: int, label: str, setup: Setup) -> bytes:
-    """Return a map of blocks as an image in the pixels of the on-band image, so that places agree."""
-    optics = setup.site.camera.optics
-    full = np.full((optics.height_px, optics.width_px), np.nan, np.float32)
-    grown = np.repeat(np.repeat(np.asarray(image, np.float32), block, axis=0), block, axis=1)
-    part = grown[: optics.height_px, : optics.width_px]
-    full[: part.shape[0], : part.shape[1]] = part
-    return encode_values(full, FrameHeader(label=label))
-
-
 def _words(study: CalibrationStudy) -> str:
     view = study.view
     texts = []
@@ -248,6 +236,6 @@ def _words(study: CalibrationStudy) -> str:
         if study.site.processing.calibration.spectrometer.field_of_view.source == "given" and newest.status == "ok":
             status = f"given; a search finds x {number(newest.x, 4)}, y {number(newest.y, 4)}"
         texts.append(f"{status} in {newest.images} images up to {time_text(newest.time, date=False)}")
-        if np.isfinite(newest.correlation):
+        if math.isfinite(newest.correlation):
             texts.append(f"correlation {newest.correlation:.3f}")
     return " · ".join(texts) or "No search has been made."
