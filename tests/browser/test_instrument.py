@@ -287,6 +287,7 @@ def test_the_schedule_is_typed_dragged_saved_and_kept_over_a_reload(home: Any, o
         "capture and darks are wanted at once", timeout=LONG
     )
     page.get_by_test_id("window-2-remove").click()
+    expect(page.get_by_test_id("grip-2-1-end")).to_have_count(0, timeout=LONG)
     page.get_by_test_id("add-housekeeping").click()
     expect(page.get_by_test_id("grip-2-1-end")).to_be_visible(timeout=LONG)
     grip, lane = page.get_by_test_id("grip-2-1-end").bounding_box(), page.get_by_test_id("lane-2").bounding_box()

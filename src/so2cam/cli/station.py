@@ -111,25 +111,25 @@ def run(
     [[station.watch]].
     """
     require_station()
-    log_to_stderr(verbose)
     until = math.inf if run_for_s is None else time.monotonic() + run_for_s
     station = _Station(list(sites), folder, api=not no_api)
     open_now = open_
-    while True:
-        with contextlib.ExitStack() as undo:
-            assembly = station.open(undo)
-            if assembly.api is not None:
-                tell_address(assembly.api)
-                tell_pages(assembly.api.url, open_=open_now)
-            open_now = False
-            with stopping(station.asked, assembly.supervisor.stop_event):
-                assembly.supervisor.start()
-                left = until - time.monotonic()
-                print_rates(assembly.context, assembly.supervisor.stop_event, left, quiet=quiet)
-                assembly.stop()
-        if station.asked.is_set() or not station.again.is_set():
-            break
-        console.print("the site file was saved anew: the station takes it up")
+    with logging_to_stderr(verbose):
+        while True:
+            with contextlib.ExitStack() as undo:
+                assembly = station.open(undo)
+                if assembly.api is not None:
+                    tell_address(assembly.api)
+                    tell_pages(assembly.api.url, open_=open_now)
+                open_now = False
+                with stopping(station.asked, assembly.supervisor.stop_event):
+                    assembly.supervisor.start()
+                    left = until - time.monotonic()
+                    print_rates(assembly.context, assembly.supervisor.stop_event, left, quiet=quiet)
+                    assembly.stop()
+            if station.asked.is_set() or not station.again.is_set():
+                break
+            console.print("the site file was saved anew: the station takes it up")
     console.print("stopped; everything that came is kept")
 
 
@@ -268,14 +268,20 @@ def stopping(*stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def log_to_stderr(verbose: bool) -> None:
-    """Send the log of so2cam to standard error."""
+@contextmanager
+def logging_to_stderr(verbose: bool) -> Iterator[None]:
+    """Send the log of so2cam to standard error while this is entered."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("so2cam")
+    before = logger.handlers[:], logger.level, logger.propagate
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.handlers[:], logger.level, logger.propagate = before
 
 
 def require_station() -> None:

@@ -9,7 +9,7 @@ import click
 
 from so2cam.cli.arguments import SeveralFolders
 from so2cam.cli.console import FolderPath, console, report_warning
-from so2cam.cli.station import log_to_stderr, print_rates, require_station, stopping
+from so2cam.cli.station import logging_to_stderr, print_rates, require_station, stopping
 from so2cam.core.errors import InputError
 from so2cam.core.site_station import WatchedFolder
 
@@ -76,13 +76,13 @@ def command(
     from so2cam.station.assembly import assemble_station
     from so2cam.station.context import open_station
 
-    log_to_stderr(verbose)
     watched = tuple(
         WatchedFolder(name=name, folder=str(path.resolve()), settle_s=settle_s)
         for name, path in (*((f"calibration-{n}", p) for n, p in enumerate(calibration, 1)), ("folder", folder))
     )
     left_out: dict[Path, str] = {}
     with contextlib.ExitStack() as undo:
+        undo.enter_context(logging_to_stderr(verbose))
         context = open_station([site], folder=out, watch=watched)
         undo.callback(context.close)
         _require_apart(context.folder, (folder, *calibration))

@@ -72,7 +72,7 @@ class ControlPoints:
                     on_shape_changed=lambda event, side=side: self._placed(side, event),
                     on_shape_removed=lambda event: self._removed(event),
                 )
-                made[side].props(f"data-testid=viewer-{side}").classes("so-viewer")
+                made[side].props(f"data-testid=viewer-{side}").classes("so-viewer is-fixed")
         return made
 
     def _draw_buttons(self) -> None:

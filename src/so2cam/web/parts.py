@@ -279,6 +279,12 @@ def empty(text: str, *, title: str = "", test: str = "empty") -> ui.html:
     return ui.html(f"{heading}<p>{escape(text)}</p>", sanitize=False).classes("so-empty").props(f"data-testid={test}")
 
 
+def sentence(failure: So2camError) -> str:
+    """Return what went wrong and what to do about it, as sentences."""
+    said = [text[:1].upper() + text[1:] for text in (failure.message, failure.remedy or "") if text]
+    return " ".join(text if text.endswith((".", "?", "!")) else f"{text}." for text in said)
+
+
 def error(message: str, *, test: str = "error") -> ui.label:
     """Say what went wrong."""
     return ui.label(message).classes("so-error").props(f"data-testid={test} role=alert")

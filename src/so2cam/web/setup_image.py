@@ -1,4 +1,4 @@
-"""What the set-up pages with an image share: a pair of the archive to choose, and work of which the latest counts."""
+"""What the set-up pages with an image share: a pair of the archive to choose, and how a preview is."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from so2cam.core.errors import So2camError
 from so2cam.core.records import FramePair
 from so2cam.core.times import format_utc, parse_utc
 from so2cam.station.setup_pairs import SetupPairs
-from so2cam.web.parts import Chip, error, time_text
+from so2cam.web.parts import Chip, error, sentence, time_text
 from so2cam.web.setup import Setup
 from so2cam.web.shelf import Slot
 from so2cam.web.shell import asset_url
@@ -46,28 +46,6 @@ def put_image(viewer: Viewer, slot: Slot, message: bytes | None, why: str = "") 
     slot.put(message)
     if viewer.src is None:
         viewer.src = slot.src
-
-
-class Latest:
-    """Work that is asked for more often than it can be done: it is done one at a time, and once more for the last."""
-
-    def __init__(self, work: Callable[[], Awaitable[None]]) -> None:
-        self._work = work
-        self._asked = self._done = 0
-        self._busy = False
-
-    async def ask(self) -> None:
-        """Have it done, now or as soon as what goes on is over."""
-        self._asked += 1
-        if self._busy:
-            return
-        self._busy = True
-        try:
-            while self._done != self._asked:
-                self._done = self._asked
-                await self._work()
-        finally:
-            self._busy = False
 
 
 class PairBar:
@@ -175,14 +153,8 @@ class Preview:
 
     def failed(self, failure: So2camError | str) -> None:
         """There is none."""
-        said = (
-            failure
-            if isinstance(failure, str)
-            else f"{failure.message}"
-            + (f". {failure.remedy[:1].upper()}{failure.remedy[1:]}." if failure.remedy else "")
-        )
         self._chip.set("nothing to show", "bad")
-        self._say(said[:1].upper() + said[1:])
+        self._say(failure if isinstance(failure, str) else sentence(failure))
 
     def _say(self, text: str) -> None:
         self.trouble.set_text(text)

@@ -1,7 +1,9 @@
 """Areas of sky as people draw them, and work of which the latest counts."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +20,9 @@ from so2cam.web.background_words import (
     area_shape,
     skyline_from_points,
 )
+from so2cam.web.latest import Latest
 from so2cam.web.line_edits import PAIR, TOTAL, removal, renaming
-from so2cam.web.setup_image import Latest, colours_of
+from so2cam.web.setup_image import colours_of
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "etna" / "site.toml"
 MODES = tuple(Background.model_fields["mode"].annotation.__args__)  # type: ignore[union-attr]
@@ -60,7 +63,7 @@ def test_lines_have_colours_in_their_order() -> None:
     assert len(set(list(colours_of(names).values())[:6])) == 6
 
 
-def test_of_work_asked_for_often_the_latest_is_done() -> None:
+def test_of_work_asked_for_often_the_latest_is_done(run_async: Callable[[Coroutine[Any, Any, None]], None]) -> None:
     done: list[int] = []
     wanted = 0
 
@@ -84,7 +87,7 @@ def test_of_work_asked_for_often_the_latest_is_done() -> None:
         gate.set()
         await asyncio.gather(*asked)
 
-    asyncio.run(run())
+    run_async(run())
     assert done == [1, 5]
 
 

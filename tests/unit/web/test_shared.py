@@ -2,13 +2,17 @@
 
 import asyncio
 import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from so2cam.web.shared import Notices, SharedValues
 
+RunAsync = Callable[[Coroutine[Any, Any, None]], None]
 
-def test_many_who_ask_at_once_cost_one_work() -> None:
+
+def test_many_who_ask_at_once_cost_one_work(run_async: RunAsync) -> None:
     now = [0.0]
     calls: list[int] = []
     release = threading.Event()
@@ -34,10 +38,10 @@ def test_many_who_ask_at_once_cost_one_work() -> None:
         assert await values.get("c", 0.0, work) == 4
         assert len(values) == 1  # and what is never fresh is not kept
 
-    asyncio.run(ask())
+    run_async(ask())
 
 
-def test_what_fails_is_told_to_all_and_tried_again() -> None:
+def test_what_fails_is_told_to_all_and_tried_again(run_async: RunAsync) -> None:
     def fails() -> int:
         raise ValueError("no")
 
@@ -49,7 +53,7 @@ def test_what_fails_is_told_to_all_and_tried_again() -> None:
         now[0] = 2.0
         assert await values.get("a", 1.0, lambda: 5) == 5
 
-    asyncio.run(ask())
+    run_async(ask())
 
 
 def test_notices_count_changes() -> None:

@@ -46,6 +46,17 @@
     }
   }
 
+  // --- the page one is on, in sight where a screen is too narrow for all of them --------------------------------------
+  const inSight = new WeakSet();
+  function showHere() {
+    for (const here of document.querySelectorAll("nav [aria-current=page]")) {
+      if (inSight.has(here)) continue;
+      inSight.add(here);
+      const row = here.parentElement;
+      row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+    }
+  }
+
   // --- dark and light -----------------------------------------------------------------------------------------------
   function theme() {
     const dark = !document.body.classList.contains("body--dark");
@@ -145,6 +156,9 @@
   document.addEventListener("change", (event) => {
     if (event.target.dataset?.do === "site") window.location.assign(event.target.value);
   });
+  const drawn = new MutationObserver(showHere);
+  drawn.observe(document.documentElement, { childList: true, subtree: true });
+  setTimeout(() => drawn.disconnect(), 10_000);
   setInterval(tick, 1000);
   tick();
   glance();

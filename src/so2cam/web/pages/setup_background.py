@@ -17,9 +17,10 @@ from so2cam.web.background_words import (
     area_shape,
     skyline_from_points,
 )
+from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, number, panel
 from so2cam.web.setup import Setup, setup_page
-from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, drawn_colour, put_image, use_styles
+from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, drawn_colour, put_image, use_styles
 from so2cam.web.setup_tools import Tools, Values
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
@@ -103,7 +104,7 @@ class BackgroundPage:
                 on_tool_changed=lambda event: self._tools.follow(event.tool),
                 on_click=self._clicked,
             )
-            self._viewer.props("data-testid=viewer").classes("so-viewer")
+            self._viewer.props("data-testid=viewer").classes("so-viewer is-fixed")
             self._preview.trouble.move(box)
             self._bar = PairBar(self._view, self._setup, self.changed)
 

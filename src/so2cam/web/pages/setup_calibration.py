@@ -1,6 +1,5 @@
 """Set-up of the calibration: what calibrates, its plot, and what is left out of it."""
 
-import asyncio
 import math
 from typing import Any, Final
 
@@ -21,7 +20,8 @@ from so2cam.station.calibration_study import (
 )
 from so2cam.station.live_day import processing_hash
 from so2cam.web import parts, plot
-from so2cam.web.parts import number, panel, with_uncertainty
+from so2cam.web.latest import Latest
+from so2cam.web.parts import number, panel, sentence, with_uncertainty
 from so2cam.web.plot import Plot
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
@@ -75,8 +75,7 @@ def calibration(view: View, setup: Setup) -> None:
 class _CalibrationPage:
     def __init__(self, view: View, setup: Setup) -> None:
         self._view, self._setup = view, setup
-        self._key: object = None
-        self._busy = asyncio.Lock()
+        self._latest = Latest(self._work, lambda: (processing_hash(setup.loaded.site), self._range.bounds))
         self._study: CalibrationStudy | None = None
         box, _ = panel("What calibrates", test="calibration-keys")
         with box:
@@ -164,27 +163,22 @@ class _CalibrationPage:
 
     async def show(self) -> None:
         """Work the calibration out for the draft as it is, and show it; nothing where it is the one shown."""
+        await self._latest.ask()
+
+    async def _work(self) -> None:
         loaded, bounds = self._setup.loaded, self._range.bounds
-        key = processing_hash(loaded.site), bounds
-        if key == self._key:
-            return
-        self._key = key
         self._show_list()
         if bounds is None:
             self._fail("There are no days in the archive yet.")
             return
         self._words.set_text("Reading images and spectra …")
-        async with self._busy:
-            if key != self._key:
-                return
-            try:
-                study, everything = await self._view.in_thread(lambda: self._studies(loaded, bounds))
-            except So2camError as error:
-                self._fail(error.message + (f". {error.remedy}" if error.remedy else ""))
-                return
-        if key == self._key:
-            self._study = study
-            self._draw(study, everything)
+        try:
+            study, everything = await self._view.in_thread(lambda: self._studies(loaded, bounds))
+        except So2camError as error:
+            self._fail(sentence(error))
+            return
+        self._study = study
+        self._draw(study, everything)
 
     def _studies(self, loaded: LoadedSite, bounds: Any) -> tuple[CalibrationStudy, CalibrationStudy | None]:
         studies = self._view.pages.study(self._view.site.name)

@@ -1,6 +1,5 @@
 """Set-up of light dilution: ground of known distance drawn on the image, the extinction it shows, what it does."""
 
-import asyncio
 import math
 from typing import Any, Final
 
@@ -14,7 +13,8 @@ from so2cam.pages.frames import FrameHeader, encode_values
 from so2cam.station.dilution_view import BandFit, DilutionPreview, dilution_preview
 from so2cam.station.live_day import processing_hash
 from so2cam.web import parts, plot
-from so2cam.web.parts import Choice, panel, time_text, with_uncertainty
+from so2cam.web.latest import Latest
+from so2cam.web.parts import Choice, panel, sentence, time_text, with_uncertainty
 from so2cam.web.plot import Plot
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
@@ -60,8 +60,7 @@ class _DilutionPage:
     def __init__(self, view: View, setup: Setup) -> None:
         self._view, self._setup = view, setup
         self._slot = view.pages.shelf.slot(view)
-        self._key: object = None
-        self._busy = asyncio.Lock()
+        self._latest = Latest(self._work, lambda: (processing_hash(setup.loaded.site), self._range.bounds))
         asked = view.query.get("image", "frame")
         self._image = asked if asked in dict(_IMAGES) else "frame"
         self._preview: DilutionPreview | None = None
@@ -79,7 +78,7 @@ class _DilutionPage:
                 on_shape_changed=self._moved,
                 on_shape_removed=self._removed,
             )
-            self._viewer.props("data-testid=dilution-viewer")
+            self._viewer.props("data-testid=dilution-viewer").classes("so-viewer is-fixed")
             with ui.element("div").classes("so-row"):
                 self._distance = parts.field(
                     "Distance", test="dilution-distance", example="4200, or 4200 5100 for each point", props="suffix=m"
@@ -195,27 +194,22 @@ class _DilutionPage:
 
     async def show(self) -> None:
         """Show the preview for the draft as it is; nothing where it is shown already."""
+        await self._latest.ask()
+
+    async def _work(self) -> None:
         loaded, bounds = self._setup.loaded, self._range.bounds
-        key = processing_hash(loaded.site), bounds
-        if key == self._key:
-            return
-        self._key = key
         self._show_regions()
         if bounds is None:
             self._fail("There are no days in the archive yet.")
             return
         self._words.set_text("Reading images …")
-        async with self._busy:
-            if key != self._key:
-                return
-            try:
-                pair, preview = await self._view.in_thread(lambda: self._look(loaded, bounds))
-            except So2camError as error:
-                self._fail(error.message)
-                return
-        if key == self._key:
-            self._preview = preview
-            self._draw(pair, preview)
+        try:
+            pair, preview = await self._view.in_thread(lambda: self._look(loaded, bounds))
+        except So2camError as error:
+            self._fail(sentence(error))
+            return
+        self._preview = preview
+        self._draw(pair, preview)
 
     def _look(self, loaded: LoadedSite, bounds: Any) -> tuple[FramePair, DilutionPreview]:
         frames = self._view.pages.setup_frames[self._view.site.name]

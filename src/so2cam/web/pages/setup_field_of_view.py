@@ -1,6 +1,5 @@
 """Set-up of the spectrometer's field of view in the image: found, looked at, or set by hand."""
 
-import asyncio
 import math
 from typing import Any, Final
 
@@ -11,7 +10,8 @@ from so2cam.formats.siteedit import REMOVE, KeyPath
 from so2cam.station.calibration_study import CalibrationStudy, block_map
 from so2cam.station.live_day import processing_hash
 from so2cam.web import parts
-from so2cam.web.parts import Choice, number, panel, time_text
+from so2cam.web.latest import Latest
+from so2cam.web.parts import Choice, number, panel, sentence, time_text
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.view import View
@@ -50,8 +50,7 @@ class _ViewPage:
     def __init__(self, view: View, setup: Setup) -> None:
         self._view, self._setup = view, setup
         self._slot = view.pages.shelf.slot(view)
-        self._key: object = None
-        self._busy = asyncio.Lock()
+        self._latest = Latest(self._work, lambda: (processing_hash(setup.loaded.site), self._range.bounds, self._map))
         self._study: CalibrationStudy | None = None
         self._map = "weights" if view.query.get("map") == "weights" else "correlation"
         box, head = panel("Map", test="view-panel")
@@ -74,7 +73,7 @@ class _ViewPage:
                 readonly=not setup.may_edit,
                 on_shape_changed=self._dragged,
             )
-            self._viewer.props("data-testid=view-viewer")
+            self._viewer.props("data-testid=view-viewer").classes("so-viewer is-fixed")
             with ui.element("div").classes("so-row"):
                 self._use = ui.button("Use what was found", on_click=self._use_found)
                 self._use.props("unelevated no-caps data-testid=view-use-found")
@@ -90,16 +89,14 @@ class _ViewPage:
     async def _choose(self, what: str) -> None:
         self._map = what
         self._view.keep(map=what)
-        self._key = None
         await self.show()
 
     async def show(self) -> None:
         """Show the map and the place for the draft as it is; nothing where they are shown already."""
+        await self._latest.ask()
+
+    async def _work(self) -> None:
         loaded, bounds = self._setup.loaded, self._range.bounds
-        key = processing_hash(loaded.site), bounds, self._map
-        if key == self._key:
-            return
-        self._key = key
         if bounds is None:
             self._fail("There are no days in the archive yet.")
             return
@@ -108,19 +105,15 @@ class _ViewPage:
             return
         self._words.set_text("Reading images and spectra …")
         studies = self._view.pages.study(self._view.site.name)
-        async with self._busy:
-            if key != self._key:
-                return
-            try:
-                study = await self._view.in_thread(lambda: studies.study(loaded, *bounds))
-                found = None
-                if self._map == "weights":
-                    found = await self._view.in_thread(lambda: studies.weights_map(loaded, *bounds))
-            except So2camError as error:
-                self._fail(error.message)
-                return
-        if key == self._key:
-            self._draw(study, found)
+        try:
+            study = await self._view.in_thread(lambda: studies.study(loaded, *bounds))
+            found = None
+            if self._map == "weights":
+                found = await self._view.in_thread(lambda: studies.weights_map(loaded, *bounds))
+        except So2camError as error:
+            self._fail(sentence(error))
+            return
+        self._draw(study, found)
 
     def _fail(self, text: str) -> None:
         self._words.set_text("")

@@ -19,6 +19,7 @@ from so2cam.station.geometry_view import (
 from so2cam.station.registration_view import raw_message
 from so2cam.web.geo_map import GeoMap, compass_svg, legend_html, scene_of
 from so2cam.web.landmark import LandmarkPanel
+from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, empty, number, panel, with_uncertainty
 from so2cam.web.plot import Plot, line, points
 from so2cam.web.setup import Setup, setup_page
@@ -82,7 +83,7 @@ class GeometryPage:
         self._slot = view.pages.shelf.slot(view)
         self._look: GeometryLook | None = None
         self._time: datetime | None = None
-        self._asked = 0
+        self._latest = Latest(self._work)
         self._area = _one_of(AREAS, view.query.get("map", ""))
         self._image = _one_of(IMAGES, view.query.get("image", ""))
         self._numbers = _one_of(NUMBERS, view.query.get("numbers", ""))
@@ -119,7 +120,7 @@ class GeometryPage:
                 on_shape_created=self._drawn,
                 on_shape_changed=self._drawn,
             )
-            self._viewer.props("data-testid=viewer").classes("so-viewer")
+            self._viewer.props("data-testid=viewer").classes("so-viewer is-fixed")
             self._missing = empty("", test="geometry-missing")
             self._missing.set_visibility(False)
             with ui.element("div").classes("so-row"):
@@ -178,15 +179,17 @@ class GeometryPage:
 
     async def changed(self) -> None:
         """Somebody changed the draft: draw it anew."""
-        self._asked += 1
-        asked, loaded, time = self._asked, self._setup.loaded, self._time
+        await self._latest.ask()
+
+    async def _work(self) -> None:
+        loaded, time = self._setup.loaded, self._time
         try:
             look = await self._view.in_thread(lambda: look_at_geometry(loaded, time))
             drawn = await self._view.in_thread(lambda: profile(look, loaded.path.parent))
         except So2camError as failed:
             self._note.set_text(failed.message)
             return
-        if asked != self._asked or self._map.is_deleted:
+        if self._map.is_deleted:
             return
         self._look = look
         self._note.set_text(" ".join(look.notes))

@@ -17,13 +17,14 @@ from so2cam.station.line_view import (
     look_at_lines,
     read_line_file,
 )
+from so2cam.web.latest import Latest
 from so2cam.web.line_edits import PLACE, plain_place, removal, renaming, table_of
 from so2cam.web.line_list import LineList
 from so2cam.web.line_shapes import place_of, shape_of
 from so2cam.web.parts import Choice, panel
 from so2cam.web.plot import Plot, line
 from so2cam.web.setup import Setup, setup_page
-from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
+from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
 from so2cam.web.setup_tools import Tools
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
@@ -92,7 +93,7 @@ class LinesPage:
                 on_shape_selected=self._selected,
                 on_tool_changed=lambda event: self._tools.follow(event.tool),
             )
-            self._viewer.props("data-testid=viewer").classes("so-viewer")
+            self._viewer.props("data-testid=viewer").classes("so-viewer is-fixed")
             self._preview.trouble.move(box)
             self._bar = PairBar(self._view, self._setup, self.changed)
 

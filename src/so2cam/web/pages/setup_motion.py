@@ -11,11 +11,12 @@ from so2cam.formats.siteedit import KeyPath
 from so2cam.station.line_view import Speed
 from so2cam.station.motion_view import Histogram, LineMotionLook, MotionLook, look_at_motion
 from so2cam.web.lag_panel import LagPanel
+from so2cam.web.latest import Latest
 from so2cam.web.line_shapes import shape_of
 from so2cam.web.parts import MISSING, Choice, panel, with_uncertainty
 from so2cam.web.plot import Plot, band, line
 from so2cam.web.setup import Setup, setup_page
-from so2cam.web.setup_image import NO_PAIRS, Latest, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
+from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
 
@@ -86,7 +87,7 @@ class MotionPage:
                 label="absorbance of a pair of the archive with arrows of its motion",
                 on_shape_selected=self._selected,
             )
-            self._viewer.props("data-testid=viewer").classes("so-viewer")
+            self._viewer.props("data-testid=viewer").classes("so-viewer is-fixed")
             self._preview.trouble.move(box)
             self._scale = ui.label("").classes("so-quiet so-small").props("data-testid=arrow-scale")
             self._bar = PairBar(self._view, self._setup, self.changed)

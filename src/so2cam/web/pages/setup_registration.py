@@ -22,8 +22,9 @@ from so2cam.station.registration_view import (
     read_bands,
 )
 from so2cam.web.control_points import POINTS, SOURCE, ControlPoints
+from so2cam.web.latest import Latest
 from so2cam.web.overlay import MODES, Overlay
-from so2cam.web.parts import Chip, Choice, empty, number, panel, time_text
+from so2cam.web.parts import Chip, Choice, empty, number, panel, sentence, time_text
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.shell import asset_url
 from so2cam.web.tables import Column, chip_html, table_html
@@ -69,7 +70,7 @@ class RegistrationPage:
         self._laid = shelf.slot(view), shelf.slot(view)
         self._pairs: tuple[FramePair, ...] = ()
         self._found: FoundLook | None = None
-        self._asked = 0
+        self._latest = Latest(self._lay_over)
         self._ready = False
         self._which = _one_of(WHICH, view.query.get("which", ""))
         self._mode = _one_of(MODES, view.query.get("look", ""))
@@ -185,7 +186,7 @@ class RegistrationPage:
             self._facts.set_text(matrix_text(matrix_of(registration, self._found), self._shape))
         except So2camError as unknown:
             self._facts.set_text(f"{unknown.message[:1].upper()}{unknown.message[1:]}.")
-        await self._load_overlay()
+        await self._latest.ask()
 
     @property
     def _shape(self) -> tuple[int, int]:
@@ -210,9 +211,8 @@ class RegistrationPage:
                 self._say_missing(failed.message)
         self._points.show_images((self._raw[0].src, self._raw[1].src))
 
-    async def _load_overlay(self) -> None:
-        self._asked += 1
-        asked, pair, loaded, view = self._asked, self._pair, self._setup.loaded, self._view
+    async def _lay_over(self) -> None:
+        pair, loaded, view = self._pair, self._setup.loaded, self._view
         if pair is None:
             return
         frames = view.pages.setup_frames[view.site.name]
@@ -221,10 +221,7 @@ class RegistrationPage:
             self._why.set_text("")
         except So2camError as unknown:
             matrix = None
-            words = unknown.message[:1].upper() + unknown.message[1:]
-            self._why.set_text(
-                f"{words}: {unknown.remedy}. The bands are shown as they are." if unknown.remedy else words
-            )
+            self._why.set_text(f"{sentence(unknown)} The bands are shown as they are.")
 
         def work() -> tuple[bytes, bytes]:
             return overlay_messages(read_bands(frames, view.site, loaded, pair), matrix, pair.time)
@@ -234,7 +231,7 @@ class RegistrationPage:
         except So2camError as failed:
             self._say_missing(failed.message)
             return
-        if asked != self._asked or self._overlay.is_deleted:
+        if self._overlay.is_deleted:
             return
         for slot, message in zip(self._laid, messages, strict=True):
             slot.put(message)
@@ -269,8 +266,7 @@ class RegistrationPage:
             )
         except So2camError as failed:
             self._found = None
-            said = failed.message + (f". {failed.remedy[:1].upper()}{failed.remedy[1:]}" if failed.remedy else "")
-            self._trouble.set_text(said[:1].upper() + said[1:] + ".")
+            self._trouble.set_text(sentence(failed))
             self._trouble.set_visibility(True)
         finally:
             self._find.enable()
@@ -288,7 +284,7 @@ class RegistrationPage:
         self._table.set_content(pairs_html(found))
         self._which = "found"
         self._which_choice.set("found")
-        await self._load_overlay()
+        await self._latest.ask()
 
     async def _do_use(self) -> None:
         if self._found is None:
@@ -314,12 +310,12 @@ class RegistrationPage:
         if self._which != "points" and self._points.look.matrix is not None:
             self._which = "points"
             self._which_choice.set("points")
-        await self._load_overlay()
+        await self._latest.ask()
 
     async def _choose_which(self, which: str) -> None:
         self._which = which
         self._view.keep(which=which)
-        await self._load_overlay()
+        await self._latest.ask()
 
     def _choose_mode(self, mode: str) -> None:
         self._mode = mode
@@ -342,7 +338,7 @@ class RegistrationPage:
             return
         self._view.keep(pair=str(self._pick.value or ""))
         await self._load_raw()
-        await self._load_overlay()
+        await self._latest.ask()
 
 
 _NOTHING: Final = (

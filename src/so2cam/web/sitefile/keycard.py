@@ -11,7 +11,7 @@ from so2cam.core.site_keys import KeyInfo
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath, edit_text, key_text
 from so2cam.station.key_rows import KeyRow, elements
 from so2cam.station.site_check import check_text
-from so2cam.web.parts import Report
+from so2cam.web.parts import Report, sentence
 from so2cam.web.setup_fields import written
 from so2cam.web.sitefile.adding import add_element
 from so2cam.web.sitefile.book import CHOSEN, Book, findings_html, read_key
@@ -204,8 +204,7 @@ class _TextEditor:
             self._before = self._book.setup.state.written(path)
 
     def _say(self, error: So2camError) -> None:
-        remedy = f" {error.remedy}." if error.remedy else ""
-        self._said.set_content(f'<p class="so-error" role="alert">{escape(error.message)}.{escape(remedy)}</p>')
+        self._said.set_content(f'<p class="so-error" role="alert">{escape(sentence(error))}</p>')
 
     async def _clicked(self, event: Any) -> None:
         path = read_key(str(event.args))
