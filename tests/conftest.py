@@ -19,6 +19,7 @@ _SHARED = ("archive", "place", "station")
 """Session fixtures of the browser's tests that take long to make."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the runner of processes reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share something which takes long to make in one process (``--dist loadgroup``)."""
     here = Path(__file__).parent

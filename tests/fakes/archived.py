@@ -129,7 +129,7 @@ class ArchivedStation:
         drafts = self.state / "setup"
         if not changed and not drafts.exists():
             return
-        self._station.stop()
+        self._station.stop(kill=True)  # at once: it may be in the middle of a day
         shutil.rmtree(drafts, ignore_errors=True)
         self.site_file.write_text(self._first, encoding="utf-8")
         self._station.start()

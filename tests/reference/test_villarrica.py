@@ -243,7 +243,7 @@ def test_what_both_bands_share_cancels(
             fresh = frame.counts[part] < sensor.saturation_dn
             counts[part] = np.where(fresh, np.rint(light + dark.counts[part]), frame.counts[part]).astype(np.uint16)
             logs.append(band_log_image(counts, dark, reference, info, sensor, matrix))
-        made = absorbance_image(logs[0], logs[1], references.bands, settings)
+        made = absorbance_image(logs[0], logs[1], references.bands, settings, matrix=references.matrix)
         assert made is not None
         return made
 

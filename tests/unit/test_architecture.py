@@ -126,3 +126,10 @@ def test_every_package_has_its_layer() -> None:
 def test_every_module_is_in_a_package() -> None:
     for path in SOURCES:
         assert (path.parent / "__init__.py").is_file(), f"{name_of(path)} is in no package"
+
+
+@pytest.mark.xdist_group("grouped")
+def test_tests_that_share_something_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    """Else every process of a run makes its own station and archive: pytest and pytest-xdist must fit together."""
+    if getattr(request.config.option, "loadgroup", False):
+        assert request.node.nodeid.endswith("@grouped")

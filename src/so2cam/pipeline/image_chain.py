@@ -66,7 +66,7 @@ class ImageChain:
             else:
                 record.extinction_per_m = dilution.extinctions
         background = self._site.processing.background
-        image = absorbance_image(log_on, log_off, references.bands, background, dilution)
+        image = absorbance_image(log_on, log_off, references.bands, background, dilution, matrix=references.matrix)
         if image is None or not np.isfinite(image.noise):
             return EmissionStatus.NO_SKY
         if references.sensitivity is not None:

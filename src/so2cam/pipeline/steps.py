@@ -16,7 +16,7 @@ from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.science.calibration.sensitivity import SensitivityMask, correct_sensitivity
 from so2cam.science.emission.baseline import edge_baseline
 from so2cam.science.emission.lines import LineSamples, sample_image
-from so2cam.science.emission.noise import line_noise
+from so2cam.science.emission.noise import block_noise, line_noise
 from so2cam.science.emission.rate import Estimate, LineColumns, SharedError, integrate, line_columns
 from so2cam.science.imaging.absorbance import log_intensity
 from so2cam.science.imaging.background import (
@@ -197,6 +197,8 @@ def absorbance_image(
     references: tuple[BandReference, BandReference],
     settings: Background,
     dilution: PlumeDilution | None = None,
+    *,
+    matrix: FloatArray,
 ) -> AbsorbanceImage | None:
     """Return the absorbance image of a pair, or None where there is too little plume-free sky for its background.
 
@@ -204,6 +206,7 @@ def absorbance_image(
     plume-free sky. Mode ``clear-sky``: the clear-sky frames as they are. The others are those of existing
     software, in the areas given or found; one that cannot be applied is no background, never another mode's.
     ``dilution`` is corrected where it is given; that needs the sky of each band, as ``sky-surface`` has it.
+    ``matrix`` (2 x 3) is that by which the off band was moved: noise of pixels and of blocks depend on it.
     """
     shape = on.values.shape
     valid = on.valid & off.valid
@@ -246,7 +249,7 @@ def absorbance_image(
         in_sky=in_sky,
         background_level=level,
         noise=noise,
-        structure=without_noise(structure, noise),
+        structure=without_noise(structure, noise * block_noise(BLOCK, (shape[0], shape[1]), matrix)),
         sky_share=surface.sky_share,
         log_off=off.values,
         surface=surface,
@@ -256,12 +259,12 @@ def absorbance_image(
     )
 
 
-def without_noise(scatter: float, pixel_noise: float) -> float:
-    """Return the sky's unevenness of blocks whose means scatter so: pixel noise is in them, and has a term of its own.
+def without_noise(scatter: float, noise: float) -> float:
+    """Return the sky's unevenness of blocks whose means scatter so; the pixels' ``noise`` in them has its own term.
 
-    Half of the scatter is left in any case: noise is not known better than that.
+    A tenth of the variance is left in any case: noise is not known better than that.
     """
-    return float(np.sqrt(max(scatter**2 - (pixel_noise / BLOCK) ** 2, (scatter / 2) ** 2)))
+    return float(np.sqrt(max(scatter**2 - noise**2, 0.1 * scatter**2)))
 
 
 def _sky_beside_plume(sky: Sky, surface: SkySurface, shape: tuple[int, ...]) -> FloatArray:

@@ -52,6 +52,26 @@ def line_noise(x: FloatArray, y: FloatArray, shape: tuple[int, int], matrix: Flo
     return found
 
 
+def block_noise(block: int, shape: tuple[int, int], matrix: FloatArray) -> float:
+    """Return 1 sigma of the mean over ``block`` x ``block`` pixels of an absorbance image, in sigma of one pixel.
+
+    Sigma of one pixel is what second differences of the image show; ``matrix`` as for ``line_noise``. A moved off band
+    shows too little of it pixel by pixel, and nearly all of it in a mean.
+    """
+    return _block_noise(block, shape, np.ascontiguousarray(matrix, np.float64).tobytes())
+
+
+@lru_cache(maxsize=16)
+def _block_noise(block: int, shape: tuple[int, int], matrix: bytes) -> float:
+    moved = np.frombuffer(matrix, np.float64).reshape(2, 3)
+    if np.array_equal(moved, np.eye(2, 3)):
+        return 1 / block
+    a, b = _fractions(shape, moved)
+    along, across = ((block - 1 + f**2 + (1 - f) ** 2) / block for f in (a, b))
+    share = 6 / (6 + _second_differences(shape, moved))
+    return float(np.sqrt(share * (1 + np.mean(along * across))) / block)
+
+
 @lru_cache(maxsize=64)
 def _cached(x: bytes, y: bytes, shape: tuple[int, int], matrix: bytes) -> LineNoise:
     moved = np.frombuffer(matrix, np.float64).reshape(2, 3)
@@ -90,9 +110,15 @@ def _second_differences(shape: tuple[int, int], matrix: FloatArray) -> float:
     Bilinear resampling by fractions (a, b) of a pixel turns the differences' weights 1, -2, 1 into
     1 - a, 3 a - 2, 1 - 3 a, a along the row, times 1 - b and b across it. It is averaged over the image.
     """
-    px, py = np.meshgrid(np.linspace(0, shape[1] - 1, _GRID), np.linspace(0, shape[0] - 1, _GRID))
-    px, py = np.round(px), np.round(py)
-    a, b = ((row[0] * px + row[1] * py + row[2]) % 1.0 for row in matrix)
+    a, b = _fractions(shape, matrix)
     along = (1 - a) ** 2 + (3 * a - 2) ** 2 + (1 - 3 * a) ** 2 + a**2
     across = (1 - b) ** 2 + b**2
     return float(np.mean(along * across))
+
+
+def _fractions(shape: tuple[int, int], matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return by which fractions (a, b) of a pixel the off band was moved, at points all over the image."""
+    px, py = np.meshgrid(np.linspace(0, shape[1] - 1, _GRID), np.linspace(0, shape[0] - 1, _GRID))
+    px, py = np.round(px), np.round(py)
+    a, b = ((row[0] * px + row[1] * py + row[2]) % 1.0 for row in matrix)
+    return a, b

@@ -42,6 +42,7 @@ def absorbance(
         log_image(off, matrix),
         references(),
         Background.model_validate({"mode": mode, "skyline": [(0, 240), (323, 240)]}),
+        matrix=matrix,
     )
     assert image is not None
     return image.absorbance, image.valid
