@@ -27,10 +27,10 @@ demo: $(VENV)/.installed
 batch: $(VENV)/.installed
 	$(BIN)/so2cam demo --batch --seed $(SEED)
 
-test: $(VENV)/.installed-dev
+test: $(VENV)/.compiled
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
-fault: $(VENV)/.installed-dev
+fault: $(VENV)/.compiled
 	SO2CAM_FAULT=full $(BIN)/python -m pytest tests/fault tests/unit/link tests/integration/test_cli_link.py --timeout 3600 $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
@@ -59,6 +59,11 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,station]'
 	@touch $@ $(VENV)/.installed
+
+# Fits are compiled at their first use and kept. Before the tests, or every process of theirs would do it for itself.
+$(VENV)/.compiled: $(VENV)/.installed-dev $(wildcard src/so2cam/science/spectra/*.py)
+	$(BIN)/python -m pytest -q tests/integration/test_live.py -k test_light_dilution_from_many_spectra --timeout 900
+	@touch $@
 
 clean:
 	rm -rf $(VENV) demo out site build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
