@@ -127,7 +127,7 @@ def stages(bench: Bench, repeats: int) -> dict[str, float]:
     pair, following = to_logs(), to_next()
 
     def absorb(images: tuple[LogImage, LogImage]) -> AbsorbanceImage:
-        image = absorbance_image(images[0], images[1], references.bands, background)
+        image = absorbance_image(images[0], images[1], references.bands, background, matrix=references.matrix)
         if image is None:
             raise SystemExit("no sky in a simulated pair")
         return image

@@ -1,6 +1,7 @@
 """Errors of the spool: what could not be kept, and what to do about it."""
 
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,10 @@ from so2cam.core.errors import So2camError
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PRIMARY: Final = 0xFF
 """SQLite's extended codes hold the primary code in their lowest byte."""
-_SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_READONLY = 5, 6, 8
+_SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_READONLY, _SQLITE_IOERR = 5, 6, 8, 10
 _SQLITE_CORRUPT, _SQLITE_FULL, _SQLITE_NOTADB = 11, 13, 26
+_NO_ROOM_BYTES: Final = 262_144
+"""With less than this free, SQLite may not get room for the files beside its own."""
 
 
 class SpoolError(So2camError):
@@ -82,7 +85,7 @@ def from_sqlite_error(error: sqlite3.Error, file: Path | str) -> SpoolError:
             file=file,
             remedy="try again; if it stays so, see which process uses the spool",
         )
-    if code == _SQLITE_FULL:
+    if code == _SQLITE_FULL or (code == _SQLITE_IOERR and _is_full(Path(file))):
         return SpoolFullError(
             "the journal cannot be written: no space left on the disk",
             file=file,
@@ -101,3 +104,11 @@ def from_sqlite_error(error: sqlite3.Error, file: Path | str) -> SpoolError:
     return SpoolWriteError(
         f"the journal cannot be written: {error}", file=file, remedy="check the disk, its cable and its mount options"
     )
+
+
+def _is_full(file: Path) -> bool:
+    """Tell whether the disk of ``file`` has no room: SQLite calls it an error of the disk where a file cannot grow."""
+    try:
+        return shutil.disk_usage(file.parent).free < _NO_ROOM_BYTES
+    except OSError:
+        return False

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from so2cam.store.errors import (
     SpoolFullError,
     SpoolWriteError,
     UnknownItemError,
+    from_sqlite_error,
 )
 from so2cam.store.gate import Gate
 from so2cam.store.items import Mark, Origin, StoreItem, item_digest
@@ -316,6 +318,16 @@ def test_a_failed_commit_is_no_acknowledgement_and_does_not_come_back(
     assert files(spool.root) == []
     assert spool.find() == []
     assert spool.put(items()).sequence == 1
+
+
+@pytest.mark.parametrize(("free", "kind"), [(0, SpoolFullError), (10**9, SpoolWriteError)])
+def test_a_journal_that_cannot_grow_on_a_full_disk_is_no_broken_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, kind: type[SpoolError]
+) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = 4874  # SQLITE_IOERR_SHMSIZE
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+    assert type(from_sqlite_error(error, tmp_path / "journal")) is kind
 
 
 # --- several at once ---------------------------------------------------------------------------------------------
