@@ -11,6 +11,7 @@ from so2cam.formats.siteedit import MISSING, REMOVE
 from so2cam.station.line_view import LineLook, Speed
 from so2cam.web.line_edits import PAIR, TOTAL
 from so2cam.web.parts import number, panel, with_uncertainty
+from so2cam.web.props import put_props
 from so2cam.web.setup import Setup
 from so2cam.web.setup_image import colours_of
 
@@ -88,20 +89,19 @@ class LineList:
 
     def _draw_line(self, name: str, kind: str, colour: str, *, chosen: bool) -> None:
         box = ui.element("div").classes("so-line" + (" is-chosen" if chosen else ""))
-        box.style(f"--line: var(--so-{colour})").props(f'data-testid="line-{escape(name)}" tabindex=0')
+        put_props(box.style(f"--line: var(--so-{colour})").props("tabindex=0"), {"data-testid": f"line-{name}"})
         box.on("click", lambda: self._choose(name)).on("keydown.enter", lambda: self._choose(name))
         self._boxes[name] = box
         with box:
             with ui.element("div").classes("so-line-head"):
                 ui.html(f"<b>{escape(name)}</b>", sanitize=False, tag="span")
                 ui.label(kind).classes("so-line-more")
-                self._amounts[name] = (
-                    ui.label("")
-                    .classes("so-line-amount")
-                    .props(f'data-testid="line-{escape(name)}-amount" title="integrated column amount of this pair"')
-                )
-            self._more[name] = ui.label("").classes("so-line-more").props(f'data-testid="line-{escape(name)}-more"')
-            self._whys[name] = ui.label("").classes("so-line-why").props(f'data-testid="line-{escape(name)}-why"')
+                self._amounts[name] = ui.label("").classes("so-line-amount")
+                self._amounts[name].props('title="integrated column amount of this pair"')
+            self._more[name] = ui.label("").classes("so-line-more")
+            self._whys[name] = ui.label("").classes("so-line-why")
+            for what, label in (("amount", self._amounts), ("more", self._more), ("why", self._whys)):
+                put_props(label[name], {"data-testid": f"line-{name}-{what}"})
             if chosen:
                 self._draw_keys(name)
 
@@ -136,8 +136,8 @@ class LineList:
             multiple=True,
             label="in the total",
             on_change=lambda event: self._set_total(list(event.value or []), total),
-        ).props(f'dense outlined stack-label use-chips data-testid=lines-total title="{escape(found)}"')
-        sums.classes("so-input is-wide").props(f'hint="{"" if chosen else f"by itself: {escape(found)}"}"')
+        ).props("dense outlined stack-label use-chips data-testid=lines-total")
+        put_props(sums.classes("so-input is-wide"), {"title": found, "hint": "" if chosen else f"by itself: {found}"})
         first, second = (_NONE, _NONE) if pair is MISSING else (str(pair[0]), str(pair[1]))
         options = {_NONE: "none", **{name: name for name in names}}
         ends: list[Any] = []

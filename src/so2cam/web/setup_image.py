@@ -11,6 +11,7 @@ from so2cam.core.records import FramePair
 from so2cam.core.times import format_utc, parse_utc
 from so2cam.station.setup_pairs import SetupPairs
 from so2cam.web.parts import Chip, error, sentence, time_text
+from so2cam.web.props import put_props
 from so2cam.web.setup import Setup
 from so2cam.web.shelf import Slot
 from so2cam.web.shell import asset_url
@@ -104,7 +105,7 @@ class PairBar:
 
     def _button(self, icon: str, title: str, test: str, step: int) -> None:
         button = ui.button(icon=icon, on_click=lambda: self._go(self.index + step))
-        button.props(f'flat dense data-testid={test} title="{title}" aria-label="{title}"')
+        put_props(button.props("flat dense"), {"data-testid": test, "title": title, "aria-label": title})
 
     def _show(self) -> None:
         chosen = self.chosen

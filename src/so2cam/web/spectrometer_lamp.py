@@ -13,6 +13,7 @@ from so2cam.station.spectrum_fits import error_words
 from so2cam.web import plot
 from so2cam.web.parts import Report, panel
 from so2cam.web.plot import Plot
+from so2cam.web.props import put_props
 from so2cam.web.setup import Setup
 from so2cam.web.spectra_fit import plain_values
 from so2cam.web.view import View
@@ -112,9 +113,8 @@ class LampPanel:
             elif "given" in self._series:
                 self._pick.set_value("given")
 
-        ui.upload(label=label, multiple=True, auto_upload=True, max_file_size=MOST_BYTES, on_upload=given).props(
-            f"flat bordered data-testid={test}"
-        ).classes("so-upload")
+        made = ui.upload(label=label, multiple=True, auto_upload=True, max_file_size=MOST_BYTES, on_upload=given)
+        put_props(made.props("flat bordered").classes("so-upload"), {"data-testid": test})
 
     async def _forget(self) -> None:
         try:

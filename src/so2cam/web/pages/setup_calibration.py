@@ -23,6 +23,7 @@ from so2cam.web import parts, plot
 from so2cam.web.latest import Latest
 from so2cam.web.parts import number, panel, sentence, with_uncertainty
 from so2cam.web.plot import Plot
+from so2cam.web.props import put_props
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.setup_tables import put_named
@@ -248,7 +249,7 @@ class _CalibrationPage:
                     ui.label(one.name).classes("so-mono")
                     ui.label(who).classes("so-quiet so-grow")
                     button = ui.button("Take back", on_click=lambda _, name=one.name: self._take_back(name))
-                    button.props(f'flat dense no-caps data-testid="take-back-{one.name}"')
+                    put_props(button.props("flat dense no-caps"), {"data-testid": f"take-back-{one.name}"})
                     if not self._setup.may_edit:
                         button.disable()
 

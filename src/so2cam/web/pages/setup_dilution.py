@@ -16,6 +16,7 @@ from so2cam.web import parts, plot
 from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, panel, sentence, time_text, with_uncertainty
 from so2cam.web.plot import Plot
+from so2cam.web.props import put_props
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.setup_tables import put_named
@@ -176,9 +177,8 @@ class _DilutionPage:
                             "keydown.enter",
                             lambda _, name=region.name, field=field: self._set_distance(name, str(field.value or "")),
                         )
-                        ui.button("Remove", on_click=lambda _, name=region.name: self._remove(name)).props(
-                            f'flat dense no-caps data-testid="remove-{region.name}"'
-                        )
+                        button = ui.button("Remove", on_click=lambda _, name=region.name: self._remove(name))
+                        put_props(button.props("flat dense no-caps"), {"data-testid": f"remove-{region.name}"})
                     else:
                         field.disable()
 

@@ -12,6 +12,7 @@ from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath, edit_text, key_tex
 from so2cam.station.key_rows import KeyRow, elements
 from so2cam.station.site_check import check_text
 from so2cam.web.parts import Report, sentence
+from so2cam.web.props import put_props
 from so2cam.web.setup_fields import written
 from so2cam.web.sitefile.adding import add_element
 from so2cam.web.sitefile.book import CHOSEN, Book, findings_html, read_key
@@ -213,7 +214,8 @@ class _TextEditor:
 
 
 def _button(label: str, work: Callable[[], Awaitable[None]], test: str) -> None:
-    ui.button(label, on_click=work).props(f"outline dense no-caps data-testid={test}").classes("so-keybutton")
+    made = ui.button(label, on_click=work).props("outline dense no-caps").classes("so-keybutton")
+    put_props(made, {"data-testid": test})
 
 
 def _shape(row: KeyRow) -> object:
