@@ -15,6 +15,7 @@ from so2cam.station.registration_view import (
     FoundLook,
     Matrix,
     find_in_archive,
+    found_key,
     matrix_of,
     matrix_words,
     overlay_messages,
@@ -258,11 +259,11 @@ class RegistrationPage:
         self._find.disable()
         self._find.props("loading")
         self._trouble.set_visibility(False)
-        key = (view.site.name, "registration", loaded.site.registration, loaded.site.processing.pairing)
         newest = self._pairs[-1].time if self._pairs else None
         try:
+            of = await view.in_thread(lambda: found_key(frames, loaded, newest))
             self._found = await view.pages.values.get(
-                (*key, newest), _KEEP_S, lambda: find_in_archive(frames, view.site, loaded)
+                (view.site.name, "registration", *of), _KEEP_S, lambda: find_in_archive(frames, view.site, loaded)
             )
         except So2camError as failed:
             self._found = None
