@@ -35,8 +35,10 @@ from so2cam.station.draft_edits import (
     overlap,
     read_json,
     rebuilt,
+    refuse_half,
     same,
     stands,
+    without,
     write_json,
 )
 from so2cam.store.atomic import atomic_write_bytes
@@ -152,6 +154,7 @@ class SiteDraft:
             ]
             if not done:
                 return now
+            refuse_half(self._text, changes)
             text = edit_text(self._text, [(change.key, change.after) for change in done])
             named = what or ", ".join(key_text(change.key) for change in done)
             self._put(text, Edit(self._number + 1, tuple(done), by, _now(), named))
@@ -163,8 +166,8 @@ class SiteDraft:
             self.state()
             for edit in reversed(self._edits):
                 if edit.by == by and stands(self._text, edit, self._edits):
-                    rest = tuple(other for other in self._edits if other is not edit)
-                    self._become(rebuilt(self._base, self._text, edit, rest), rest)
+                    text = rebuilt(self._base, self._text, edit, self._edits)
+                    self._become(text, without(self._edits, edit))
                     return edit
             return None
 
@@ -317,6 +320,7 @@ class SiteDraft:
             try:
                 if edit.before is not None:
                     raise SiteFileError("it was of the whole file")
+                refuse_half(text, {one.key: one.after for one in edit.changes})
                 changes = tuple(replace(one, before=get_value(text, one.key)) for one in edit.changes)
                 text = edit_text(text, [(change.key, change.after) for change in changes])
             except So2camError as error:

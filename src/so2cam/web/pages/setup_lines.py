@@ -314,9 +314,10 @@ class LinesPage:
             self._show_lines()
             return
         changes = renaming(self._setup.state, name, wanted)
-        self._chosen = wanted
-        self._view.keep(line=wanted)
-        await self._setup.change(changes, f"renamed line {name} to {wanted}")
+        seen: dict[KeyPath, Any] = {("lines", name, "name"): name}
+        if await self._setup.change(changes, f"renamed line {name} to {wanted}", seen=seen):
+            self._chosen = wanted
+            self._view.keep(line=wanted)
         self._show_lines()
 
     async def _import(self, event: events.UploadEventArguments) -> None:
