@@ -198,8 +198,8 @@ class SiteDraft:
     def save(self, note: str, by: str) -> Version:
         """Check the draft, write the site file, and keep it as a version.
 
-        Raises SiteFileError where the draft is not valid, InputError where nothing was changed, OutputError where the
-        file cannot be written; the file is then as it was.
+        Raises SiteFileError where the draft is not valid, InputError where nothing was changed or the installation has
+        another name, OutputError where the file cannot be written; the file is then as it was.
         """
         with self._lock:
             state = self.state()
@@ -207,6 +207,7 @@ class SiteDraft:
                 raise InputError("nothing was changed since the last version", key="draft")
             if state.problem is not None:
                 raise state.problem
+            _refuse_other_name(self._base, self._text, self._file)
             if self._disk_problem and self._disk_text:
                 self._add_version(self._disk_text, BROKEN, "")
             self._keep(self._base, self._text, self._edits, self._notes, saving={"note": note, "by": by})
@@ -275,7 +276,7 @@ class SiteDraft:
             return
         _LOG.info("%s was changed by hand", self._file)
         text, edits, notes = self._on_top_of(disk)
-        if len(edits) < len(self._edits) and self._text != self._base:
+        if notes and len(edits) < len(self._edits):  # some could not be put on top of it
             self._add_version(self._text, LEFT, ", ".join(dict.fromkeys(edit.by for edit in self._edits)))
         self._add_version(disk, BY_HAND, "")
         self._become(text, edits, base=disk, notes=notes)
@@ -437,6 +438,19 @@ def open_draft(context: StationContext, site: StationSite) -> SiteDraft:
 def setup_folder(context: StationContext, site: StationSite) -> Path:
     """Return where the draft of a site's file and its versions are kept."""
     return context.folder / "setup" / site.results.name
+
+
+def _refuse_other_name(base: str, text: str, file: Path) -> None:
+    """Raise InputError where the installation has another name: archive, results, draft and versions go by it."""
+    old, new = get_value(base, ("name",)), get_value(text, ("name",))
+    if not same(old, new):
+        raise InputError(
+            "cannot be changed: the archive, the results and the versions of the installation go by its name",
+            file=file,
+            key="name",
+            value=new,
+            remedy=f"give it back the name {old!r}; a new installation is made with `so2cam station new`",
+        )
 
 
 def _all_of(edits: Sequence[Edit]) -> str:
