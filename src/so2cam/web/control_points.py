@@ -18,6 +18,7 @@ from so2cam.station.registration_view import (
     on_of,
 )
 from so2cam.web.parts import Chip, panel
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup
 from so2cam.web.theme import DARK
 from so2cam.web.view import View
@@ -39,6 +40,7 @@ class ControlPoints:
         self._first: tuple[Side, tuple[float, float]] | None = None
         self._adding = False
         self._rows: list[_Row] = []
+        self._seen = Seen(setup)
         self.points: list[ControlPoint] = self._written()
         kept = _read(view.query.get("points", ""))
         if kept is not None:
@@ -97,6 +99,7 @@ class ControlPoints:
     def follow(self, before: list[ControlPoint]) -> None:
         """The draft changed: take its points over, unless others were clicked here. ``before``: those it had."""
         if self.points == before:
+            self._seen.drawn()
             self.points = self._written()
         self.update()
 
@@ -233,6 +236,7 @@ class ControlPoints:
         await self._told()
 
     async def _do_back(self) -> None:
+        self._seen.drawn()
         self.points, self._first = self._written(), None
         await self._told()
 
@@ -241,9 +245,8 @@ class ControlPoints:
         await self._changed()
 
     async def _do_use(self) -> None:
-        written = self._setup.state.written(POINTS)
         changes: dict[KeyPath, Any] = {SOURCE: "control-points", POINTS: [list(point) for point in self.points]}
-        if await self._setup.change(changes, f"registered by {len(self.points)} points", seen={POINTS: written}):
+        if await self._seen.change(changes, f"registered by {len(self.points)} points"):
             self._adding, self._first = False, None
             self._arm()
             self.update()

@@ -10,6 +10,7 @@ from so2cam.core.errors import So2camError
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
 from so2cam.station.geometry_view import Direction, LandmarkFound, find_by_landmark
 from so2cam.web.parts import field, panel, with_uncertainty
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup
 from so2cam.web.view import View
 
@@ -25,6 +26,7 @@ class LandmarkPanel:
         self.pixel: tuple[float, float] | None = _pair(view.query.get("landmark", ""))
         """where it was put and not used yet"""
         self._inputs: dict[str, ui.input] = {}
+        self._seen = Seen(setup)
         box, _ = panel("Landmark", test="landmark-panel", hint="a summit, mast or building whose place is known")
         with box:
             ui.label(
@@ -102,6 +104,7 @@ class LandmarkPanel:
 
     def _fill(self) -> None:
         """Fill the form from the draft; the place of the vent where there is no landmark yet."""
+        self._seen.drawn()
         written = self._setup.state.written(LANDMARK)
         known = written if isinstance(written, dict) else {}
         vent = self._setup.site.volcano.vent.model_dump()
@@ -133,11 +136,11 @@ class LandmarkPanel:
         except ValueError as wrong:
             self._note.set_text(str(wrong))
             return
-        if await self._setup.change({LANDMARK: landmark}, "put the landmark"):
+        if await self._seen.change({LANDMARK: landmark}, "put the landmark"):
             await self._forget()
 
     async def _do_remove(self) -> None:
-        if await self._setup.change({LANDMARK: REMOVE}, "did without a landmark"):
+        if await self._seen.change({LANDMARK: REMOVE}, "did without a landmark"):
             await self._forget()
 
     async def _forget(self) -> None:

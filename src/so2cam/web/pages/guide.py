@@ -15,6 +15,7 @@ from so2cam.web.instrument.desk import words_of
 from so2cam.web.instrument.link import draw_pairing
 from so2cam.web.live_routes import live_src
 from so2cam.web.parts import Chip, Report, State, action, field, pick
+from so2cam.web.seen import Seen
 from so2cam.web.setup import GUIDE, Setup, setup_page
 from so2cam.web.shell import asset_url
 from so2cam.web.view import View
@@ -237,7 +238,7 @@ class _Guide:
     def _lines(self) -> None:
         self._say("Draw a line across the plume, both ends in clear sky; say to which side the plume crosses it.")
         shapes = self._shapes()
-        may = self._setup.may_edit
+        may, seen = self._setup.may_edit, Seen(self._setup)
         with ui.element("div").classes("so-row"):
             side = pick("The plume crosses towards", _SIDES, "left", test="guide-side")
 
@@ -250,7 +251,7 @@ class _Guide:
             changes: dict[KeyPath, Any] = {("lines", name): {"start": ends[0], "end": ends[1], "normal": side.value}}
             if PLACEHOLDER_LINE in names:
                 changes["lines", PLACEHOLDER_LINE] = REMOVE
-            await self._setup.change(changes, f"drew {name}")
+            await seen.change(changes, f"drew {name}")
             redraw()
 
         viewer = Viewer(
@@ -266,6 +267,7 @@ class _Guide:
         viewer.classes("so-guide-viewer").props("data-testid=guide-lines")
 
         def redraw() -> None:
+            seen.drawn()
             viewer.shapes = self._shapes()
 
         self._setup.on_change(redraw)

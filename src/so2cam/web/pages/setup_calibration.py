@@ -24,6 +24,7 @@ from so2cam.web.latest import Latest
 from so2cam.web.parts import number, panel, sentence, with_uncertainty
 from so2cam.web.plot import Plot
 from so2cam.web.props import put_props
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.setup_tables import put_named
@@ -78,6 +79,7 @@ class _CalibrationPage:
         self._view, self._setup = view, setup
         self._latest = Latest(self._work, lambda: (processing_hash(setup.loaded.site), self._range.bounds))
         self._study: CalibrationStudy | None = None
+        self._seen = Seen(setup)
         box, _ = panel("What calibrates", test="calibration-keys")
         with box:
             setup.fields(_KEYS)
@@ -158,7 +160,7 @@ class _CalibrationPage:
 
     async def _take_back(self, name: str) -> None:
         if name and any(one.name == name for one in self._setup.site.processing.calibration.exclude):
-            await self._setup.change({(*_TOP, "exclude", name): REMOVE}, f"took back {name}")
+            await self._seen.change({(*_TOP, "exclude", name): REMOVE}, f"took back {name}")
 
     # --- showing -----------------------------------------------------------------------------------------------------
 
@@ -236,6 +238,7 @@ class _CalibrationPage:
         self._show_cells(study)
 
     def _show_list(self) -> None:
+        self._seen.drawn()
         self._list.clear()
         exclude = self._setup.site.processing.calibration.exclude
         with self._list:

@@ -17,6 +17,7 @@ from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, panel, sentence, time_text, with_uncertainty
 from so2cam.web.plot import Plot
 from so2cam.web.props import put_props
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.setup_tables import put_named
@@ -66,6 +67,7 @@ class _DilutionPage:
         self._image = asked if asked in dict(_IMAGES) else "frame"
         self._preview: DilutionPreview | None = None
         self._frame: bytes | None = None
+        self._seen = Seen(setup)
         box, head = panel("Ground", test="dilution-panel")
         with head:
             Choice(_IMAGES, self._image, self._choose, label="which image", test="dilution-image")
@@ -133,12 +135,12 @@ class _DilutionPage:
         if distance is not None:
             table["distance_m"] = distance
         await put_named(self._setup, _REGIONS, name, table, f"drew {name}")
-        self._show_shapes()
+        self._show_regions()
 
     async def _moved(self, event: ViewerEvent) -> None:
         if event.shape is not None and event.shape["id"] in self._names():
             name = event.shape["id"]
-            await self._setup.change({(*_REGIONS, name, "points"): _points(event.shape)}, f"moved {name}")
+            await self._change({(*_REGIONS, name, "points"): _points(event.shape)}, f"moved {name}")
 
     async def _removed(self, event: ViewerEvent) -> None:
         if event.shape is not None:
@@ -146,7 +148,7 @@ class _DilutionPage:
 
     async def _remove(self, name: str) -> None:
         if name in self._names():
-            await self._setup.change({(*_REGIONS, name): REMOVE}, f"removed {name}")
+            await self._change({(*_REGIONS, name): REMOVE}, f"removed {name}")
 
     async def _set_distance(self, name: str, text: str) -> None:
         region = next(one for one in self._setup.site.processing.light_dilution.regions if one.name == name)
@@ -156,12 +158,17 @@ class _DilutionPage:
             ui.notify(error.message, type="negative")
             return
         key = (*_REGIONS, name, "distance_m")
-        await self._setup.change({key: REMOVE if distance is None else distance}, f"set the distance of {name}")
+        await self._change({key: REMOVE if distance is None else distance}, f"set the distance of {name}")
+
+    async def _change(self, changes: dict[KeyPath, Any], what: str) -> None:
+        await self._seen.change(changes, what)
+        self._show_regions()
 
     def _names(self) -> list[str]:
         return [region.name for region in self._setup.site.processing.light_dilution.regions]
 
     def _show_regions(self) -> None:
+        self._seen.drawn()
         self._show_shapes()
         self._regions.clear()
         with self._regions:

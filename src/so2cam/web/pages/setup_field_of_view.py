@@ -12,6 +12,7 @@ from so2cam.station.live_day import processing_hash
 from so2cam.web import parts
 from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, number, panel, sentence, time_text
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.view import View
@@ -52,6 +53,7 @@ class _ViewPage:
         self._slot = view.pages.shelf.slot(view)
         self._latest = Latest(self._work, lambda: (processing_hash(setup.loaded.site), self._range.bounds, self._map))
         self._study: CalibrationStudy | None = None
+        self._seen = Seen(setup)
         self._map = "weights" if view.query.get("map") == "weights" else "correlation"
         box, head = panel("Map", test="view-panel")
         with head:
@@ -96,7 +98,8 @@ class _ViewPage:
         await self._latest.ask()
 
     async def _work(self) -> None:
-        loaded, bounds = self._setup.loaded, self._range.bounds
+        state, bounds = self._setup.state, self._range.bounds
+        loaded = state.loaded
         if bounds is None:
             self._fail("There are no days in the archive yet.")
             return
@@ -113,6 +116,7 @@ class _ViewPage:
         except So2camError as error:
             self._fail(sentence(error))
             return
+        self._seen.drawn(state)
         self._draw(study, found)
 
     def _fail(self, text: str) -> None:
@@ -179,7 +183,7 @@ class _ViewPage:
         }
         if sigma is not None and math.isfinite(sigma):
             values[*_VIEW, "position_uncertainty_px"] = round(float(sigma), 1)
-        await self._setup.change(values, what)
+        await self._seen.change(values, what)
 
     async def _use_found(self) -> None:
         if self._study is not None and self._study.view.place is not None and self._study.view.sigma is not None:
@@ -197,7 +201,7 @@ class _ViewPage:
         gone: dict[KeyPath, Any] = {
             (*_VIEW, name): REMOVE for name in ("x", "y", "radius_px", "position_uncertainty_px")
         }
-        await self._setup.change({(*_VIEW, "source"): "correlation", **gone}, "search the field of view")
+        await self._seen.change({(*_VIEW, "source"): "correlation", **gone}, "search the field of view")
 
 
 def _circle(

@@ -22,6 +22,7 @@ from so2cam.web.landmark import LandmarkPanel
 from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, empty, number, panel, with_uncertainty
 from so2cam.web.plot import Plot, line, points
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.shell import asset_url
 from so2cam.web.theme import DARK
@@ -82,6 +83,7 @@ class GeometryPage:
         self._view, self._setup = view, setup
         self._slot = view.pages.shelf.slot(view)
         self._look: GeometryLook | None = None
+        self._seen = Seen(setup)
         self._time: datetime | None = None
         self._latest = Latest(self._work)
         self._area = _one_of(AREAS, view.query.get("map", ""))
@@ -182,7 +184,8 @@ class GeometryPage:
         await self._latest.ask()
 
     async def _work(self) -> None:
-        loaded, time = self._setup.loaded, self._time
+        state, time = self._setup.state, self._time
+        loaded = state.loaded
         try:
             look = await self._view.in_thread(lambda: look_at_geometry(loaded, time))
             drawn = await self._view.in_thread(lambda: profile(look, loaded.path.parent))
@@ -192,6 +195,7 @@ class GeometryPage:
         if self._map.is_deleted:
             return
         self._look = look
+        self._seen.drawn(state)
         self._note.set_text(" ".join(look.notes))
         self._show_map()
         self._legend.set_content(legend_html(look.map))
@@ -272,12 +276,11 @@ class GeometryPage:
         self._map.movable = bool(event.value) and self._setup.may_edit
 
     async def _moved_on_map(self, what: str, place: tuple[float, float]) -> None:
-        camera = self._setup.site.camera.position
+        camera = (self._setup.site if self._look is None else self._look.site).camera.position
         latitude, longitude = moved(camera, place)
         above: KeyPath = ("camera", "position") if what == "camera" else ("volcano", "vent")
         changes = {(*above, "latitude"): latitude, (*above, "longitude"): longitude}
-        seen = {path: self._setup.value(path) for path in changes}
-        if not await self._setup.change(changes, f"moved the {what} on the map", seen=seen):
+        if not await self._seen.change(changes, f"moved the {what} on the map"):
             await self.changed()
 
     async def _pick(self, event: Any) -> None:
@@ -286,7 +289,7 @@ class GeometryPage:
             return
         place = vent.model_dump()
         changes: dict[KeyPath, Any] = {("volcano", "vent", key): place[key] for key in _POSITION}
-        await self._setup.change({("volcano", "name"): str(event.value), **changes}, f"took the vent of {event.value}")
+        await self._seen.change({("volcano", "name"): str(event.value), **changes}, f"took the vent of {event.value}")
 
     def _aim(self) -> None:
         self._viewer.hint = "Click the landmark"

@@ -15,6 +15,7 @@ from so2cam.web.latest import Latest
 from so2cam.web.line_shapes import shape_of
 from so2cam.web.parts import MISSING, Choice, panel, with_uncertainty
 from so2cam.web.plot import Plot, band, line
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
 from so2cam.web.view import View
@@ -63,6 +64,7 @@ class MotionPage:
         self._view, self._setup = view, setup
         self._slot = view.pages.shelf.slot(view)
         self._latest = Latest(self._work)
+        self._seen = Seen(setup)
         self._look: MotionLook | None = None
         self._chosen = view.query.get("line", "")
         with ui.element("div").classes("so-setup-image"):
@@ -133,6 +135,7 @@ class MotionPage:
 
     async def changed(self) -> None:
         """Somebody changed the draft, or another pair was chosen."""
+        self._seen.drawn()
         methods = list(self._setup.site.processing.speed.methods)
         if methods != self._methods.value:
             self._methods.value = methods
@@ -238,8 +241,7 @@ class MotionPage:
             ui.notify("One method at least is needed.", type="negative")
             self._methods.value = before
             return
-        seen = {path: self._setup.state.written(path)}
-        await self._setup.change({path: methods}, "chose the methods of motion", seen=seen)
+        await self._seen.change({path: methods}, "chose the methods of motion")
 
 
 def _cells(speed: Speed, *, used: bool) -> str:

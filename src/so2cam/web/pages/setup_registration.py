@@ -26,6 +26,7 @@ from so2cam.web.control_points import POINTS, SOURCE, ControlPoints
 from so2cam.web.latest import Latest
 from so2cam.web.overlay import MODES, Overlay
 from so2cam.web.parts import Chip, Choice, empty, number, panel, sentence, time_text
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.shell import asset_url
 from so2cam.web.tables import Column, chip_html, table_html
@@ -72,6 +73,7 @@ class RegistrationPage:
         self._pairs: tuple[FramePair, ...] = ()
         self._found: FoundLook | None = None
         self._latest = Latest(self._lay_over)
+        self._seen = Seen(setup)
         self._ready = False
         self._which = _one_of(WHICH, view.query.get("which", ""))
         self._mode = _one_of(MODES, view.query.get("look", ""))
@@ -179,6 +181,7 @@ class RegistrationPage:
 
     async def changed(self) -> None:
         """Somebody changed the draft."""
+        self._seen.drawn()
         self._points.follow(self._had)
         self._had = self._points.written()
         registration = self._setup.site.registration
@@ -295,15 +298,12 @@ class RegistrationPage:
             MATRIX: [list(row) for row in self._found.matrix],
             POINTS: REMOVE,
         }
-        if await self._setup.change(changes, "took the registration that was found", seen=self._seen()):
+        if await self._seen.change(changes, "took the registration that was found"):
             self._view.keep(found=None)
 
     async def _do_automatic(self) -> None:
         changes: dict[KeyPath, Any] = {SOURCE: "automatic", POINTS: REMOVE}
-        await self._setup.change(changes, "have the registration found in every run", seen=self._seen())
-
-    def _seen(self) -> dict[KeyPath, Any]:
-        return {path: self._setup.value(path) for path in (SOURCE, MATRIX)}
+        await self._seen.change(changes, "have the registration found in every run")
 
     # --- what the person does ----------------------------------------------------------------------------------------
 
