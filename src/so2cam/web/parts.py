@@ -240,7 +240,7 @@ def field(
     )
 
 
-def pick(label: str, options: Mapping[str, str], value: str, *, test: str) -> ui.select:
+def pick(label: str, options: Mapping[str, str], value: str | None, *, test: str) -> ui.select:
     """A field of a form in which one of ``options`` (words by key) is chosen."""
     return (
         ui.select(dict(options), value=value, label=label)

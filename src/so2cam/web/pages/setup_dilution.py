@@ -194,13 +194,14 @@ class _DilutionPage:
 
     async def show(self) -> None:
         """Show the preview for the draft as it is; nothing where it is shown already."""
+        await self._range.look()
         await self._latest.ask()
 
     async def _work(self) -> None:
         loaded, bounds = self._setup.loaded, self._range.bounds
         self._show_regions()
         if bounds is None:
-            self._fail("There are no days in the archive yet.")
+            self._fail(self._range.why)
             return
         self._words.set_text("Reading images …")
         try:

@@ -93,12 +93,13 @@ class _ViewPage:
 
     async def show(self) -> None:
         """Show the map and the place for the draft as it is; nothing where they are shown already."""
+        await self._range.look()
         await self._latest.ask()
 
     async def _work(self) -> None:
         loaded, bounds = self._setup.loaded, self._range.bounds
         if bounds is None:
-            self._fail("There are no days in the archive yet.")
+            self._fail(self._range.why)
             return
         if not loaded.site.processing.calibration.by_spectrometer:
             self._fail("The spectrometer takes no part: set the calibration's source to spectrometer or joint.")
