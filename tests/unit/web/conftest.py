@@ -15,7 +15,7 @@ from so2cam.station.drafts import SiteDraft
 from so2cam.web.setup import Setup
 from so2cam.web.shelf import Shelf
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "etna" / "site.toml"
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "villarrica" / "site.toml"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Set-up of the geometry: where camera and vent are, where the camera looks, how large a pixel is at the plume."""
 
 from datetime import datetime
+from html import escape
 from typing import Any, Final
 
 from nicegui import ui
@@ -236,7 +237,7 @@ class GeometryPage:
                 await self.changed()
 
     def _say_missing(self, why: str) -> None:
-        self._missing.set_content(f"<p>{why[:1].upper()}{why[1:]}.</p>" if why else "")
+        self._missing.set_content(f"<p>{escape(why[:1].upper())}{escape(why[1:])}.</p>" if why else "")
         self._missing.set_visibility(bool(why))
 
     def _show_map(self) -> None:
