@@ -7,12 +7,13 @@ from typing import Any, Final
 from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
-from so2cam.formats.siteedit import REMOVE, KeyPath
+from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
 from so2cam.formats.starter import PLACEHOLDER_LINE
 from so2cam.link.messages import Cells, Command, Darks, DeviceChange, DeviceValues, Set, Shot, Start
 from so2cam.station.guide import Facts, Step, first_open, gather, steps
 from so2cam.web.instrument.desk import words_of
 from so2cam.web.instrument.link import draw_pairing
+from so2cam.web.line_shapes import drawn_line, shape_of
 from so2cam.web.live_routes import live_src
 from so2cam.web.parts import Chip, Report, State, action, field, pick
 from so2cam.web.setup import GUIDE, Setup, setup_page
@@ -244,13 +245,19 @@ class _Guide:
         async def drawn(event: ViewerEvent) -> None:
             if event.shape is None:
                 return
-            names = {line.name for line in self._setup.site.lines}
-            name = next(f"line {count}" for count in range(1, 100) if f"line {count}" not in names)
-            ends = [[round(float(value), 1) for value in point] for point in event.shape["points"]]
-            changes: dict[KeyPath, Any] = {("lines", name): {"start": ends[0], "end": ends[1], "normal": side.value}}
-            if PLACEHOLDER_LINE in names:
+            try:
+                table = drawn_line(self._setup.site, event.shape, side=str(side.value))
+            except So2camError as refused:
+                ui.notify(f"This line cannot lie there: {refused.message}", type="negative", multi_line=True)
+                redraw()
+                return
+            if table["normal"] != side.value:
+                ui.notify(f"Drawn like this, the plume crosses it towards {table['normal']}.")
+            name = table["name"]
+            changes: dict[KeyPath, Any] = {("lines", name): table}
+            if any(line.name == PLACEHOLDER_LINE for line in self._setup.site.lines):
                 changes["lines", PLACEHOLDER_LINE] = REMOVE
-            await self._setup.change(changes, f"drew {name}")
+            await self._setup.change(changes, f"drew {name}", seen={("lines", name): MISSING})
             redraw()
 
         viewer = Viewer(
@@ -277,16 +284,13 @@ class _Guide:
     def _shapes(self) -> list[dict[str, Any]]:
         return [
             {
+                **shape_of(line),
                 "id": f"line:{line.name}",
                 "name": line.name,
-                "kind": "line",
-                "points": [list(line.start), list(line.end)],
-                "normal": line.normal,
                 "locked": True,
                 "dashed": line.name == PLACEHOLDER_LINE,
             }
             for line in self._setup.site.lines
-            if line.start is not None and line.end is not None
         ]
 
     def _save(self) -> None:

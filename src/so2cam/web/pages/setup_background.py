@@ -61,11 +61,11 @@ _TOOLS: Final = {
     ),
     docs="background-modes",
 )
-async def background(view: View, setup: Setup) -> None:
+def background(view: View, setup: Setup) -> None:
     """Draw the page."""
     use_styles()
     page = BackgroundPage(view, setup)
-    await page.changed()
+    ui.timer(0.05, page.changed, once=True)  # what takes a while comes after the page
     setup.on_change(page.changed)
 
 

@@ -48,11 +48,11 @@ _WIND: Final = ("speed_m_s", "speed_uncertainty_m_s", "direction_from_deg", "dir
     ),
     docs="web-image-setup",
 )
-async def motion(view: View, setup: Setup) -> None:
+def motion(view: View, setup: Setup) -> None:
     """Draw the page."""
     use_styles()
     page = MotionPage(view, setup)
-    await page.changed()
+    ui.timer(0.05, page.changed, once=True)  # what takes a while comes after the page
     setup.on_change(page.changed)
 
 
