@@ -38,8 +38,11 @@ def use_styles() -> None:
     ui.add_head_html(f'<link rel="stylesheet" href="{asset_url("setup-image.css")}">')
 
 
-def put_image(viewer: Viewer, slot: Slot, message: bytes | None, why: str = "") -> None:
-    """Show an image; or, for None, say ``why`` there is none. The viewer asks for nothing before there was one."""
+def put_image(viewer: Viewer, slot: Slot, message: bytes | None, why: str) -> None:
+    """Show an image; or, for None, ``why`` there is none, in place of the one shown.
+
+    The viewer asks for nothing before there was one.
+    """
     if message is None:
         slot.clear(why)
         return

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +16,8 @@ from so2cam.web.line_shapes import drawn_line
 from so2cam.web.pages.setup_background import background
 from so2cam.web.pages.setup_dilution import _REGIONS, _DilutionPage
 from so2cam.web.pages.setup_geometry import GeometryPage
-from so2cam.web.pages.setup_lines import lines
-from so2cam.web.pages.setup_motion import motion
+from so2cam.web.pages.setup_lines import LinesPage, lines
+from so2cam.web.pages.setup_motion import MotionPage, motion
 from so2cam.web.pages.setup_registration import RegistrationPage
 
 
@@ -175,3 +176,18 @@ def test_distances_are_typed_and_shown_alike() -> None:
         assert (tuple(found) if isinstance(found, list) else found) == given
     assert taken_out([(0, 0), (5, 0), (9, 0)], [[0.2, 0], [9, 0]]) == 1
     assert taken_out([(0, 0), (5, 0), (9, 0)], [[5, 0], [9, 0]]) == 0
+
+
+@pytest.mark.parametrize("kind", [LinesPage, MotionPage])
+def test_the_image_of_another_pair_goes_where_there_is_none(desk: Any, kind: Any) -> None:
+    async def work(view: Any, setup: Any) -> None:
+        page, pair = kind(view, setup), SimpleNamespace(time=datetime(2026, 3, 1, 12, tzinfo=UTC))
+        page._bar.pairs, page._shows = (pair,), pair.time
+        page._slot.put(b"image")
+        page._nothing(InputError("there is no dark frame"))
+        assert page._slot.message == b"image", "lines are drawn on the image of this pair all the same"
+        page._shows -= timedelta(seconds=5)
+        page._nothing(InputError("there is no dark frame"))
+        assert (page._slot.message, page._slot.why) == (None, "there is no image of this pair")
+
+    desk.run(work)

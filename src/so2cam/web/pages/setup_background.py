@@ -160,7 +160,7 @@ class BackgroundPage:
     def _nothing(self, why: So2camError | str) -> None:
         self._look = None
         self._preview.failed(why)
-        put_image(self._viewer, self._slot, None, "there is no pair to show")
+        put_image(self._viewer, self._slot, None, "there is no image of this pair" if self._bar.chosen else NO_PAIRS)
         self._show_areas()
 
     def _show_image(self) -> None:

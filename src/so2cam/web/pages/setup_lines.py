@@ -1,5 +1,6 @@
 """Set-up of the lines across the plume: drawn, dragged and turned on the image, with what they give on a real pair."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from nicegui import events, ui
@@ -59,6 +60,7 @@ class LinesPage:
         self._view, self._setup = view, setup
         self._slot = view.pages.shelf.slot(view)
         self._latest = Latest(self._work)
+        self._shows: datetime | None = None  # the time of the pair whose image is shown
         self._look: LinesLook | None = None
         self._tables: dict[str, dict[str, Any]] = {}
         self._chosen = view.query.get("line", "")
@@ -131,6 +133,7 @@ class LinesPage:
             return
         self._look = look
         self._preview.done(look.time, look.why)
+        self._shows = look.time
         put_image(self._viewer, self._slot, look.message, "there is no absorbance image of this pair")
         self._list.show(look.lines)
         self._show_section()
@@ -139,8 +142,9 @@ class LinesPage:
         self._look = None
         self._preview.failed(why)
         self._list.show({})
-        if self._bar.chosen is None:
-            put_image(self._viewer, self._slot, None, "there is no pair to show")
+        pair = self._bar.chosen
+        if pair is None or pair.time != self._shows:  # that of another pair would be taken for that of this one
+            put_image(self._viewer, self._slot, None, "there is no image of this pair" if pair else NO_PAIRS)
 
     def _show_lines(self) -> None:
         state = self._setup.state
