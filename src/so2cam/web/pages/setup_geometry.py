@@ -286,7 +286,7 @@ class GeometryPage:
         changes = {(*above, "latitude"): latitude, (*above, "longitude"): longitude}
         seen = {path: self._setup.value(path) for path in changes}
         if not await self._setup.change(changes, f"moved the {what} on the map", seen=seen):
-            await self.changed()
+            self._map.redraw()
 
     async def _pick(self, event: Any) -> None:
         vent = known_volcanoes().get(str(event.value))
