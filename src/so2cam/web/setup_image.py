@@ -66,10 +66,11 @@ class PairBar:
         with ui.element("div").classes("so-pairs").props("data-testid=pairs"):
             self._day_input = ui.input("Day, UTC").props("type=date dense outlined stack-label data-testid=pair-day")
             self._day_input.on("change", self._choose_day)
-            self._button("chevron_left", "The pair before", "pair-before", -1)
-            self._slider = ui.slider(min=0, max=1, step=1, value=0, on_change=self._slid)
-            self._slider.props('data-testid=pair-slider aria-label="Pair"').classes("so-grow")
-            self._button("chevron_right", "The pair after", "pair-after", 1)
+            with ui.element("div").classes("so-pair-steps"):
+                self._button("chevron_left", "The pair before", "pair-before", -1)
+                self._slider = ui.slider(min=0, max=1, step=1, value=0, on_change=self._slid)
+                self._slider.props('data-testid=pair-slider aria-label="Pair"').classes("so-grow")
+                self._button("chevron_right", "The pair after", "pair-after", 1)
             self._time = ui.label("").classes("so-pair-time").props("data-testid=pair-time")
 
     @property

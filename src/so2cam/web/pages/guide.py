@@ -134,7 +134,12 @@ class _Guide:
     # --- what steps are made of --------------------------------------------------------------------------------------
 
     def _say(self, text: str) -> None:
-        ui.html(f"<p>{escape(text)}</p>", sanitize=False)
+        """Say something; what stands between backticks is code."""
+        marked = "".join(
+            f"<code>{escape(part)}</code>" if number % 2 else escape(part)
+            for number, part in enumerate(text.split("`"))
+        )
+        ui.html(f"<p>{marked}</p>", sanitize=False)
 
     def _link(self, path: str, words: str, **query: str) -> None:
         ui.link(words, self._view.link(path, **query)).classes("so-guide-link")
@@ -165,7 +170,7 @@ class _Guide:
     def _instrument(self) -> None:
         name = self._view.site.name
         self._say(
-            f"Set up the instrument's computers with `so2cam instrument install`; its site file is called {name!r} "
+            f"Set up the instrument's computers with `so2cam instrument install`; its site file is called `{name}` "
             "too. Then let this station and the instrument trust each other with a code that works once."
         )
         draw_pairing(self._view, None, then=lambda: self._view.client.open(self._view.link(GUIDE, step="instrument")))

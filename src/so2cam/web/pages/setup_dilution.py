@@ -20,6 +20,7 @@ from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, panel, sentence, time_text, with_uncertainty
 from so2cam.web.plot import Plot
 from so2cam.web.setup import Setup, setup_page
+from so2cam.web.setup_image import use_styles
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.setup_tables import put_named
 from so2cam.web.view import View
@@ -55,6 +56,7 @@ _IMAGES: Final = (("frame", "Frame"), ("corrected", "Absorbance"), ("diluted", "
 )
 def dilution(view: View, setup: Setup) -> None:
     """Draw the page."""
+    use_styles()
     made = _DilutionPage(view, setup)
     ui.timer(0.1, made.show, once=True)
 
@@ -69,6 +71,14 @@ class _DilutionPage:
         self._preview: DilutionPreview | None = None
         self._frame: bytes | None = None
         self._rows: dict[str, GroundRow] = {}
+        with ui.element("div").classes("so-setup-image"):
+            self._draw_ground()
+            with ui.element("div").classes("so-side"):
+                self._draw_fit()
+        setup.on_change(self.show)
+
+    def _draw_ground(self) -> None:
+        view, setup = self._view, self._setup
         box, head = panel("Ground", test="dilution-panel")
         with head:
             Choice(_IMAGES, self._image, self._choose, label="which image", test="dilution-image")
@@ -85,7 +95,11 @@ class _DilutionPage:
             self._viewer.props("data-testid=dilution-viewer").classes("so-viewer is-fixed")
             with ui.element("div").classes("so-row"):
                 self._distance = parts.field(
-                    "Distance", test="dilution-distance", example="4200, or 4200 5100 for each point", props="suffix=m"
+                    "Distance",
+                    test="dilution-distance",
+                    example="4200, or 4200 5100 for each point",
+                    props="suffix=m",
+                    wide=True,
                 )
                 for tool, words in (("line", "Draw line"), ("polyline", "Draw polyline"), ("point", "Set point")):
                     button = ui.button(words, on_click=lambda _, tool=tool: self._take_tool(tool))
@@ -93,6 +107,8 @@ class _DilutionPage:
                     if not setup.may_edit:
                         button.disable()
             self._regions = ui.element("div").props("data-testid=dilution-regions")
+
+    def _draw_fit(self) -> None:
         box, _ = panel("Extinction", test="dilution-fit", hint="brightness of the ground over that of the sky above it")
         with box:
             self._words = ui.label("").classes("so-quiet").props("data-testid=dilution-words role=status")
@@ -100,8 +116,7 @@ class _DilutionPage:
             self._plot = Plot(label="brightness of the ground over its distance", test="dilution-plot")
         box, _ = panel("Settings", test="dilution-keys")
         with box:
-            setup.fields(_KEYS)
-        setup.on_change(self.show)
+            self._setup.fields(_KEYS)
 
     def _take_tool(self, tool: Any) -> None:
         try:
@@ -267,15 +282,15 @@ class _DilutionPage:
         self._words.set_text("")
         self._problem.set_text(text)
         self._problem.set_visibility(True)
-        if self._frame is None:
-            self._slot.clear(text)
-        else:  # ground can be drawn on the frame all the same
+        self._viewer.set_visibility(self._frame is not None)
+        if self._frame is not None:  # ground can be drawn on the frame all the same
             self._viewer.src = self._slot.src
         self._plot.set_visibility(False)
 
     def _draw(self, pair: FramePair, preview: DilutionPreview) -> None:
         self._put_image()
         self._viewer.src = self._slot.src
+        self._viewer.set_visibility(True)
         self._problem.set_text(preview.problem)
         self._problem.set_visibility(bool(preview.problem))
         texts = [f"pair of {time_text(pair.time)}", *(_band_words(fit) for fit in preview.bands)]
