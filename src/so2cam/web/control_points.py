@@ -28,6 +28,7 @@ POINTS: Final[KeyPath] = ("registration", "control_points")
 SOURCE: Final[KeyPath] = ("registration", "source")
 Side = Literal["on", "off"]
 _MOST: Final = 60
+"""points that are clicked, or stand in the address; a site file may have more"""
 _FIELDS: Final = (("on-x", "on x"), ("on-y", "on y"), ("off-x", "off x"), ("off-y", "off y"))
 _WORDS: Final = {"on": "on band", "off": "off band"}
 
@@ -130,7 +131,8 @@ class ControlPoints:
             if shapes != self._viewers[side].shapes:
                 self._viewers[side].shapes = shapes
         self._show_rows()
-        self._view.keep(points=json.dumps(self.points, separators=(",", ":")) if different else None)
+        kept = different and len(self.points) <= _MOST
+        self._view.keep(points=json.dumps(self.points, separators=(",", ":")) if kept else None)
 
     def _show_rows(self) -> None:
         if len(self._rows) != len(self.points):
@@ -350,14 +352,15 @@ def _index(identity: str, count: int) -> int | None:
 
 def _read(text: str) -> list[ControlPoint] | None:
     try:
-        return _points(json.loads(text))
+        found = _points(json.loads(text))
     except ValueError:
         return None
+    return None if found is None or len(found) > _MOST else found
 
 
 def _points(given: object) -> list[ControlPoint] | None:
     """Return control points from plain data; None where it is none."""
-    if not isinstance(given, list) or len(given) > _MOST:
+    if not isinstance(given, list):
         return None
     points: list[ControlPoint] = []
     for one in given:

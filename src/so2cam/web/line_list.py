@@ -9,7 +9,7 @@ from nicegui import ui
 from so2cam.core.site import Site
 from so2cam.formats.siteedit import MISSING, REMOVE
 from so2cam.station.line_view import LineLook, Speed
-from so2cam.web.line_edits import PAIR, TOTAL
+from so2cam.web.line_edits import PAIR, TOTAL, names_in
 from so2cam.web.parts import number, panel, with_uncertainty
 from so2cam.web.props import put_props
 from so2cam.web.setup import Setup
@@ -128,7 +128,7 @@ class LineList:
     def _draw_shared(self, site: Site) -> None:
         state, names = self._setup.state, [one.name for one in site.lines]
         total, pair = state.written(TOTAL), state.written(PAIR)
-        chosen = [] if total is MISSING else [name for name in total if name in names]
+        chosen = [name for name in names_in(total) if name in names]
         found = ", ".join(site.total_lines)
         sums = ui.select(
             [one.name for one in site.lines if one.role == "emission"],
@@ -138,7 +138,8 @@ class LineList:
             on_change=lambda event: self._set_total(list(event.value or []), total),
         ).props("dense outlined stack-label use-chips data-testid=lines-total")
         put_props(sums.classes("so-input is-wide"), {"title": found, "hint": "" if chosen else f"by itself: {found}"})
-        first, second = (_NONE, _NONE) if pair is MISSING else (str(pair[0]), str(pair[1]))
+        ends_of_pair = names_in(pair)
+        first, second = ends_of_pair if len(ends_of_pair) == 2 else (_NONE, _NONE)
         options = {_NONE: "none", **{name: name for name in names}}
         ends: list[Any] = []
 

@@ -239,7 +239,7 @@ def field(
     return put_props(made.classes("so-input is-wide" if wide else "so-input"), {"data-testid": test})
 
 
-def pick(label: str, options: Mapping[str, str], value: str, *, test: str) -> ui.select:
+def pick(label: str, options: Mapping[str, str], value: str | None, *, test: str) -> ui.select:
     """A field of a form in which one of ``options`` (words by key) is chosen."""
     made = ui.select(dict(options), value=value, label=label).props("dense outlined stack-label").classes("so-input")
     return put_props(made, {"data-testid": test})

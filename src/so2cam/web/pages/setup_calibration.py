@@ -166,13 +166,14 @@ class _CalibrationPage:
 
     async def show(self) -> None:
         """Work the calibration out for the draft as it is, and show it; nothing where it is the one shown."""
+        await self._range.look()
         await self._latest.ask()
 
     async def _work(self) -> None:
         loaded, bounds = self._setup.loaded, self._range.bounds
         self._show_list()
         if bounds is None:
-            self._fail("There are no days in the archive yet.")
+            self._fail(self._range.why)
             return
         self._words.set_text("Reading images and spectra …")
         try:

@@ -14,6 +14,7 @@ from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, number, panel, sentence, time_text
 from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
+from so2cam.web.setup_image import use_styles
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
@@ -43,6 +44,7 @@ _KEYS: Final[tuple[KeyPath, ...]] = tuple(
 )
 def field_of_view(view: View, setup: Setup) -> None:
     """Draw the page."""
+    use_styles()
     made = _ViewPage(view, setup)
     ui.timer(0.1, made.show, once=True)
 
@@ -55,6 +57,15 @@ class _ViewPage:
         self._study: CalibrationStudy | None = None
         self._seen = Seen(setup)
         self._map = "weights" if view.query.get("map") == "weights" else "correlation"
+        with ui.element("div").classes("so-setup-image"):
+            self._draw_map()
+            box, _ = panel("Settings", test="view-keys")
+            with box:
+                setup.fields(_KEYS)
+        setup.on_change(self.show)
+
+    def _draw_map(self) -> None:
+        view, setup = self._view, self._setup
         box, head = panel("Map", test="view-panel")
         with head:
             Choice(
@@ -83,10 +94,6 @@ class _ViewPage:
                 self._fix.props("flat no-caps data-testid=view-by-hand")
                 self._search = ui.button("Search again", on_click=self._search_again)
                 self._search.props("flat no-caps data-testid=view-search")
-        box, _ = panel("Settings", test="view-keys")
-        with box:
-            setup.fields(_KEYS)
-        setup.on_change(self.show)
 
     async def _choose(self, what: str) -> None:
         self._map = what
@@ -95,13 +102,14 @@ class _ViewPage:
 
     async def show(self) -> None:
         """Show the map and the place for the draft as it is; nothing where they are shown already."""
+        await self._range.look()
         await self._latest.ask()
 
     async def _work(self) -> None:
         state, bounds = self._setup.state, self._range.bounds
         loaded = state.loaded
         if bounds is None:
-            self._fail("There are no days in the archive yet.")
+            self._fail(self._range.why)
             return
         if not loaded.site.processing.calibration.by_spectrometer:
             self._fail("The spectrometer takes no part: set the calibration's source to spectrometer or joint.")
@@ -123,7 +131,7 @@ class _ViewPage:
         self._words.set_text("")
         self._problem.set_text(text)
         self._problem.set_visibility(True)
-        self._slot.clear(text)
+        self._viewer.set_visibility(False)
         for button in (self._use, self._fix, self._search):
             button.disable()
 
@@ -141,6 +149,7 @@ class _ViewPage:
             label = "no map: too few images with columns beside them"
         self._slot.put(block_map(image, view.block_px, label, self._setup.site))
         self._viewer.src = self._slot.src
+        self._viewer.set_visibility(True)
         self._words.set_text(words)
         self._viewer.contrast = (-0.5, 1.0) if inverted is None else None
         self._viewer.shapes = self._shapes(study)

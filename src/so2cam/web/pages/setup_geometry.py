@@ -1,6 +1,7 @@
 """Set-up of the geometry: where camera and vent are, where the camera looks, how large a pixel is at the plume."""
 
 from datetime import datetime
+from html import escape
 from typing import Any, Final
 
 from nicegui import ui
@@ -86,6 +87,7 @@ class GeometryPage:
         self._seen = Seen(setup)
         self._time: datetime | None = None
         self._latest = Latest(self._work)
+        self._asked = 0  # images: only the one that was asked for last is shown
         self._area = _one_of(AREAS, view.query.get("map", ""))
         self._image = _one_of(IMAGES, view.query.get("image", ""))
         self._numbers = _one_of(NUMBERS, view.query.get("numbers", ""))
@@ -209,13 +211,14 @@ class GeometryPage:
 
     async def load_image(self) -> None:
         """Show the image that is chosen."""
-        look, view, loaded = self._look, self._view, self._setup.loaded
-        self._viewer.colours = "grey" if self._image == "on" else "viridis"
-        if self._image != "on" and look is not None:
-            image = self._image
-            self._slot.put(await view.in_thread(lambda: _sizes_message(look, image)))
-            self._viewer.src = self._slot.src
-            self._say_missing("")
+        look, view, loaded, image = self._look, self._view, self._setup.loaded, self._image
+        self._asked += 1
+        asked = self._asked
+        self._viewer.colours = "grey" if image == "on" else "viridis"
+        if image != "on" and look is not None:
+            sizes = await view.in_thread(lambda: _sizes_message(look, image))
+            if asked == self._asked:
+                self._show_image(sizes)
             return
         frames = view.pages.setup_frames[view.site.name]
 
@@ -228,19 +231,24 @@ class GeometryPage:
         try:
             time, message = await view.in_thread(work)
         except So2camError as failed:
-            self._slot.clear(failed.message)
-            self._say_missing(failed.message)
+            if asked == self._asked:
+                self._slot.clear(failed.message)
+                self._say_missing(failed.message)
             return
-        self._say_missing("")
-        self._slot.put(message)
-        self._viewer.src = self._slot.src
+        if asked == self._asked:
+            self._show_image(message)
         if self._time is None:
             self._time = time
             if self._setup.site.wind is not None:
                 await self.changed()
 
+    def _show_image(self, message: bytes) -> None:
+        self._say_missing("")
+        self._slot.put(message)
+        self._viewer.src = self._slot.src
+
     def _say_missing(self, why: str) -> None:
-        self._missing.set_content(f"<p>{why[:1].upper()}{why[1:]}.</p>" if why else "")
+        self._missing.set_content(f"<p>{escape(why[:1].upper())}{escape(why[1:])}.</p>" if why else "")
         self._missing.set_visibility(bool(why))
 
     def _show_map(self) -> None:
@@ -281,7 +289,7 @@ class GeometryPage:
         above: KeyPath = ("camera", "position") if what == "camera" else ("volcano", "vent")
         changes = {(*above, "latitude"): latitude, (*above, "longitude"): longitude}
         if not await self._seen.change(changes, f"moved the {what} on the map"):
-            await self.changed()
+            self._map.redraw()
 
     async def _pick(self, event: Any) -> None:
         vent = known_volcanoes().get(str(event.value))

@@ -1,5 +1,6 @@
 """Set-up of the plume's motion: methods and their settings, with what they make of a real pair and of some minutes."""
 
+from datetime import datetime
 from html import escape
 from typing import Any, Final
 
@@ -49,11 +50,11 @@ _WIND: Final = ("speed_m_s", "speed_uncertainty_m_s", "direction_from_deg", "dir
     ),
     docs="web-image-setup",
 )
-async def motion(view: View, setup: Setup) -> None:
+def motion(view: View, setup: Setup) -> None:
     """Draw the page."""
     use_styles()
     page = MotionPage(view, setup)
-    await page.changed()
+    ui.timer(0.05, page.changed, once=True)  # what takes a while comes after the page
     setup.on_change(page.changed)
 
 
@@ -65,6 +66,7 @@ class MotionPage:
         self._slot = view.pages.shelf.slot(view)
         self._latest = Latest(self._work)
         self._seen = Seen(setup)
+        self._shows: datetime | None = None  # the time of the pair whose image is shown
         self._look: MotionLook | None = None
         self._chosen = view.query.get("line", "")
         with ui.element("div").classes("so-setup-image"):
@@ -157,6 +159,7 @@ class MotionPage:
         self._look = look
         self._preview.done(look.time, look.why)
         self._viewer.vectors = list(look.arrows)
+        self._shows = look.time
         put_image(self._viewer, self._slot, look.message, "there is no absorbance image of this pair")
         seconds = "" if look.interval_s is None else f"{look.interval_s:.1f} s to the next pair"
         times = f" · arrows {look.times} × as long as the motion" if look.arrows else ""
@@ -169,8 +172,9 @@ class MotionPage:
         self._preview.failed(why)
         self._viewer.vectors = []
         self._speeds.clear()
-        if self._bar.chosen is None:
-            put_image(self._viewer, self._slot, None, "there is no pair to show")
+        pair = self._bar.chosen
+        if pair is None or pair.time != self._shows:  # that of another pair would be taken for that of this one
+            put_image(self._viewer, self._slot, None, "there is no image of this pair" if pair else NO_PAIRS)
 
     def _show_lines(self) -> None:
         lines = self._setup.site.lines

@@ -209,10 +209,15 @@ class RegistrationPage:
         frames = self._view.pages.setup_frames[self._view.site.name]
         for slot, info in zip(self._raw, (pair.on, pair.off), strict=True):
             try:
-                slot.put(await self._view.in_thread(partial(raw_message, frames, loaded, info)))
+                message = await self._view.in_thread(partial(raw_message, frames, loaded, info))
             except So2camError as failed:
-                slot.clear(failed.message)
-                self._say_missing(failed.message)
+                if pair == self._pair:
+                    slot.clear(failed.message)
+                    self._say_missing(failed.message)
+                continue
+            if pair != self._pair:  # another one was chosen meanwhile
+                return
+            slot.put(message)
         self._points.show_images((self._raw[0].src, self._raw[1].src))
 
     async def _lay_over(self) -> None:
