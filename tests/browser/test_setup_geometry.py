@@ -70,6 +70,17 @@ def test_the_camera_is_dragged_and_a_click_on_the_summit_gives_the_direction(pag
     assert moved_m == pytest.approx(20 * scale, rel=0.06)
     page.get_by_test_id("draft-undo").click()
     expect(latitude).to_have_value("-38.29525092", timeout=PATIENCE_MS)
+    camera.focus()
+    for presses, away, words in ((3, "5.17", "1 change not"), (1, "5.16", "2 changes not")):
+        for _ in range(presses):  # presses in a row are one change, and the keyboard stays at the camera
+            page.keyboard.press("ArrowUp")
+        expect(page.get_by_test_id("fact-vent")).to_contain_text(away, timeout=PATIENCE_MS)
+        expect(page.get_by_test_id("draft-words")).to_contain_text(words, timeout=PATIENCE_MS)
+        expect(camera).to_be_focused()
+    expect(latitude).to_have_value(re.compile(r"-38\.29489"), timeout=PATIENCE_MS)  # 40 m north
+    for _ in range(2):
+        page.get_by_test_id("draft-undo").click()
+    expect(latitude).to_have_value("-38.29525092", timeout=PATIENCE_MS)
     # Somebody was wrong by four degrees; the click brings the truth back: 12.0 and 13.5.
     page.get_by_test_id("key-camera.view.azimuth_deg").fill("16")
     page.get_by_test_id("key-camera.view.azimuth_deg").press("Enter")

@@ -547,6 +547,22 @@ def test_what_a_server_refuses_is_said(page: Page, server: Any, status: int, wor
     assert words in (page.get_by_test_id("viewer-overlay").text_content() or "")
 
 
+def test_an_image_that_is_none_any_more_gives_way_to_the_reason(page: Page, server: Any) -> None:
+    open_viewer(page, server, shapes=[LINE])
+    overlay = page.get_by_test_id("viewer-overlay")
+    server.body, server.status = b'{"detail": "there is no image of this pair"}', 410
+    page.wait_for_function("said.some((event) => event.name === 'connection' && event.state === 'gone')")
+    assert overlay.text_content() == "There is no image of this pair"
+    assert look(page, "v.image === null")
+    assert page.get_by_test_id("viewer-caption").is_hidden()
+    assert shape_of(page, "near")["points"] == LINE["points"]
+    server.body = b'{"detail": "another reason"}'
+    page.wait_for_function("document.querySelector('so2cam-viewer').labels.overlay.textContent === 'Another reason'")
+    server.status = None
+    page.wait_for_function("document.querySelector('so2cam-viewer').image !== null")  # the same as before, shown anew
+    assert overlay.is_hidden()
+
+
 def test_a_hidden_page_asks_for_nothing(page: Page, server: Any) -> None:
     page.goto(server.url)
     page.wait_for_function("customElements.get('so2cam-viewer') !== undefined")

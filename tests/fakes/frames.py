@@ -33,6 +33,8 @@ class FrameServer:
         self.message: bytes | None = None
         self.tag = 0
         self.status: int | None = None
+        self.body = b""
+        """what comes with ``status``"""
         self.asked: list[dict[str, Any]] = []
         self.at_once = 0
         self.most_at_once = 0
@@ -93,7 +95,7 @@ class FrameServer:
             self.at_once -= 1
             message, tag, status = self.message, str(self.tag), self.status
         if status is not None:
-            self._send(request, status, b"", "text/plain")
+            self._send(request, status, self.body, "application/json")
         elif message is None:
             self._send(request, 404, b"", "text/plain")
         elif after == tag:

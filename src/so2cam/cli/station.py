@@ -21,7 +21,7 @@ import click
 from so2cam.cli.console import FolderPath, console, report_warning
 from so2cam.cli.pages import page_mount, tell_pages, trial_lines
 from so2cam.cli.station_status import ask_status
-from so2cam.core.errors import InputError, OutputError, So2camError
+from so2cam.core.errors import InputError, So2camError
 from so2cam.core.times import format_utc
 from so2cam.link.addresses import spaced
 
@@ -66,15 +66,10 @@ never replaced. Exit codes: 0 written; 2 it cannot be."""
 def new(site: Path, name: str | None) -> None:
     """Write the site file that a new installation starts with."""
     from so2cam.formats.starter import starter_text
+    from so2cam.store.atomic import atomic_new
 
     text = starter_text(name if name is not None else site.absolute().parent.name)
-    try:
-        with site.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise InputError("is there already", file=site, remedy="name another file") from None
-    except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror or error}", file=site) from None
+    atomic_new(site, text.encode())
     console.print(f"written: {site}", markup=False)
     console.print(f"go on with: so2cam station run {site} --open", markup=False)
 

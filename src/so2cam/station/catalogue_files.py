@@ -13,6 +13,7 @@ from so2cam.station.database import CatalogueError, Database
 from so2cam.store.items import from_microseconds, to_microseconds
 
 _CHUNK: Final = 500
+_DAY_US: Final = 86_400_000_000
 
 
 class FileTable:
@@ -137,7 +138,7 @@ class FileTable:
 
     def days_with(self, site: str, kind: str, subject: str, *, start: datetime, end: datetime) -> list[str]:
         """Return the days (UTC) of ``start`` <= time < ``end`` that have such files, in order."""
-        day = FILES.c.time // 86_400_000_000
+        day = FILES.c.time // _DAY_US
         where = and_(
             FILES.c.site == site,
             FILES.c.kind == kind,
@@ -147,7 +148,21 @@ class FileTable:
         )
         with self.database.read() as connection:
             numbers = connection.execute(select(day).where(where).distinct()).scalars()
-            return sorted(f"{from_microseconds(int(n) * 86_400_000_000):%Y-%m-%d}" for n in numbers)
+            return sorted(f"{from_microseconds(int(n) * _DAY_US):%Y-%m-%d}" for n in numbers)
+
+    def days_of(self, site: str, kinds: Sequence[str]) -> list[str]:
+        """Return the days (UTC) that have files of these kinds, in order."""
+        days: list[str] = []
+        end: int | None = None
+        with self.database.read() as connection:
+            while True:  # from day to day by the index: an archive has far more files than days
+                where = [FILES.c.site == site, FILES.c.kind.in_(kinds), *(() if end is None else (FILES.c.time < end,))]
+                newest = select(FILES.c.time).where(*where).order_by(FILES.c.time.desc()).limit(1)
+                found = connection.execute(newest).scalar_one_or_none()
+                if found is None:
+                    return days[::-1]
+                end = int(found) // _DAY_US * _DAY_US
+                days.append(f"{from_microseconds(end):%Y-%m-%d}")
 
     def file_counts(self, site: str) -> dict[tuple[str, str], tuple[int, int]]:
         """Return (files, bytes) of a site by (kind, state)."""

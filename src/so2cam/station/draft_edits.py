@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final
@@ -88,7 +88,59 @@ def stands(text: str, edit: Edit, edits: Sequence[Edit]) -> bool:
     """Return whether what an edit did was not changed again since. ``edits``: all of the draft, in order."""
     if edit.before is not None:
         return edit is edits[-1]
-    return all(_holds(text, change) for change in edit.changes)
+    since = _since(edit, edits)
+    return all(_holds(text, replace(change, key=_key_after(change.key, since))) for change in edit.changes)
+
+
+def _since(edit: Edit, edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    """Return the edit and those that came after it."""
+    return tuple(edits[next(place for place, one in enumerate(edits) if one is edit) :])
+
+
+def _renamed(change: KeyChange) -> tuple[KeyPath, KeyPath] | None:
+    """Return where a table of an array that the change renames was found before, and after; None for other changes."""
+    if len(change.key) < 3 or change.key[-1] != "name":
+        return None
+    *array, name, _ = change.key
+    before, after = change.before, change.after
+    if not isinstance(before, str) or not isinstance(after, str) or (isinstance(name, str) and name != before):
+        return None
+    return (*array, before), (*array, after)
+
+
+def _key_after(key: KeyPath, edits: Sequence[Edit]) -> KeyPath:
+    """Return where a key is found after ``edits``, which may have renamed what it lies in."""
+    for change in (change for edit in edits for change in edit.changes):
+        old, new = _renamed(change) or ((), ())
+        if old and key[: len(old)] == old:
+            key = (*new, *key[len(old) :])
+    return key
+
+
+def without(edits: Sequence[Edit], undone: Edit) -> tuple[Edit, ...]:
+    """Return all edits but one. Where it gave something another name, the later ones name it as it was before."""
+    later = _since(undone, edits)[1:]
+    back = [replace(undone, changes=tuple(_backward(one) for one in undone.changes))]
+    return tuple(
+        replace(edit, changes=tuple(replace(one, key=_key_after(one.key, back)) for one in edit.changes))
+        if any(edit is one for one in later)
+        else edit
+        for edit in edits
+        if edit is not undone
+    )
+
+
+def _backward(change: KeyChange) -> KeyChange:
+    pair = _renamed(change)
+    return KeyChange(change.key if pair is None else (*pair[1], "name"), change.after, change.before)
+
+
+def refuse_half(text: str, changes: Mapping[KeyPath, Any]) -> None:
+    """Raise SiteFileError where a change renames what is not there: it would make a table of a name alone."""
+    for key, value in changes.items():
+        gone = len(key) > 2 and key[-1] == "name" and isinstance(key[-2], str) and get_value(text, key[:-1]) is MISSING
+        if gone and isinstance(value, str) and value != key[-2]:
+            raise SiteFileError("is not there any more: it was renamed or taken out", key=key_text(key[:-1]))
 
 
 def _holds(text: str, change: KeyChange) -> bool:
@@ -99,26 +151,30 @@ def _holds(text: str, change: KeyChange) -> bool:
     return same(found, MISSING if change.after is REMOVE else change.after)
 
 
-def rebuilt(base: str, text: str, undone: Edit, rest: Sequence[Edit]) -> str:
-    """Return the draft's ``text`` without an edit that stands.
+def rebuilt(base: str, text: str, undone: Edit, edits: Sequence[Edit]) -> str:
+    """Return the draft's ``text`` without an edit that stands. ``edits``: all of the draft, in order.
 
     The other edits are made anew on ``base``, so that comments and order are as they were. Where that would change
     more than the edit did, its keys are given back what they were. Raises SiteFileError where they cannot be.
     """
     if undone.before is not None:
         return undone.before
+    rest = without(edits, undone)
     if not rest:
         return base
+    since = _since(undone, edits)
     backward = [
-        (change.key, REMOVE if change.before is MISSING else change.before) for change in reversed(undone.changes)
+        (_key_after(change.key, since), REMOVE if change.before is MISSING else change.before)
+        for change in reversed(undone.changes)
     ]
     if any(edit.before is not None for edit in rest):
         return edit_text(text, backward)
-    standing = [edit for edit in rest if stands(text, edit, rest)]
+    others = [edit for edit in edits if edit is not undone]
+    standing = [now for edit, now in zip(others, rest, strict=True) if stands(text, edit, edits)]
     try:
         anew = edit_text(base, [(change.key, change.after) for edit in rest for change in edit.changes])
         fits = all(stands(anew, edit, rest) for edit in standing) and all(
-            same(get_value(anew, change.key), change.before) for change in undone.changes
+            same(get_value(anew, _key_after(change.key, since[1:])), change.before) for change in undone.changes
         )
     except SiteFileError:
         fits = False

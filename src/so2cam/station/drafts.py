@@ -35,8 +35,10 @@ from so2cam.station.draft_edits import (
     overlap,
     read_json,
     rebuilt,
+    refuse_half,
     same,
     stands,
+    without,
     write_json,
 )
 from so2cam.store.atomic import atomic_write_bytes
@@ -152,6 +154,7 @@ class SiteDraft:
             ]
             if not done:
                 return now
+            refuse_half(self._text, changes)
             text = edit_text(self._text, [(change.key, change.after) for change in done])
             named = what or ", ".join(key_text(change.key) for change in done)
             self._put(text, Edit(self._number + 1, tuple(done), by, _now(), named))
@@ -163,8 +166,8 @@ class SiteDraft:
             self.state()
             for edit in reversed(self._edits):
                 if edit.by == by and stands(self._text, edit, self._edits):
-                    rest = tuple(other for other in self._edits if other is not edit)
-                    self._become(rebuilt(self._base, self._text, edit, rest), rest)
+                    text = rebuilt(self._base, self._text, edit, self._edits)
+                    self._become(text, without(self._edits, edit))
                     return edit
             return None
 
@@ -195,8 +198,8 @@ class SiteDraft:
     def save(self, note: str, by: str) -> Version:
         """Check the draft, write the site file, and keep it as a version.
 
-        Raises SiteFileError where the draft is not valid, InputError where nothing was changed, OutputError where the
-        file cannot be written; the file is then as it was.
+        Raises SiteFileError where the draft is not valid, InputError where nothing was changed or the installation has
+        another name, OutputError where the file cannot be written; the file is then as it was.
         """
         with self._lock:
             state = self.state()
@@ -204,6 +207,7 @@ class SiteDraft:
                 raise InputError("nothing was changed since the last version", key="draft")
             if state.problem is not None:
                 raise state.problem
+            _refuse_other_name(self._base, self._text, self._file)
             if self._disk_problem and self._disk_text:
                 self._add_version(self._disk_text, BROKEN, "")
             self._keep(self._base, self._text, self._edits, self._notes, saving={"note": note, "by": by})
@@ -272,7 +276,7 @@ class SiteDraft:
             return
         _LOG.info("%s was changed by hand", self._file)
         text, edits, notes = self._on_top_of(disk)
-        if len(edits) < len(self._edits) and self._text != self._base:
+        if notes and len(edits) < len(self._edits):  # some could not be put on top of it
             self._add_version(self._text, LEFT, ", ".join(dict.fromkeys(edit.by for edit in self._edits)))
         self._add_version(disk, BY_HAND, "")
         self._become(text, edits, base=disk, notes=notes)
@@ -317,6 +321,7 @@ class SiteDraft:
             try:
                 if edit.before is not None:
                     raise SiteFileError("it was of the whole file")
+                refuse_half(text, {one.key: one.after for one in edit.changes})
                 changes = tuple(replace(one, before=get_value(text, one.key)) for one in edit.changes)
                 text = edit_text(text, [(change.key, change.after) for change in changes])
             except So2camError as error:
@@ -433,6 +438,19 @@ def open_draft(context: StationContext, site: StationSite) -> SiteDraft:
 def setup_folder(context: StationContext, site: StationSite) -> Path:
     """Return where the draft of a site's file and its versions are kept."""
     return context.folder / "setup" / site.results.name
+
+
+def _refuse_other_name(base: str, text: str, file: Path) -> None:
+    """Raise InputError where the installation has another name: archive, results, draft and versions go by it."""
+    old, new = get_value(base, ("name",)), get_value(text, ("name",))
+    if not same(old, new):
+        raise InputError(
+            "cannot be changed: the archive, the results and the versions of the installation go by its name",
+            file=file,
+            key="name",
+            value=new,
+            remedy=f"give it back the name {old!r}; a new installation is made with `so2cam station new`",
+        )
 
 
 def _all_of(edits: Sequence[Edit]) -> str:

@@ -316,10 +316,13 @@ def _leave(facts: Facts) -> Step:
         _calibration,
         _lines,
         _save,
+        _schedule,
         _start,
+        _rate,
     )
-    open_steps = [step.title for look in (*looks, _rate) if (step := look(facts)).state == "todo"]
-    doubts: list[str] = []
+    found = [look(facts) for look in looks]
+    open_steps = [step.title for step in found if step.state == "todo"]
+    doubts = [f"{step.title}: {step.words.rstrip('.')}" for step in found if step.state == "warn"]
     if facts.undelivered is None:
         doubts.append("what is not fetched yet is not known")
     elif facts.undelivered > 200:

@@ -19,6 +19,7 @@ from so2cam.pipeline.steps import dark_corrected
 from so2cam.science.imaging.alignment import control_point_residuals, displacement_between, fit_control_points
 from so2cam.science.imaging.registration import warp_to_on_band
 from so2cam.station.context import StationSite
+from so2cam.station.live_day import processing_hash
 from so2cam.station.references import choose_references, day_of, read_references
 from so2cam.station.setup_frames import SetupFrames
 
@@ -101,6 +102,15 @@ def find_in_archive(frames: SetupFrames, site: StationSite, loaded: LoadedSite) 
     reader = FrameReader(loaded.site)
     darks = _darks(site, loaded, pairs[-1], reader)
     return look_at_found(find_registration(loaded.site, pairs, darks, reader), loaded.site)
+
+
+def found_key(frames: SetupFrames, loaded: LoadedSite, newest: datetime | None) -> tuple[object, ...]:
+    """Return what ``find_in_archive`` depends on, to be compared: the settings, the newest pair, and its darks.
+
+    Raises So2camError where the catalogue cannot be read.
+    """
+    darks = () if newest is None else frames.references(loaded, day_of(newest))
+    return processing_hash(loaded.site), newest, darks
 
 
 def look_at_found(found: FoundRegistration, site: Site) -> FoundLook:

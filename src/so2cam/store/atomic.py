@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from so2cam.core.errors import OutputError
+from so2cam.core.errors import InputError, OutputError
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _NOT_SUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
@@ -39,6 +39,10 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     made if it is missing. Raises OutputError where the file system refuses; anything else that ``write`` raises
     passes through. In every case of failure ``path`` is as it was and the temporary is gone.
     """
+    _write(path, write, lambda temporary, path: temporary.replace(path))
+
+
+def _write(path: Path, write: Callable[[Path], object], put: Callable[[Path, Path], object]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         if path.is_dir():
@@ -47,7 +51,7 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         try:
             write(temporary)
             _sync_file(temporary)
-            temporary.replace(path)
+            put(temporary, path)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -67,6 +71,26 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
     atomic_write(path, write)
+
+
+def atomic_new(path: Path, data: bytes) -> None:
+    """Write ``data`` as the file ``path``, whole or not at all, where nothing is there yet.
+
+    Raises InputError where something is, OutputError as ``atomic_write`` does.
+    """
+    _write(path, lambda temporary: temporary.write_bytes(data), _put_new)
+
+
+def _put_new(temporary: Path, path: Path) -> None:
+    """Give the file its final name, unless something else has it."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in {errno.EEXIST, *_NOT_SUPPORTED}:
+            raise
+        if os.path.lexists(path):
+            raise InputError("is there already", file=path, remedy="name another file") from None
+        temporary.rename(path)  # a file system without links
 
 
 def remove_stale_temporaries(folder: Path, *, older_than_s: float = 3600.0) -> int:

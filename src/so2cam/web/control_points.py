@@ -18,6 +18,7 @@ from so2cam.station.registration_view import (
     on_of,
 )
 from so2cam.web.parts import Chip, panel
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup
 from so2cam.web.theme import DARK
 from so2cam.web.view import View
@@ -27,6 +28,7 @@ POINTS: Final[KeyPath] = ("registration", "control_points")
 SOURCE: Final[KeyPath] = ("registration", "source")
 Side = Literal["on", "off"]
 _MOST: Final = 60
+"""points that are clicked, or stand in the address; a site file may have more"""
 _FIELDS: Final = (("on-x", "on x"), ("on-y", "on y"), ("off-x", "off x"), ("off-y", "off y"))
 _WORDS: Final = {"on": "on band", "off": "off band"}
 
@@ -39,6 +41,7 @@ class ControlPoints:
         self._first: tuple[Side, tuple[float, float]] | None = None
         self._adding = False
         self._rows: list[_Row] = []
+        self._seen = Seen(setup)
         self.points: list[ControlPoint] = self._written()
         kept = _read(view.query.get("points", ""))
         if kept is not None:
@@ -97,6 +100,7 @@ class ControlPoints:
     def follow(self, before: list[ControlPoint]) -> None:
         """The draft changed: take its points over, unless others were clicked here. ``before``: those it had."""
         if self.points == before:
+            self._seen.drawn()
             self.points = self._written()
         self.update()
 
@@ -127,7 +131,8 @@ class ControlPoints:
             if shapes != self._viewers[side].shapes:
                 self._viewers[side].shapes = shapes
         self._show_rows()
-        self._view.keep(points=json.dumps(self.points, separators=(",", ":")) if different else None)
+        kept = different and len(self.points) <= _MOST
+        self._view.keep(points=json.dumps(self.points, separators=(",", ":")) if kept else None)
 
     def _show_rows(self) -> None:
         if len(self._rows) != len(self.points):
@@ -233,6 +238,7 @@ class ControlPoints:
         await self._told()
 
     async def _do_back(self) -> None:
+        self._seen.drawn()
         self.points, self._first = self._written(), None
         await self._told()
 
@@ -241,9 +247,8 @@ class ControlPoints:
         await self._changed()
 
     async def _do_use(self) -> None:
-        written = self._setup.state.written(POINTS)
         changes: dict[KeyPath, Any] = {SOURCE: "control-points", POINTS: [list(point) for point in self.points]}
-        if await self._setup.change(changes, f"registered by {len(self.points)} points", seen={POINTS: written}):
+        if await self._seen.change(changes, f"registered by {len(self.points)} points"):
             self._adding, self._first = False, None
             self._arm()
             self.update()
@@ -347,14 +352,15 @@ def _index(identity: str, count: int) -> int | None:
 
 def _read(text: str) -> list[ControlPoint] | None:
     try:
-        return _points(json.loads(text))
+        found = _points(json.loads(text))
     except ValueError:
         return None
+    return None if found is None or len(found) > _MOST else found
 
 
 def _points(given: object) -> list[ControlPoint] | None:
     """Return control points from plain data; None where it is none."""
-    if not isinstance(given, list) or len(given) > _MOST:
+    if not isinstance(given, list):
         return None
     points: list[ControlPoint] = []
     for one in given:

@@ -132,7 +132,7 @@ export default {
       const count = film.t.length;
       const parts = [];
       if (!film.processed) parts.push("no results in this time: frames as they are kept");
-      if (film.every > 1) parts.push(`every ${film.every}th of ${film.pairs} pairs`);
+      if (film.every > 1) parts.push(`one in ${film.every} of ${film.pairs} pairs`);
       parts.push(film.processed ? "band: 1 sigma, all uncertainties; marks at the bottom: pairs without a value; times without pairs are cut out" : "");
       this.note = count ? parts.filter(Boolean).join("; ") : "";
       if (!count) {

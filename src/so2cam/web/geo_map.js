@@ -2,6 +2,9 @@
 
 const NS = "http://www.w3.org/2000/svg";
 const EMPTY = { around: [], lines: [] };
+const TOLD_MS = 400; // presses of keys with less between them are one move
+const ANSWER_MS = 3_000;
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 function svg(name, attributes = {}, text = "") {
   const made = document.createElementNS(NS, name);
@@ -40,6 +43,8 @@ export default {
       const height = this.$el.clientHeight;
       if (!width || !height) return;
       const scene = { ...EMPTY, ...this.scene };
+      const focused = this.$el.contains(document.activeElement) ? document.activeElement.dataset.testid : null;
+      this.told = null;
       this.fitTo(scene.around, width, height);
       const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": this.label || "map", "data-metres-per-pixel": 1 / this.scale });
       this.drawGrid(root, width, height);
@@ -55,6 +60,7 @@ export default {
       this.drawBar(root, width, height);
       this.drawNorth(root, width);
       this.$el.replaceChildren(root);
+      if (focused) root.querySelector(`[data-testid="${focused}"]`)?.focus();
     },
     fitTo(around, width, height) {
       const east = around.map((place) => place[0]);
@@ -145,13 +151,38 @@ export default {
       };
       group.addEventListener("pointerup", (event) => end(event, true));
       group.addEventListener("pointercancel", (event) => end(event, false));
+      this.holdByKeys(group, what, place);
+    },
+    /** Steps are added up while keys are pressed, and told as one move: each one told is a change of the draft. */
+    holdByKeys(group, what, place) {
+      let to = place;
+      let timer = null;
+      const tell = () => {
+        clearTimeout(timer);
+        if (to === place) return;
+        const [east, north] = to;
+        to = place;
+        this.held = false;
+        if (east === place[0] && north === place[1]) return;
+        this.told = performance.now(); // where it lies then is known with the next scene
+        this.$emit("moved", { what, east, north });
+      };
       group.addEventListener("keydown", (event) => {
-        const step = event.shiftKey ? 100 : 10;
-        const by = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
+        const by = STEPS[event.key];
         if (!by) return;
         event.preventDefault();
-        this.$emit("moved", { what, east: place[0] + by[0], north: place[1] + by[1] });
+        clearTimeout(timer);
+        if (this.told !== null && performance.now() - this.told < ANSWER_MS) return;
+        const step = event.shiftKey ? 100 : 10;
+        to = [to[0] + step * by[0], to[1] + step * by[1]];
+        this.held = true;
+        group.setAttribute("transform", `translate(${this.at(to).join(" ")})`);
       });
+      group.addEventListener("keyup", () => {
+        clearTimeout(timer);
+        timer = setTimeout(tell, TOLD_MS);
+      });
+      group.addEventListener("blur", tell);
     },
     drawBar(root, width, height) {
       const length = nice((0.3 * width) / this.scale);

@@ -43,6 +43,10 @@ class GeoMap(Element, component="geo_map.js"):
             self._props["scene"] = scene
             self.update()
 
+    def redraw(self) -> None:
+        """Draw the same scene again: what was moved goes back."""
+        self.run_method("draw")
+
     def _moved(self, event: GenericEventArguments) -> object:
         said = event.args if isinstance(event.args, dict) else {}
         what, east, north = said.get("what"), said.get("east"), said.get("north")

@@ -1,6 +1,7 @@
 """The landmark's panel of the geometry page: its place, its pixel, the direction that follows, before and after."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from so2cam.core.errors import So2camError
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
 from so2cam.station.geometry_view import Direction, LandmarkFound, find_by_landmark
 from so2cam.web.parts import field, panel, with_uncertainty
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup
 from so2cam.web.view import View
 
@@ -25,6 +27,8 @@ class LandmarkPanel:
         self.pixel: tuple[float, float] | None = _pair(view.query.get("landmark", ""))
         """where it was put and not used yet"""
         self._inputs: dict[str, ui.input] = {}
+        self._seen = Seen(setup)
+        self._filled: tuple[object, list[str]] | None = None  # the landmark it was filled from, and what it said then
         box, _ = panel("Landmark", test="landmark-panel", hint="a summit, mast or building whose place is known")
         with box:
             ui.label(
@@ -77,7 +81,7 @@ class LandmarkPanel:
         self._remove.set_visibility(written is not MISSING and self._setup.may_edit)
         self._use.set_visibility(self.pixel is not None and self._setup.may_edit)
         if self.pixel is None:
-            self._fill()
+            self._follow(written)
             self._table.set_content("")
             self._note.set_text("")
             return
@@ -100,16 +104,25 @@ class LandmarkPanel:
         pixel = [_number(self._inputs[key], f"Pixel {key}") for key in ("x", "y")]
         return {**(kept if isinstance(kept, dict) else {}), "position": position, "pixel": pixel}
 
+    def _follow(self, written: object) -> None:
+        """Fill the form where the landmark of the draft is another one, or nobody has typed anything."""
+        if self._filled is None or self._filled[0] != written or self._filled[1] == self._texts():
+            self._fill()
+
+    def _texts(self) -> list[str]:
+        return [str(one.value or "") for one in self._inputs.values()]
+
     def _fill(self) -> None:
         """Fill the form from the draft; the place of the vent where there is no landmark yet."""
+        self._seen.drawn()
         written = self._setup.state.written(LANDMARK)
-        known = written if isinstance(written, dict) else {}
-        vent = self._setup.site.volcano.vent.model_dump()
-        pixel = self.pixel or tuple(known.get("pixel", ()))
+        place = place_in(written, self._setup.site.volcano.vent.model_dump())
+        pixel = self.pixel or pixel_in(written)
         for key, _, _ in _PLACE:
-            self._inputs[key].value = f"{known.get('position', vent)[key]:.10g}"
+            self._inputs[key].value = f"{place[key]:.10g}"
         for index, key in enumerate(("x", "y")):
             self._inputs[key].value = f"{pixel[index]:g}" if pixel else ""
+        self._filled = written, self._texts()
 
     async def _typed(self) -> None:
         try:
@@ -117,8 +130,7 @@ class LandmarkPanel:
             landmark = self._landmark()
         except ValueError:
             return
-        kept = self._setup.state.written(LANDMARK)
-        if isinstance(kept, dict) and self.pixel is None and _same(kept, landmark):
+        if self.pixel is None and _same(self._setup.state.written(LANDMARK), landmark):
             return
         await self.put(pixel)
 
@@ -133,11 +145,11 @@ class LandmarkPanel:
         except ValueError as wrong:
             self._note.set_text(str(wrong))
             return
-        if await self._setup.change({LANDMARK: landmark}, "put the landmark"):
+        if await self._seen.change({LANDMARK: landmark}, "put the landmark"):
             await self._forget()
 
     async def _do_remove(self) -> None:
-        if await self._setup.change({LANDMARK: REMOVE}, "did without a landmark"):
+        if await self._seen.change({LANDMARK: REMOVE}, "did without a landmark"):
             await self._forget()
 
     async def _forget(self) -> None:
@@ -181,10 +193,30 @@ def _number(box: ui.input, label: str) -> float:
         raise ValueError(f"{label}: give a number" if not text else f"{label}: {text} is no number") from None
 
 
-def _same(kept: dict[str, Any], landmark: dict[str, Any]) -> bool:
-    if list(kept.get("pixel", ())) != landmark["pixel"]:
+def place_in(written: object, vent: Mapping[str, float]) -> dict[str, float]:
+    """Return the place of a landmark as the draft has it, which may be half entered: the vent's where it says none."""
+    given = written.get("position") if isinstance(written, dict) else None
+    known = given if isinstance(given, dict) else {}
+    return {key: known[key] if _is_number(known.get(key)) else vent[key] for key, _, _ in _PLACE}
+
+
+def pixel_in(written: object) -> tuple[float, float] | None:
+    """Return the pixel of a landmark as the draft has it; None where it says none."""
+    given = written.get("pixel") if isinstance(written, dict) else None
+    if not isinstance(given, list | tuple) or len(given) != 2 or not all(map(_is_number, given)):
+        return None
+    return given[0], given[1]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _same(kept: object, landmark: dict[str, Any]) -> bool:
+    if not isinstance(kept, dict) or pixel_in(kept) != tuple(landmark["pixel"]):
         return False
-    return all(abs(kept["position"][key] - landmark["position"][key]) < 1e-9 for key, _, _ in _PLACE)
+    place = place_in(kept, dict.fromkeys((key for key, _, _ in _PLACE), math.nan))
+    return all(abs(place[key] - landmark["position"][key]) < 1e-9 for key, _, _ in _PLACE)
 
 
 def _pair(text: str) -> tuple[float, float] | None:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
+from so2cam.formats.siteedit import REMOVE, KeyPath
 from so2cam.station.drafts import DraftState
 
 TOTAL: Final[KeyPath] = ("processing", "emission", "total_lines")
@@ -18,9 +18,9 @@ def removal(state: DraftState, name: str) -> dict[KeyPath, Any]:
     """
     changes: dict[KeyPath, Any] = {("lines", name): REMOVE}
     total, pair = state.written(TOTAL), state.written(PAIR)
-    if total is not MISSING and name in total:
+    if name in names_in(total):
         changes[TOTAL] = [one for one in total if one != name] or REMOVE
-    if pair is not MISSING and name in pair:
+    if name in names_in(pair):
         changes[PAIR] = REMOVE
     return changes
 
@@ -30,13 +30,18 @@ def renaming(state: DraftState, name: str, wanted: str) -> dict[KeyPath, Any]:
     changes: dict[KeyPath, Any] = {("lines", name, "name"): wanted}
     for key in (TOTAL, PAIR):
         value = state.written(key)
-        if value is not MISSING and name in value:
+        if name in names_in(value):
             changes[key] = [wanted if one == name else one for one in value]
     rules = state.written(("alarms", "rules"))
     for place, rule in enumerate(rules if isinstance(rules, list) else []):
         if isinstance(rule, dict) and rule.get("line") == name:
             changes["alarms", "rules", place, "line"] = wanted
     return changes
+
+
+def names_in(value: Any) -> list[str]:
+    """Return the names of lines that the draft's text lists, which may be half entered; none where it is no list."""
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def table_of(value: Any) -> dict[str, Any]:

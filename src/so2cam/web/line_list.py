@@ -9,8 +9,9 @@ from nicegui import ui
 from so2cam.core.site import Site
 from so2cam.formats.siteedit import MISSING, REMOVE
 from so2cam.station.line_view import LineLook, Speed
-from so2cam.web.line_edits import PAIR, TOTAL
+from so2cam.web.line_edits import PAIR, TOTAL, names_in
 from so2cam.web.parts import number, panel, with_uncertainty
+from so2cam.web.props import put_props
 from so2cam.web.setup import Setup
 from so2cam.web.setup_image import colours_of
 
@@ -88,20 +89,19 @@ class LineList:
 
     def _draw_line(self, name: str, kind: str, colour: str, *, chosen: bool) -> None:
         box = ui.element("div").classes("so-line" + (" is-chosen" if chosen else ""))
-        box.style(f"--line: var(--so-{colour})").props(f'data-testid="line-{escape(name)}" tabindex=0')
+        put_props(box.style(f"--line: var(--so-{colour})").props("tabindex=0"), {"data-testid": f"line-{name}"})
         box.on("click", lambda: self._choose(name)).on("keydown.enter", lambda: self._choose(name))
         self._boxes[name] = box
         with box:
             with ui.element("div").classes("so-line-head"):
                 ui.html(f"<b>{escape(name)}</b>", sanitize=False, tag="span")
                 ui.label(kind).classes("so-line-more")
-                self._amounts[name] = (
-                    ui.label("")
-                    .classes("so-line-amount")
-                    .props(f'data-testid="line-{escape(name)}-amount" title="integrated column amount of this pair"')
-                )
-            self._more[name] = ui.label("").classes("so-line-more").props(f'data-testid="line-{escape(name)}-more"')
-            self._whys[name] = ui.label("").classes("so-line-why").props(f'data-testid="line-{escape(name)}-why"')
+                self._amounts[name] = ui.label("").classes("so-line-amount")
+                self._amounts[name].props('title="integrated column amount of this pair"')
+            self._more[name] = ui.label("").classes("so-line-more")
+            self._whys[name] = ui.label("").classes("so-line-why")
+            for what, label in (("amount", self._amounts), ("more", self._more), ("why", self._whys)):
+                put_props(label[name], {"data-testid": f"line-{name}-{what}"})
             if chosen:
                 self._draw_keys(name)
 
@@ -128,7 +128,7 @@ class LineList:
     def _draw_shared(self, site: Site) -> None:
         state, names = self._setup.state, [one.name for one in site.lines]
         total, pair = state.written(TOTAL), state.written(PAIR)
-        chosen = [] if total is MISSING else [name for name in total if name in names]
+        chosen = [name for name in names_in(total) if name in names]
         found = ", ".join(site.total_lines)
         sums = ui.select(
             [one.name for one in site.lines if one.role == "emission"],
@@ -136,9 +136,10 @@ class LineList:
             multiple=True,
             label="in the total",
             on_change=lambda event: self._set_total(list(event.value or []), total),
-        ).props(f'dense outlined stack-label use-chips data-testid=lines-total title="{escape(found)}"')
-        sums.classes("so-input is-wide").props(f'hint="{"" if chosen else f"by itself: {escape(found)}"}"')
-        first, second = (_NONE, _NONE) if pair is MISSING else (str(pair[0]), str(pair[1]))
+        ).props("dense outlined stack-label use-chips data-testid=lines-total")
+        put_props(sums.classes("so-input is-wide"), {"title": found, "hint": "" if chosen else f"by itself: {found}"})
+        ends_of_pair = names_in(pair)
+        first, second = ends_of_pair if len(ends_of_pair) == 2 else (_NONE, _NONE)
         options = {_NONE: "none", **{name: name for name in names}}
         ends: list[Any] = []
 

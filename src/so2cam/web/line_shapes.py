@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from so2cam.core.site import Site
 from so2cam.core.site_lines import Line
+from so2cam.station.line_view import arc_in_image, fitting_normal, free_name
+from so2cam.web.line_edits import plain_place
 
 
 def place_of(shape: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,6 +21,21 @@ def place_of(shape: Mapping[str, Any]) -> dict[str, Any]:
         arc = {key: float(shape[key]) for key in ("radius_px", "from_deg", "to_deg")}
         return {"arc": {"centre": points[0], **arc}}
     raise ValueError(f"a {kind} is no line")
+
+
+def drawn_line(site: Site, shape: Mapping[str, Any], *, side: str | None = None) -> dict[str, Any]:
+    """Return what was drawn as a new line of the site file, with a free name and the side ``side`` where that fits.
+
+    Raises InputError where it can be none.
+    """
+    place = plain_place(place_of(shape))
+    if shape.get("closed"):
+        place["closed"] = True
+    if "arc" in place:
+        place["arc"] = arc_in_image(site, place["arc"])
+    table = {"name": free_name(site), **place}
+    wish = {} if side is None else {"normal": side}
+    return {**table, "normal": fitting_normal(site, {**table, **wish})}
 
 
 def shape_of(line: Line) -> dict[str, Any]:

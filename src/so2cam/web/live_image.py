@@ -13,6 +13,7 @@ from so2cam.web.line_shapes import place_of
 from so2cam.web.live_lines import line_of_shape, shapes_of, trial_id
 from so2cam.web.live_routes import live_src
 from so2cam.web.parts import Ago, Choice, Report, panel, with_uncertainty
+from so2cam.web.props import put_props
 from so2cam.web.theme import DARK
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
@@ -116,9 +117,10 @@ class ImagePanel:
 
     def _draw_trial(self, trials: TrialLines, trial: Trial) -> None:
         view = self._view
-        with ui.element("div").classes("so-trial").props(f'data-testid="trial-{trial.of}"'):
+        test = f"trial-{trial.of}"
+        with put_props(ui.element("div").classes("so-trial"), {"data-testid": test}):
             words = ui.label(_trial_words(trials, trial)).classes("so-grow")
-            words.props(f'data-testid="trial-{trial.of}-rate" title="moved by {trial.by}"')
+            put_props(words, {"data-testid": f"{test}-rate", "title": f"moved by {trial.by}"})
             self._shown[trial.of] = words
             if not self._movable:
                 return
@@ -140,8 +142,11 @@ class ImagePanel:
                 dialog.on("hide", dialog.delete)
                 dialog.open()
 
-            ui.button("As text", on_click=text).props(f'flat no-caps dense data-testid="trial-{trial.of}-text"')
-            ui.button("End", on_click=end).props(f'flat no-caps dense data-testid="trial-{trial.of}-end"')
+            buttons = (("As text", text, "text"), ("End", end, "end"))
+            for label, work, what in buttons:
+                put_props(
+                    ui.button(label, on_click=work).props("flat no-caps dense"), {"data-testid": f"{test}-{what}"}
+                )
 
 
 def _trial_words(trials: TrialLines, trial: Trial) -> str:

@@ -14,6 +14,7 @@ from so2cam.station.live_spectrum import ShownSpectrum
 from so2cam.web import plot
 from so2cam.web.parts import Ago, Chip, State, empty, number, panel
 from so2cam.web.plot import Plot
+from so2cam.web.props import put_props
 from so2cam.web.view import View
 
 _LEVELS: Final[dict[Level, State]] = {Level.OK: "ok", Level.WARNING: "warn", Level.ALARM: "bad"}
@@ -160,7 +161,7 @@ class StatePanel:
                 return Chip("–", test=test), ui.label("").classes("so-small so-quiet")
 
     def _row_ago(self, name: str, test: str, stale_s: float) -> Ago:
-        with ui.element("div").classes("so-state-row").props(f"data-ages data-testid={test}"):
+        with put_props(ui.element("div").classes("so-state-row").props("data-ages"), {"data-testid": test}):
             ui.label(name).classes("so-state-name")
             return Ago(stale_s=stale_s)
 
@@ -206,10 +207,8 @@ class StatePanel:
     def _show_node(self, record: HealthRecord) -> None:
         row = self._node_rows.get(record.node)
         if row is None:
-            with (
-                self._nodes,
-                ui.element("div").classes("so-state-row").props(f"data-ages data-testid=state-node-{record.node}"),
-            ):
+            with self._nodes, ui.element("div").classes("so-state-row").props("data-ages") as box:
+                put_props(box, {"data-testid": f"state-node-{record.node}"})
                 ui.label(f"Node {record.node}").classes("so-state-name")
                 with ui.element("div").classes("so-state-what"):
                     chip, ago = Chip(), Ago(stale_s=_NODE_STALE_S)

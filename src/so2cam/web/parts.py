@@ -14,6 +14,7 @@ from so2cam.core.errors import So2camError
 from so2cam.core.supervision import SupervisionPoint
 from so2cam.core.times import format_utc
 from so2cam.link.protocol import Role
+from so2cam.web.props import put_props
 from so2cam.web.view import View
 
 _LOG = logging.getLogger(__name__)
@@ -76,18 +77,18 @@ class Tile:
 
     def __init__(self, label: str, unit: str, *, test: str, hint: str = "", stale_s: float | None = 60.0) -> None:
         """``test``: its test id. ``hint``: what the label means, on hover. After ``stale_s`` it looks stale."""
-        self.box = ui.element("div").classes("so-tile is-missing").props(f"data-testid={test} data-ages")
+        self.box = put_props(ui.element("div").classes("so-tile is-missing").props("data-ages"), {"data-testid": test})
         with self.box:
             self._label = ui.label(label).classes("so-tile-label")
             if hint:
-                self._label.props(f'title="{escape(hint, quote=True)}"')
+                put_props(self._label, {"title": hint})
             with ui.element("div").classes("so-tile-value"):
-                self._value = ui.label(MISSING).style("display: inline").props(f"data-testid={test}-value")
+                self._value = put_props(ui.label(MISSING).style("display: inline"), {"data-testid": f"{test}-value"})
                 ui.html(f"<small>{escape(unit)}</small>", sanitize=False, tag="span")
             with ui.element("div").classes("so-tile-foot"):
-                self._more = ui.label("").classes("so-tile-more").props(f"data-testid={test}-more")
+                self._more = put_props(ui.label("").classes("so-tile-more"), {"data-testid": f"{test}-more"})
                 self._ago = Ago(stale_s=stale_s)
-            self._why = ui.label("").classes("so-tile-why").props(f"data-testid={test}-why")
+            self._why = put_props(ui.label("").classes("so-tile-why"), {"data-testid": f"{test}-why"})
             self._why.set_visibility(False)
 
     def set(self, value: str, *, more: str = "", why: str = "", time: datetime | None = None) -> None:
@@ -113,13 +114,13 @@ class Chip:
     def __init__(self, text: str = "", state: State = "", *, test: str = "") -> None:
         self._element = ui.label(text).classes("so-chip")
         if test:
-            self._element.props(f"data-testid={test}")
+            put_props(self._element, {"data-testid": test})
         self.set(text, state)
 
     def set(self, text: str, state: State = "", *, title: str = "") -> None:
         """Change it. ``title`` is said on hover."""
         self._element.set_text(text)
-        self._element.props(f'data-state={state or "none"} title="{escape(title, quote=True)}"')
+        put_props(self._element, {"data-state": state or "none", "title": title})
 
 
 class Choice:
@@ -138,9 +139,9 @@ class Choice:
         self.value = value
         self._buttons: dict[str, ui.element] = {}
         box = ui.element("div").classes("so-choice")
-        with box.props(f'role=group aria-label="{escape(label, quote=True)}" data-testid={test}'):
+        with put_props(box.props("role=group"), {"aria-label": label, "data-testid": test}):
             for key, words in options:
-                button = ui.element("button").props(f"type=button data-testid={test}-{key}")
+                button = put_props(ui.element("button").props("type=button"), {"data-testid": f"{test}-{key}"})
                 with button:
                     ui.html(escape(words), sanitize=False, tag="span")
                 button.on("click", lambda _, key=key: self._chosen(key, on_change))
@@ -164,7 +165,7 @@ class Report:
     """A line that says what an action came to, and when."""
 
     def __init__(self, *, test: str) -> None:
-        self._element = ui.label("").classes("so-report").props(f"data-testid={test} role=status")
+        self._element = put_props(ui.label("").classes("so-report").props("role=status"), {"data-testid": test})
 
     def say(self, text: str, state: State = "") -> None:
         """Say it, with the time where it is an outcome."""
@@ -192,7 +193,8 @@ def action(
     is asked first. ``audit``: the word under which it is noted. ``after`` is called on the page when it is done.
     Who may not do it sees the button, disabled, with the reason.
     """
-    button = ui.button(label).props(f"no-caps unelevated data-testid={test}" + (" color=negative" if danger else ""))
+    button = ui.button(label).props("no-caps unelevated" + (" color=negative" if danger else ""))
+    put_props(button, {"data-testid": test})
     if not view.visitor.may(role):
         button.disable()
         button.props(f'title="This needs the role {role.word}."')
@@ -233,20 +235,14 @@ def field(
     label: str, *, test: str, value: str = "", example: str = "", props: str = "", wide: bool = False
 ) -> ui.input:
     """A field of a form; ``example`` stands in it while it is empty, ``props`` are more of the component's own."""
-    return (
-        ui.input(label, value=value, placeholder=example)
-        .props(f"dense outlined stack-label {props} data-testid={test}")
-        .classes("so-input is-wide" if wide else "so-input")
-    )
+    made = ui.input(label, value=value, placeholder=example).props(f"dense outlined stack-label {props}")
+    return put_props(made.classes("so-input is-wide" if wide else "so-input"), {"data-testid": test})
 
 
-def pick(label: str, options: Mapping[str, str], value: str, *, test: str) -> ui.select:
+def pick(label: str, options: Mapping[str, str], value: str | None, *, test: str) -> ui.select:
     """A field of a form in which one of ``options`` (words by key) is chosen."""
-    return (
-        ui.select(dict(options), value=value, label=label)
-        .props(f"dense outlined stack-label data-testid={test}")
-        .classes("so-input")
-    )
+    made = ui.select(dict(options), value=value, label=label).props("dense outlined stack-label").classes("so-input")
+    return put_props(made, {"data-testid": test})
 
 
 async def ask(question: str, yes: str, *, danger: bool = False) -> bool:
@@ -265,18 +261,19 @@ async def ask(question: str, yes: str, *, danger: bool = False) -> bool:
 
 def panel(title: str, *, test: str, hint: str = "") -> tuple[ui.element, ui.element]:
     """Return a panel with a heading, and the row of the heading, for what stands to the right of it."""
-    box = ui.element("section").classes("so-panel").props(f"data-testid={test}")
+    box = put_props(ui.element("section").classes("so-panel"), {"data-testid": test})
     with box:
         head = ui.element("div").classes("so-panel-head")
         with head:
-            ui.html(escape(title), sanitize=False, tag="h2").props(f'title="{escape(hint, quote=True)}"')
+            put_props(ui.html(escape(title), sanitize=False, tag="h2"), {"title": hint})
     return box, head
 
 
 def empty(text: str, *, title: str = "", test: str = "empty") -> ui.html:
     """Say why there is nothing here, and what brings something."""
     heading = f"<h2>{escape(title)}</h2>" if title else ""
-    return ui.html(f"{heading}<p>{escape(text)}</p>", sanitize=False).classes("so-empty").props(f"data-testid={test}")
+    made = ui.html(f"{heading}<p>{escape(text)}</p>", sanitize=False).classes("so-empty")
+    return put_props(made, {"data-testid": test})
 
 
 def sentence(failure: So2camError) -> str:
@@ -287,7 +284,7 @@ def sentence(failure: So2camError) -> str:
 
 def error(message: str, *, test: str = "error") -> ui.label:
     """Say what went wrong."""
-    return ui.label(message).classes("so-error").props(f"data-testid={test} role=alert")
+    return put_props(ui.label(message).classes("so-error").props("role=alert"), {"data-testid": test})
 
 
 def detail(event: GenericEventArguments) -> dict[str, object]:

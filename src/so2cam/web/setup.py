@@ -14,9 +14,10 @@ from nicegui import ui
 
 from so2cam.core.errors import So2camError
 from so2cam.core.site import Site
-from so2cam.formats.siteedit import KeyPath, key_text
+from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath, key_text
 from so2cam.formats.sitefile import LoadedSite, check_site
 from so2cam.link.protocol import Role
+from so2cam.station.draft_edits import in_settings, same
 from so2cam.station.drafts import DraftConflict, DraftState, SiteDraft
 from so2cam.web.parts import Report, action, time_text
 from so2cam.web.registry import Built, PageSpec, all_pages, page
@@ -75,6 +76,7 @@ class Setup:
     view: View
     fields_: list[BoundField] = field(default_factory=list)
     following_: bool = False
+    own_: dict[KeyPath, Any] = field(default_factory=dict)
 
     @property
     def draft(self) -> SiteDraft:
@@ -115,8 +117,9 @@ class Setup:
     ) -> bool:
         """Change keys of the draft (REMOVE takes one out); return whether it was done.
 
-        ``seen``: what the person had before them; where somebody else changed it meanwhile, they are asked. Errors are
-        said on the page. Everybody who looks at the draft is told.
+        ``seen``: what the person had before them; where somebody else changed it meanwhile, they are asked. What they
+        changed themselves on this page, and is not drawn yet, is no reason to ask. Errors are said on the page.
+        Everybody who looks at the draft is told.
         """
         if not self.view.may(EDITS_FROM):
             ui.notify(f"This needs the role {EDITS_FROM.word}.", type="negative")
@@ -124,15 +127,28 @@ class Setup:
         try:
             await self.view.in_thread(lambda: self.draft.change(changes, by=self.who, what=what, seen=seen))
         except DraftConflict as conflict:
-            if await _ask_whose(conflict, changes) == "theirs":
+            if (own := self._own(conflict.path)) is not None:
+                return await self.change(changes, what, seen={**(seen or {}), conflict.path: own})
+            with self.view.client.content:  # it stays when the part of the page that was changed is redrawn
+                whose = await _ask_whose(conflict, changes)
+            if whose == "theirs":
                 self.told()
                 return False
             return await self.change(changes, what)
         except So2camError as error:
             ui.notify(str(error), type="negative", multi_line=True)
             return False
+        for key, value in changes.items():
+            self.own_ = {one: own for one, own in self.own_.items() if one[: len(key)] != key}
+            self.own_[key] = MISSING if value is REMOVE else value
         self.told()
         return True
+
+    def _own(self, path: KeyPath) -> Any:
+        """Return what the draft has for a key, where it is what was last set on this page; None else."""
+        key = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.own_), None)
+        own = None if key is None else in_settings(self.own_[key], path[len(key) :])
+        return own if own is not None and same(own, self.state.written(path)) else None
 
     def told(self) -> None:
         """Tell everybody that the draft changed."""

@@ -1,8 +1,10 @@
 """Fields of forms that are bound to keys of the site file's draft: the right input, unit, default, meaning, error."""
 
 import json
+import math
 import tomllib
 from collections.abc import Callable
+from datetime import date, time
 from typing import TYPE_CHECKING, Any, Final
 
 from nicegui import ui
@@ -10,6 +12,7 @@ from nicegui import ui
 from so2cam.core.errors import InputError
 from so2cam.core.site_keys import KeyInfo, key_info
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath, key_text
+from so2cam.web.props import put_props
 
 if TYPE_CHECKING:
     from so2cam.web.setup import Setup
@@ -38,6 +41,8 @@ def toml_value(value: Any) -> str:
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(toml_value(one) for one in value)}]"
+    if isinstance(value, (date, time)):  # a datetime is a date too
+        return value.isoformat()
     if isinstance(value, float) and not isinstance(value, bool):
         return f"{value:.12g}" if "." in f"{value:.12g}" or "e" in f"{value:.12g}" else f"{value:.12g}.0"
     return json.dumps(value, ensure_ascii=False, default=str)
@@ -69,6 +74,8 @@ def _number(info: KeyInfo, text: str) -> float | int:
         value = float(plain)
     except ValueError:
         raise InputError("is no number", value=text) from None
+    if not math.isfinite(value):
+        raise InputError("must be a finite number", value=text)
     if info.kind == "integer":
         if value != int(value):
             raise InputError("must be a whole number", value=text)
@@ -98,14 +105,16 @@ class BoundField:
     ) -> None:
         self.setup, self.path, self.info = setup, path, key_info(path)
         self._after = after
-        self._shown = written(setup.state.written(path))
+        self._seen = setup.state.written(path)
+        self._shown = written(self._seen)
         self._typing = self._writing = False
         self._options: dict[str, str] | None = None
         self.test = test or f"key-{key_text(path)}"
         self.label = label or str(path[-1]).replace("_", " ")
         with ui.element("div").classes("so-key" + (" is-wide" if wide else "")) as self.box:
             self.input = self._make()
-            self._error = ui.label("").classes("so-key-error").props(f"data-testid={self.test}-error role=alert")
+            self._error = ui.label("").classes("so-key-error").props("role=alert")
+            put_props(self._error, {"data-testid": f"{self.test}-error"})
             self._error.set_visibility(False)
         if not setup.may_edit:
             self.input.disable()
@@ -114,8 +123,7 @@ class BoundField:
     def _make(self) -> Any:
         info = self.info
         hint = " · ".join(part for part in (key_text(self.path), info.description, info.limits) if part)
-        props = f"dense outlined stack-label data-testid={self.test}"
-        title = hint.replace('"', "″")
+        props = {"data-testid": self.test, "title": hint}
         if info.kind in ("choice", "bool"):
             choices = ["true", "false"] if info.kind == "bool" else list(info.choices)
             options = {choice: choice for choice in choices}
@@ -127,11 +135,11 @@ class BoundField:
         else:
             made = ui.input(self.label, value=self._shown, placeholder=self._default())
             if info.kind in ("number", "integer"):
-                props += " inputmode=decimal"
+                props["inputmode"] = "decimal"
             if info.unit:
-                props += f' suffix="{info.unit}"'
+                props["suffix"] = info.unit
             made.on("focus", self._focus).on("blur", self._left).on("keydown.enter", self._left)
-        return made.props(f'{props} title="{title}"').classes("so-input")
+        return put_props(made.props("dense outlined stack-label").classes("so-input"), props)
 
     def _default(self) -> str:
         return "" if self.info.default is None else written(self.info.default)
@@ -149,7 +157,7 @@ class BoundField:
         ):  # what was typed and refused gives way
             return
         self.say("")
-        self._shown = text
+        self._seen, self._shown = value, text
         self._put(text)
 
     def _put(self, text: str) -> None:
@@ -177,7 +185,10 @@ class BoundField:
         await self._write(str(self.input.value or ""))
 
     async def _write(self, text: str) -> None:
-        if text == self._shown or not self.setup.may_edit:
+        if not self.setup.may_edit:
+            return
+        if text == self._shown:
+            self.say("")
             return
         try:
             value = understood(self.info, text)
@@ -186,11 +197,10 @@ class BoundField:
             return
         self.say("")
         before, self._shown = self._shown, text
-        seen = REMOVE if not before else understood(self.info, before)
         self._writing = True
         try:
             done = await self.setup.change(
-                {self.path: value}, f"set {key_text(self.path)}", seen={self.path: MISSING if seen is REMOVE else seen}
+                {self.path: value}, f"set {key_text(self.path)}", seen={self.path: self._seen}
             )
         finally:
             self._writing = False

@@ -11,6 +11,7 @@ from so2cam.core.records import FramePair
 from so2cam.core.times import format_utc, parse_utc
 from so2cam.station.setup_pairs import SetupPairs
 from so2cam.web.parts import Chip, error, sentence, time_text
+from so2cam.web.props import put_props
 from so2cam.web.setup import Setup
 from so2cam.web.shelf import Slot
 from so2cam.web.shell import asset_url
@@ -38,8 +39,11 @@ def use_styles() -> None:
     ui.add_head_html(f'<link rel="stylesheet" href="{asset_url("setup-image.css")}">')
 
 
-def put_image(viewer: Viewer, slot: Slot, message: bytes | None, why: str = "") -> None:
-    """Show an image; or, for None, say ``why`` there is none. The viewer asks for nothing before there was one."""
+def put_image(viewer: Viewer, slot: Slot, message: bytes | None, why: str) -> None:
+    """Show an image; or, for None, ``why`` there is none, in place of the one shown.
+
+    The viewer asks for nothing before there was one.
+    """
     if message is None:
         slot.clear(why)
         return
@@ -63,10 +67,11 @@ class PairBar:
         with ui.element("div").classes("so-pairs").props("data-testid=pairs"):
             self._day_input = ui.input("Day, UTC").props("type=date dense outlined stack-label data-testid=pair-day")
             self._day_input.on("change", self._choose_day)
-            self._button("chevron_left", "The pair before", "pair-before", -1)
-            self._slider = ui.slider(min=0, max=1, step=1, value=0, on_change=self._slid)
-            self._slider.props('data-testid=pair-slider aria-label="Pair"').classes("so-grow")
-            self._button("chevron_right", "The pair after", "pair-after", 1)
+            with ui.element("div").classes("so-pair-steps"):
+                self._button("chevron_left", "The pair before", "pair-before", -1)
+                self._slider = ui.slider(min=0, max=1, step=1, value=0, on_change=self._slid)
+                self._slider.props('data-testid=pair-slider aria-label="Pair"').classes("so-grow")
+                self._button("chevron_right", "The pair after", "pair-after", 1)
             self._time = ui.label("").classes("so-pair-time").props("data-testid=pair-time")
 
     @property
@@ -104,7 +109,7 @@ class PairBar:
 
     def _button(self, icon: str, title: str, test: str, step: int) -> None:
         button = ui.button(icon=icon, on_click=lambda: self._go(self.index + step))
-        button.props(f'flat dense data-testid={test} title="{title}" aria-label="{title}"')
+        put_props(button.props("flat dense"), {"data-testid": test, "title": title, "aria-label": title})
 
     def _show(self) -> None:
         chosen = self.chosen

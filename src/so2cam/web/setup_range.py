@@ -2,24 +2,30 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, time
+from typing import Final
 
 from nicegui import ui
 
+from so2cam.station.arrivals import FRAME, SPECTRUM
 from so2cam.station.references import day_bounds
 from so2cam.web import parts
 from so2cam.web.view import View
 
+_FRESH_S: Final = 5.0
+_TIMES: Final = "Times are like 14:05 or 14:05:30, the first before the last."
+
 
 class RangeBar:
-    """A day of the archive, and from when to when (UTC). ``on_change`` is called when another range is chosen."""
+    """A day of the archive, and from when to when (UTC). ``on_change`` is called when another range is chosen.
+
+    Which days there are is known after ``look``.
+    """
 
     def __init__(self, view: View, on_change: Callable[[], Awaitable[None]]) -> None:
         self._view, self._on_change = view, on_change
-        days = [day.day for day in view.context.catalogue.days(view.site.name)]
-        asked = view.query.get("day", "")
-        self.day = asked if asked in days else (days[-1] if days else "")
+        self.day = ""
         with ui.element("div").classes("so-row so-range"):
-            self._days = parts.pick("Day", {day: day for day in reversed(days)}, self.day, test="range-day")
+            self._days = parts.pick("Day", {}, None, test="range-day")
             self._from = parts.field(
                 "From, UTC", test="range-from", value=view.query.get("from", ""), example="00:00:00"
             )
@@ -30,6 +36,22 @@ class RangeBar:
         for one in (self._from, self._to):
             one.on("blur", self._changed).on("keydown.enter", self._changed)
         self._shown = self._texts()
+
+    async def look(self) -> None:
+        """Look which days have files, and choose the one of the address, else the newest, where none is chosen."""
+        catalogue, name = self._view.context.catalogue, self._view.site.name
+        days = await self._view.shared("setup-days", _FRESH_S, lambda: catalogue.days_of(name, (FRAME, SPECTRUM)))
+        if self.day not in days:
+            asked = self._view.query.get("day", "")
+            self.day = asked if asked in days else (days[-1] if days else "")
+            self._shown = self._texts()
+        if list(self._days.options) != days[::-1]:
+            self._days.set_options({day: day for day in reversed(days)}, value=self.day or None)
+
+    @property
+    def why(self) -> str:
+        """Why there are no ``bounds``."""
+        return _TIMES if self.day else "There are no frames or spectra in the archive yet."
 
     @property
     def bounds(self) -> tuple[datetime, datetime] | None:
@@ -57,7 +79,7 @@ class RangeBar:
             return
         self._shown = texts
         wrong = self.bounds is None
-        self._wrong.set_text("Times are like 14:05 or 14:05:30, the first before the last." if wrong else "")
+        self._wrong.set_text(self.why if wrong else "")
         self._wrong.set_visibility(wrong)
         if not wrong:
             self._view.keep(**{"day": texts[0], "from": texts[1] or None, "to": texts[2] or None})

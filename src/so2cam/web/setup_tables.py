@@ -12,4 +12,4 @@ async def put_named(setup: Setup, array: KeyPath, name: str, table: Mapping[str,
     entry = {"name": name, **table}
     if setup.state.written(array) in (MISSING, []):
         return await setup.change({array: [entry]}, what, seen={array: setup.state.written(array)})
-    return await setup.change({(*array, name): entry}, what)
+    return await setup.change({(*array, name): entry}, what, seen={(*array, name): MISSING})

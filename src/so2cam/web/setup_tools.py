@@ -6,6 +6,7 @@ from html import escape
 from nicegui import ui
 
 from so2cam.web.parts import MISSING
+from so2cam.web.props import put_props
 from so2cam.web.viewer import Viewer
 
 
@@ -28,7 +29,8 @@ class Tools:
         """what is drawn, or was drawn last, until ``choose(None)``"""
         self._on = False
         self._buttons: dict[str, ui.element] = {}
-        box = ui.element("div").classes("so-tools").props(f'role=group aria-label="{escape(word)}" data-testid=tools')
+        box = ui.element("div").classes("so-tools").props("role=group data-testid=tools")
+        put_props(box, {"aria-label": word})
         with box:
             ui.label(word).classes("so-tools-word")
             for key, (words, _) in tools.items():
@@ -67,7 +69,7 @@ class Values:
         self._labels: dict[str, ui.label] = {}
         with ui.element("dl").classes("so-values"):
             for key, (name, hint) in names.items():
-                with ui.element("div").props(f'title="{escape(hint, quote=True)}"'):
+                with put_props(ui.element("div"), {"title": hint}):
                     ui.html(escape(name), sanitize=False, tag="dt")
                     with ui.element("dd"):
                         self._labels[key] = ui.label(MISSING).props(f"data-testid=value-{key}")

@@ -17,6 +17,13 @@ class _Kept:
     fresh_s: float
     future: "asyncio.Future[Any]"
 
+    def over(self, now: float) -> bool:
+        """Return whether it is no longer to be given: too old, or it failed, which is told to those who waited."""
+        if not self.future.done():
+            return False
+        failed = self.future.cancelled() or self.future.exception() is not None
+        return failed or now - self.began >= self.fresh_s
+
 
 class SharedValues:
     """Values by key that are worked out in a thread, at most once in a time, however many ask at once.
@@ -34,13 +41,14 @@ class SharedValues:
         return len(self._kept)
 
     async def get(self, key: Hashable, fresh_s: float, work: Callable[[], _T]) -> _T:
-        """Return ``work()``, or what it gave less than ``fresh_s`` ago. What it raises is raised to all who wait.
+        """Return ``work()``, or what it gave less than ``fresh_s`` ago.
 
+        What it raises is raised to all who wait, and not kept: who asks after that has it worked out anew.
         With ``fresh_s`` 0 it is shared only by those who ask while it is being worked out.
         """
         now = self._clock()
         kept = self._kept.get(key)
-        if kept is None or (kept.future.done() and now - kept.began >= kept.fresh_s):
+        if kept is None or kept.over(now):
             self._let_go(now)
             kept = _Kept(now, fresh_s, asyncio.ensure_future(self._begin(work)))
             self._kept[key] = kept
@@ -55,10 +63,7 @@ class SharedValues:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def _let_go(self, now: float) -> None:
-        old = [key for key, kept in self._kept.items() if kept.future.done() and now - kept.began >= kept.fresh_s]
-        for key in old:
-            if not self._kept[key].future.cancelled():
-                self._kept[key].future.exception()  # seen, where nobody waited for it any more
+        for key in [key for key, kept in self._kept.items() if kept.over(now)]:
             del self._kept[key]
 
 

@@ -25,7 +25,8 @@ class Slot:
     token: str
     number: int = 0
     message: bytes | None = None
-    why: str = "there is no image yet"
+    why: str = ""
+    """why there is none any more; empty before there was one"""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -86,7 +87,7 @@ def add_shelf_routes(app: FastAPI, pages: "Pages") -> None:
         tag, message = f"{slot.token[:6]}-{slot.number}", slot.message
         headers = {"Cache-Control": "no-store"}
         if message is None:
-            raise HTTPException(404, slot.why)
+            raise HTTPException(410, slot.why) if slot.why else HTTPException(404, "there is no image yet")
         if tag == after:
             return Response(status_code=204, headers=headers)
         headers |= {"ETag": f'"{tag}"', "Content-Encoding": "identity"}

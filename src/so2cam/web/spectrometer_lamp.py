@@ -13,7 +13,8 @@ from so2cam.station.spectrum_fits import error_words
 from so2cam.web import plot
 from so2cam.web.parts import Report, panel
 from so2cam.web.plot import Plot
-from so2cam.web.setup import Setup
+from so2cam.web.props import put_props
+from so2cam.web.setup import EDITS_FROM, Setup
 from so2cam.web.spectra_fit import plain_values
 from so2cam.web.view import View
 from so2cam.web.window_plot import WindowPlot
@@ -99,24 +100,36 @@ class LampPanel:
 
     def _upload(self, label: str, test: str, *, dark: bool) -> None:
         async def given(event: events.UploadEventArguments) -> None:
-            data = await event.file.read()
-            name = event.file.name
-            try:
-                await self._view.in_thread(lambda: self._lamps.give(name, data, dark=dark))
-            except So2camError as error:
-                self._report.say(error_words(error), "bad")
-                return
-            await self.begin()
-            if self._pick.value == "given":
-                await self._find()
-            elif "given" in self._series:
-                self._pick.set_value("given")
+            await self._give(event, dark=dark)
 
-        ui.upload(label=label, multiple=True, auto_upload=True, max_file_size=MOST_BYTES, on_upload=given).props(
-            f"flat bordered data-testid={test}"
-        ).classes("so-upload")
+        made = ui.upload(label=label, multiple=True, auto_upload=True, max_file_size=MOST_BYTES, on_upload=given)
+        put_props(made.props("flat bordered").classes("so-upload"), {"data-testid": test})
+
+    def _may(self) -> bool:
+        """Return whether this visitor still may, which is said where they may not."""
+        may = self._view.may(EDITS_FROM)
+        if not may:
+            self._report.say(f"This needs the role {EDITS_FROM.word}.", "bad")
+        return may
+
+    async def _give(self, event: events.UploadEventArguments, *, dark: bool) -> None:
+        if not self._may():
+            return
+        data, name = await event.file.read(), event.file.name
+        try:
+            await self._view.in_thread(lambda: self._lamps.give(name, data, dark=dark))
+        except So2camError as error:
+            self._report.say(error_words(error), "bad")
+            return
+        await self.begin()
+        if self._pick.value == "given":
+            await self._find()
+        elif "given" in self._series:
+            self._pick.set_value("given")
 
     async def _forget(self) -> None:
+        if not self._may():
+            return
         try:
             await self._view.in_thread(self._lamps.forget_given)
         except So2camError as error:
@@ -205,7 +218,7 @@ class LampPanel:
 
     async def _take_table(self) -> None:
         found, loaded = self._found, self._setup.loaded
-        if found is None or not self._setup.may_edit:
+        if found is None or not self._may():
             return
         try:
             changes = await self._view.in_thread(lambda: self._lamps.write_table(loaded, found))

@@ -143,6 +143,16 @@ def test_a_day_is_replaced_whole(catalogue: Catalogue) -> None:
     assert [one.day for one in catalogue.days("etna")] == ["2026-03-01", "2026-03-02"]
 
 
+def test_days_have_files_whether_or_not_they_have_results(catalogue: Catalogue) -> None:
+    day = 24 * 3600
+    for number, kind in ((0, "frame"), (1, "frame"), (3 * day, "spectrum"), (4 * day, "health"), (9 * day, "frame")):
+        catalogue.add_file(numbered(number, kind=kind))
+    catalogue.add_file(numbered(5 * day, site="other"))
+    assert catalogue.days_of("etna", ("frame", "spectrum")) == ["2026-03-01", "2026-03-04", "2026-03-10"]
+    assert catalogue.days_of("etna", ("spectrum",)) == ["2026-03-04"]
+    assert catalogue.days_of("nowhere", ("frame",)) == catalogue.days("etna") == []
+
+
 def test_columns_and_health(catalogue: Catalogue) -> None:
     row = ColumnRow(T0, "s.npy", 1.5e17, 2e15, None, 0)
     catalogue.add_columns("etna", [row])

@@ -12,6 +12,7 @@ from so2cam.station import setup_frames
 from so2cam.station.archive import Archive, Arrival
 from so2cam.station.catalogue import Catalogue
 from so2cam.station.context import StationContext, StationSite
+from so2cam.station.registration_view import found_key
 from so2cam.station.setup_frames import SetupFrames
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "villarrica" / "site.toml"
@@ -36,7 +37,11 @@ def test_darks_that_come_while_somebody_looks_are_used(tmp_path: Path, monkeypat
         second = dark_comes(2)
         assert frames.references(loaded, day) == (first,), "not looked up for each image"
         monkeypatch.setattr(setup_frames, "_LOOK_S", 0.0)
+        before = found_key(frames, loaded, T0)
         assert frames.references(loaded, day) == (first, second)
+        third = dark_comes(3)
+        assert found_key(frames, loaded, T0) == (before[0], T0, (first, second, third))
+        assert found_key(frames, loaded, T0) != before, "a registration is found anew with other darks"
         with pytest.raises(So2camError):
             frames.chain(loaded, day)
         site.archive.close()

@@ -266,3 +266,28 @@ def test_a_full_disk_changes_nothing(draft: SiteDraft, monkeypatch: pytest.Monke
         with pytest.raises(OutputError, match="No space left"):
             work()
         assert draft.state() == replace(before)
+
+
+def test_only_what_could_not_be_put_on_top_is_kept_as_left(draft: SiteDraft, place: Path) -> None:
+    seen = draft.state().text
+    draft.change({ORDER: 1}, by="Ann")
+    draft.replace(draft.state().text.replace("roll_deg = 0.0", "roll_deg = 1.0") + "\n# end\n", "Bob", "text")
+    (place / "site.toml").write_text(seen.replace("altitude_m = 2847", "altitude_m = 2850"), encoding="utf-8")
+    now = draft.state()
+    assert (now.written(ORDER), now.written(("volcano", "vent", "altitude_m"))) == (1, 2850)
+    assert [one.note for one in draft.versions()] == [drafts.FOUND, drafts.BY_HAND]
+    draft.change({("lines", "near", "name"): "first"}, by="Ann", what="renamed")
+    (place / "site.toml").write_text(seen.replace('"near"', '"by-hand"'), encoding="utf-8")
+    assert "# end" not in draft.state().text
+    assert [one.note for one in draft.versions()][2:] == [drafts.LEFT, drafts.BY_HAND]
+
+
+def test_another_name_of_the_installation_is_not_saved(draft: SiteDraft, place: Path) -> None:
+    draft.change({("name",): "elsewhere", ORDER: 1}, by="Ann")
+    with pytest.raises(InputError, match="go by its name") as refused:
+        draft.save("moved", "Ann")
+    assert refused.value.key == "name"
+    assert "so2cam station new" in str(refused.value.remedy)
+    assert (place / "site.toml").read_text(encoding="utf-8") == TEXT
+    draft.change({("name",): draft.state().saved_value(("name",))}, by="Ann")
+    assert draft.save("order", "Ann").number == 2

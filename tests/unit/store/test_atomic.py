@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from so2cam.core.errors import OutputError
-from so2cam.store.atomic import atomic_write, atomic_write_bytes, remove_stale_temporaries
+from so2cam.core.errors import InputError, OutputError
+from so2cam.store import atomic
+from so2cam.store.atomic import atomic_new, atomic_write, atomic_write_bytes, remove_stale_temporaries
 
 
 def names(folder: Path) -> list[str]:
@@ -84,6 +85,35 @@ def test_writer_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         atomic_write(tmp_path / "a.csv", lambda temporary: None)
     assert names(tmp_path) == []
+
+
+def test_a_new_file_takes_nothing_others_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    atomic_new(tmp_path / "a.toml", b"one")
+    for path in (tmp_path / "a.toml", tmp_path / "b.toml"):
+        if path.name == "b.toml":  # a file system without links
+            monkeypatch.setattr(atomic.os, "link", no_links)
+            atomic_new(path, b"one")
+        with pytest.raises(InputError, match="is there already"):
+            atomic_new(path, b"two")
+        assert path.read_bytes() == b"one"
+    assert names(tmp_path) == ["a.toml", "b.toml"]
+
+
+def test_a_new_file_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic, "_sync_file", full)
+        with pytest.raises(OutputError, match="No space left"):
+            atomic_new(tmp_path / "a.toml", b"half")
+    assert names(tmp_path) == []
+    atomic_new(tmp_path / "a.toml", b"whole")
+    assert (tmp_path / "a.toml").read_bytes() == b"whole"
+
+
+def no_links(source: Path, target: Path) -> None:
+    raise PermissionError(1, "Operation not permitted")
 
 
 def test_killed_writer_leaves_the_old_file_whole(tmp_path: Path) -> None:

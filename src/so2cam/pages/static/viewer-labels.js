@@ -5,6 +5,7 @@ import { formatValue, utc } from "./viewer-format.js";
 const OVERLAYS = {
   lost: "Connection lost. Trying again …",
   none: "No image yet",
+  gone: "No image",
   refused: "You may not see this image. Sign in again.",
 };
 const INPUT_PX = [156, 36];
@@ -45,8 +46,9 @@ export class Labels {
     this.stage.classList.toggle("stale", header?.stale === true || Boolean(old));
   }
 
-  connection(state, hasImage) {
-    const text = state === "none" && hasImage ? null : OVERLAYS[state];
+  connection(state, hasImage, why = "") {
+    const said = why ? `${why[0].toUpperCase()}${why.slice(1)}` : OVERLAYS[state];
+    const text = state === "none" && hasImage ? null : said;
     this.overlay.hidden = !text;
     this.overlay.textContent = text ?? "";
     this.overlay.classList.toggle("lost", state === "lost");

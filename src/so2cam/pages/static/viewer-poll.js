@@ -4,12 +4,13 @@ import { decodeFrame } from "./viewer-frame.js";
 
 const CALL_MS = 40_000; // servers may hold a call for up to 25 s
 const NONE_MS = 2_000;
+const GONE_MS = 1_000;
 const REFUSED_MS = 10_000;
 const FIRST_RETRY_MS = 400;
 const LONGEST_RETRY_MS = 5_000;
 
 export class Poller {
-  /** `onFrame({header, pixels}, age)` for each new frame, its age in seconds by the server's clock; `onState("ok" | "none" | "lost" | "refused")` where it changes. */
+  /** `onFrame({header, pixels}, age)` for each new frame, its age in seconds by the server's clock; `onState("ok" | "none" | "gone" | "lost" | "refused", why)` where it changes. */
   constructor(onFrame, onState) {
     this.onFrame = onFrame;
     this.onState = onState;
@@ -17,6 +18,7 @@ export class Poller {
     this.rate = 4;
     this.headers = {};
     this.state = null;
+    this.why = "";
   }
 
   start(url) {
@@ -40,9 +42,11 @@ export class Poller {
       const begun = performance.now();
       const answer = await this.call(url, tag, signal);
       if (signal.aborted) return;
-      if (answer.state !== this.state) {
+      const why = answer.why ?? "";
+      if (answer.state !== this.state || why !== this.why) {
         this.state = answer.state;
-        this.onState(answer.state);
+        this.why = why;
+        this.onState(answer.state, why);
       }
       if (answer.frame) {
         tag = answer.tag;
@@ -55,6 +59,10 @@ export class Poller {
       } else {
         retry = FIRST_RETRY_MS;
         if (answer.state === "none") wait = NONE_MS;
+        if (answer.state === "gone") {
+          wait = GONE_MS;
+          tag = null; // whatever comes next is new
+        }
         if (answer.state === "refused") wait = REFUSED_MS;
       }
       await pause(wait, signal);
@@ -72,6 +80,7 @@ export class Poller {
       const response = await fetch(address, { headers: this.headers, signal: late.signal, cache: "no-store" });
       if (response.status === 204 || response.status === 304) return { state: "ok" };
       if (response.status === 404) return { state: "none" };
+      if (response.status === 410) return { state: "gone", why: await detail(response) };
       if (response.status === 401 || response.status === 403) return { state: "refused" };
       if (!response.ok) return { state: "lost" };
       const frame = decodeFrame(await response.arrayBuffer());
@@ -85,6 +94,16 @@ export class Poller {
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);
     }
+  }
+}
+
+/** What a server says about an answer that is none. */
+async function detail(response) {
+  try {
+    const { detail } = await response.json();
+    return typeof detail === "string" ? detail : "";
+  } catch {
+    return "";
   }
 }
 

@@ -62,7 +62,10 @@ export class So2camViewer extends HTMLElement {
         this.born = performance.now() - 1000 * age;
         this.showAge();
       },
-      (state) => this.setConnection(state),
+      (state, why) => {
+        if (state === "gone") this.clear();
+        this.setConnection(state, why);
+      },
     );
     this.watch = new ResizeObserver(() => this.measure());
     this.listen();
@@ -220,7 +223,7 @@ export class So2camViewer extends HTMLElement {
     this.image = null;
     this.screen.clear();
     this.showHeader();
-    this.later({ draw: true });
+    this.later({ paint: true });
   }
 
   fit() {
@@ -286,9 +289,9 @@ export class So2camViewer extends HTMLElement {
     if (!moving) this.emit("contrast-changed", { contrast: this.contrast });
   }
 
-  setConnection(state) {
+  setConnection(state, why = "") {
     this.connection = state;
-    this.labels.connection(state, this.image !== null);
+    this.labels.connection(state, this.image !== null, why);
     if (state) this.emit("connection", { state });
   }
 

@@ -16,6 +16,7 @@ from so2cam.web.instrument.desk import Desk, words_of
 from so2cam.web.instrument.pictures import curve_svg, picture_url
 from so2cam.web.instrument.words import exposure, state_of
 from so2cam.web.parts import Chip, Report, field, panel, pick
+from so2cam.web.props import put_props
 
 KINDS: Final = {"plume": "plume", "clear": "clear sky", "test": "test"}
 SHOTS: Final = {"test": "test", "plume": "plume", "clear": "clear sky", "dark": "dark", "lamp": "lamp (spectrometer)"}
@@ -43,9 +44,8 @@ class _Targets:
         for device in self._desk.devices("camera", "spectrometer"):
             if device.name not in self._boxes:
                 with self._row:
-                    self._boxes[device.name] = ui.checkbox(device.name, value=True).props(
-                        f"dense data-testid={self._test}-{device.name}"
-                    )
+                    box = self._boxes[device.name] = ui.checkbox(device.name, value=True).props("dense")
+                    put_props(box, {"data-testid": f"{self._test}-{device.name}"})
 
     def names(self) -> tuple[str, ...]:
         """Return the devices that are chosen. Raises InputError where none is."""
@@ -164,14 +164,14 @@ def _draw_shot(desk: Desk) -> None:
         pictures.clear()
         for device, sequence in list(taken):
             spectrometers = [one.name for one in desk.devices("spectrometer")]
-            with pictures, ui.element("figure").classes("so-shot").props(f"data-testid=shot-of-{device}"):
+            with pictures, ui.element("figure").classes("so-shot") as figure:
+                put_props(figure, {"data-testid": f"shot-of-{device}"})
                 if device in spectrometers:
                     found = await desk.view.in_thread(partial(_curve, desk, sequence))
                     ui.html(curve_svg(found) if found else "", sanitize=False)
                 else:
-                    ui.element("img").classes("so-picture").props(
-                        f'src="{picture_url(desk.node, device, sequence)}" alt="the item just taken by {device}"'
-                    )
+                    source, said = picture_url(desk.node, device, sequence), f"the item just taken by {device}"
+                    put_props(ui.element("img").classes("so-picture"), {"src": source, "alt": said})
                 ui.html(f"<figcaption>{escape(device)}, item {sequence}</figcaption>", sanitize=False)
 
     with row:

@@ -16,6 +16,7 @@ from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.pictures import picture_url
 from so2cam.web.instrument.words import exposure, percent, state_of, time_html
 from so2cam.web.parts import Chip, Report, empty, field, panel
+from so2cam.web.props import put_props
 
 _HINT = "ppm m: the cell's SO2 in parts per million, times its length in metres; it stands on the cell"
 
@@ -188,7 +189,7 @@ class _Wizard:
         self._words = ui.label("").classes("so-small").props("data-testid=cells-state")
 
     def _held_row(self, label: str, work: object, test: str, report: Report) -> None:
-        self._again_row = ui.element("div").classes("so-row so-notice").props(f"data-testid={test}-row")
+        self._again_row = put_props(ui.element("div").classes("so-row so-notice"), {"data-testid": f"{test}-row"})
         with self._again_row:
             self._again_words = ui.label("").classes("so-grow")
             self._desk.button(label, work, test=test, report=report, quiet=True)  # type: ignore[arg-type]
@@ -274,10 +275,9 @@ class _Wizard:
             for device in dict.fromkeys(frame.device for frame in take.frames):
                 mine = [frame for frame in take.frames if frame.device == device]
                 with ui.element("figure"):
-                    ui.element("img").props(
-                        f'src="{picture_url(self._desk.node, device, mine[-1].sequence)}" loading=lazy '
-                        f'alt="{escape(take.words, quote=True)}, {device}"'
-                    )
+                    source = picture_url(self._desk.node, device, mine[-1].sequence)
+                    image = ui.element("img").props("loading=lazy")
+                    put_props(image, {"src": source, "alt": f"{take.words}, {device}"})
                     ui.html(
                         f"<figcaption>{escape(device)}: {len(mine)} frames, {exposure(mine[-1].exposure_s)}, "
                         f"middle {percent(mine[-1].middle, 3)}</figcaption>",

@@ -8,6 +8,7 @@ from nicegui import ui
 
 from so2cam.core.errors import InputError
 from so2cam.web.parts import number
+from so2cam.web.props import put_props
 
 Value = bool | int | float | str | None
 DIGITS: Final = 6
@@ -56,13 +57,11 @@ class NumberField:
     ) -> None:
         self.quantity = quantity
         self._from_outside = ""
-        self._input = (
-            ui.input(on_change=lambda: None if on_change is None else on_change())
-            .props(f'dense outlined inputmode=decimal data-testid={test} aria-label="{quantity.label}"')
-            .classes("so-input")
-        )
+        self._input = ui.input(on_change=lambda: None if on_change is None else on_change()).classes("so-input")
+        self._input.props("dense outlined inputmode=decimal")
+        put_props(self._input, {"data-testid": test, "aria-label": quantity.label})
         if quantity.unit:
-            self._input.props(f'suffix="{quantity.unit}"')
+            put_props(self._input, {"suffix": quantity.unit})
         self.enable(enabled)
 
     @property

@@ -8,6 +8,7 @@ from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.pictures import LiveCurve, LivePicture
 from so2cam.web.instrument.words import exposure, facts, percent, state_of
 from so2cam.web.parts import Ago, Chip, empty, number, panel
+from so2cam.web.props import put_props
 
 _ROLES = {"camera": "camera", "spectrometer": "spectrometer", "power": "power board"}
 
@@ -49,10 +50,9 @@ class _Card:
                 self._picture = LivePicture(desk.node, device.name)
             elif device.role == "spectrometer":
                 self._picture = LiveCurve(desk, device.name)
-            self._facts = ui.html("", sanitize=False).props(f"data-testid=device-{device.name}-facts")
-            self._trouble = (
-                ui.label("").classes("so-error").props(f"data-testid=device-{device.name}-trouble role=alert")
-            )
+            self._facts = put_props(ui.html("", sanitize=False), {"data-testid": f"device-{device.name}-facts"})
+            self._trouble = ui.label("").classes("so-error").props("role=alert")
+            put_props(self._trouble, {"data-testid": f"device-{device.name}-trouble"})
 
     def update(self, device: DeviceHealth, look: NodeLook) -> None:
         words, state = state_of(device)

@@ -1,6 +1,5 @@
 """Pictures on the Instrument page: the latest of a camera, the latest spectrum, and those of single items."""
 
-from html import escape
 from urllib.parse import quote
 
 from nicegui import ui
@@ -11,6 +10,7 @@ from so2cam.link.protocol import Items
 from so2cam.station.node_items import SpectrumCurve, curve, fetch
 from so2cam.web.instrument.desk import Desk
 from so2cam.web.parts import number
+from so2cam.web.props import put_props
 
 
 def picture_url(node: str, device: str, sequence: int, *, latest: bool = False) -> str:
@@ -26,11 +26,8 @@ class LivePicture:
     def __init__(self, node: str, device: str) -> None:
         self._node, self._device = node, device
         self._shown: int | None = None
-        self._image = (
-            ui.element("img")
-            .classes("so-picture")
-            .props(f'data-testid=picture-{device} alt="latest frame of {escape(device, quote=True)}"')
-        )
+        self._image = ui.element("img").classes("so-picture")
+        put_props(self._image, {"data-testid": f"picture-{device}", "alt": f"latest frame of {device}"})
         self._image.set_visibility(False)
 
     def update(self, device: DeviceHealth) -> None:
@@ -38,7 +35,7 @@ class LivePicture:
         if device.last_sequence is None or device.last_sequence == self._shown:
             return
         self._shown = device.last_sequence
-        self._image.props(f'src="{picture_url(self._node, self._device, device.last_sequence, latest=True)}"')
+        put_props(self._image, {"src": picture_url(self._node, self._device, device.last_sequence, latest=True)})
         self._image.set_visibility(True)
 
 
@@ -48,7 +45,7 @@ class LiveCurve:
     def __init__(self, desk: Desk, device: str) -> None:
         self._desk, self._device = desk, device
         self._shown: int | None = None
-        self._html = ui.html("", sanitize=False).props(f"data-testid=curve-{device}")
+        self._html = put_props(ui.html("", sanitize=False), {"data-testid": f"curve-{device}"})
         desk.view.every(3.0, self._draw)
 
     def update(self, device: DeviceHealth) -> None:

@@ -7,6 +7,7 @@ from nicegui import ui
 
 from so2cam.web.instrument.fields import Quantity
 from so2cam.web.parts import panel
+from so2cam.web.props import put_props
 
 POWER: Final = ("mode", "start_earlier_min", "stop_later_min", "minimum_off_min")
 DOES: Final = {"capture": "capture", "darks": "darks", "housekeeping": "housekeeping", "power": "power"}
@@ -29,7 +30,8 @@ class WindowRow:
         self._window, self._changed = window, changed
         self._inputs: dict[str, ui.input] = {}
         self._quiet = False
-        with ui.element("div").classes("so-window").props(f"data-testid=window-{number} data-do={window.get('do')}"):
+        box = ui.element("div").classes("so-window").props(f"data-testid=window-{number}")
+        with put_props(box, {"data-do": str(window.get("do"))}):
             ui.label(f"{number}").classes("so-quiet")
             do = (
                 ui.select(dict(DOES), value=window.get("do"), on_change=lambda event: self._set("do", event.value))

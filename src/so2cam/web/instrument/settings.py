@@ -15,6 +15,7 @@ from so2cam.web.instrument.desk import Desk, words_of
 from so2cam.web.instrument.fields import NumberField, Quantity, Value
 from so2cam.web.instrument.words import exposure, percent
 from so2cam.web.parts import Chip, Report, empty, number, panel
+from so2cam.web.props import put_props
 
 _MS: Final = 1e3
 QUANTITIES: Final = (
@@ -99,17 +100,18 @@ class _Form:
             self._chip = Chip(test=f"set-{device}-own")
         with box:
             with ui.element("div").classes("so-row is-switch"):
-                self._automatic = ui.switch("Automatic exposure", on_change=self._modes).props(
-                    f"data-testid=set-{device}-automatic"
-                )
+                self._automatic = ui.switch("Automatic exposure", on_change=self._modes)
+                put_props(self._automatic, {"data-testid": f"set-{device}-automatic"})
                 self._automatic.set_enabled(self._may)
-                self._measured = ui.label("").classes("so-quiet so-small").props(f"data-testid=set-{device}-last")
+                self._measured = ui.label("").classes("so-quiet so-small")
+                put_props(self._measured, {"data-testid": f"set-{device}-last"})
             with ui.element("div").classes("so-form"):
                 for quantity in QUANTITIES:
                     if quantity.key in settings:
                         self._row(quantity)
             row = ui.element("div").classes("so-row")
-            self._applied = ui.html("", sanitize=False).classes("so-small").props(f"data-testid=set-{device}-applied")
+            self._applied = ui.html("", sanitize=False).classes("so-small")
+            put_props(self._applied, {"data-testid": f"set-{device}-applied"})
             report = Report(test=f"set-{device}-report")
             with row:
                 self._apply = desk.button(
@@ -128,7 +130,7 @@ class _Form:
         self._asked: DeviceValues | None = None
 
     def _row(self, quantity: Quantity) -> None:
-        with ui.element("label").classes("so-field").props(f'title="{escape(quantity.hint, quote=True)}"'):
+        with put_props(ui.element("label").classes("so-field"), {"title": quantity.hint}):
             ui.label(quantity.label)
             field = NumberField(
                 quantity, test=f"set-{self._device}-{quantity.key}", enabled=self._may, on_change=self._modes

@@ -19,6 +19,7 @@ from so2cam.station.alarms_store import Event, Message
 from so2cam.web import alarm_words as words
 from so2cam.web import shell
 from so2cam.web.parts import Ago, Chip, Choice, Report, action, empty, error, panel, time_text
+from so2cam.web.props import put_props
 from so2cam.web.registry import page
 from so2cam.web.tables import TYPED
 from so2cam.web.view import View
@@ -235,7 +236,8 @@ def _rules(view: View, rules: Sequence[AlarmRule]) -> None:
 
 
 def _rule(rule: AlarmRule) -> tuple[ui.label, ui.html]:
-    with ui.element("div").classes("so-rule").props(f'data-testid="rule-{rule.name.replace(" ", "-")}"'):
+    test = f"rule-{rule.name.replace(' ', '-')}"
+    with put_props(ui.element("div").classes("so-rule"), {"data-testid": test}):
         with ui.element("div").classes("so-rule-head"):
             ui.html(escape(rule.name), tag="b", sanitize=False)
             now = ui.label("").classes("so-rule-now")

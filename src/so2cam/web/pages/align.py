@@ -11,6 +11,7 @@ from so2cam.station.nodes import NodeLook
 from so2cam.web.align_nodes import ALIGN, AlignNode, align_nodes
 from so2cam.web.instrument.words import LEVELS
 from so2cam.web.parts import Ago, Chip, empty, error
+from so2cam.web.props import put_props
 from so2cam.web.registry import page
 from so2cam.web.view import View
 
@@ -66,13 +67,13 @@ class _Row:
         name = escape(node.name)
         target = node.address if paired else view.link("/instrument", node=node.name)
         what = "Align" if paired else "Pair with it first"
-        with ui.element("section").classes("so-panel").props(f"data-testid=align-{name}"):
+        with put_props(ui.element("section").classes("so-panel"), {"data-testid": f"align-{node.name}"}):
             with ui.element("div").classes("so-panel-head"):
                 ui.html(f"<h2>{name}</h2>", sanitize=False)
-                self._chip = Chip(test=f"align-state-{name}")
+                self._chip = Chip(test=f"align-state-{node.name}")
                 self._ago = Ago(stale_s=_STALE_S)
             self._words = ui.label(cameras).classes("so-quiet")
-            self._why = ui.label("").classes("so-small").props(f"data-testid=align-why-{name}")
+            self._why = put_props(ui.label("").classes("so-small"), {"data-testid": f"align-why-{node.name}"})
             ui.html(
                 f'<a class="so-go" href="{escape(target)}" data-testid="align-go-{name}" '
                 f'aria-label="{what}: {name}">{what}</a>',

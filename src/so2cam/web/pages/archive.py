@@ -32,6 +32,7 @@ from so2cam.web.film import Film, FilmPlace
 from so2cam.web.live_lines import shapes_of
 from so2cam.web.live_routes import live_src
 from so2cam.web.parts import Choice, Report, action, empty, error, panel
+from so2cam.web.props import put_props
 from so2cam.web.registry import all_pages, page
 from so2cam.web.shell import asset_url
 from so2cam.web.tables import count, size
@@ -280,7 +281,7 @@ class _Page:
         many = len(self._chosen)
         self._download.set_visibility(many > 0)
         self._download_words.set_text(f"Download {count(many)} chosen")
-        self._download.props(f'href="{live_src(self._view.site, "archive/zip")}?ids={ids}"')
+        put_props(self._download, {"href": f"{live_src(self._view.site, 'archive/zip')}?ids={ids}"})
 
     def _verify(self) -> str:
         """Read the files of this page, and compare them with what came."""
@@ -353,7 +354,8 @@ def _days_of(state: ArchiveState) -> tuple[date, date] | None:
 
 
 def _link(words: str, href: str, test: str, hint: str) -> None:
-    with ui.element("a").props(f'href="{href}" title="{hint}" data-testid={test}').classes("so-archive-link"):
+    made = ui.element("a").classes("so-archive-link")
+    with put_props(made, {"href": href, "title": hint, "data-testid": test}):
         ui.label(words)
 
 

@@ -13,8 +13,10 @@ from so2cam.link.messages import Cells, Command, Darks, DeviceChange, DeviceValu
 from so2cam.station.guide import Facts, Step, first_open, gather, steps
 from so2cam.web.instrument.desk import words_of
 from so2cam.web.instrument.link import draw_pairing
+from so2cam.web.line_shapes import drawn_line, shape_of
 from so2cam.web.live_routes import live_src
 from so2cam.web.parts import Chip, Report, State, action, field, pick
+from so2cam.web.seen import Seen
 from so2cam.web.setup import GUIDE, Setup, setup_page
 from so2cam.web.shell import asset_url
 from so2cam.web.view import View
@@ -133,7 +135,12 @@ class _Guide:
     # --- what steps are made of --------------------------------------------------------------------------------------
 
     def _say(self, text: str) -> None:
-        ui.html(f"<p>{escape(text)}</p>", sanitize=False)
+        """Say something; what stands between backticks is code."""
+        marked = "".join(
+            f"<code>{escape(part)}</code>" if number % 2 else escape(part)
+            for number, part in enumerate(text.split("`"))
+        )
+        ui.html(f"<p>{marked}</p>", sanitize=False)
 
     def _link(self, path: str, words: str, **query: str) -> None:
         ui.link(words, self._view.link(path, **query)).classes("so-guide-link")
@@ -164,7 +171,7 @@ class _Guide:
     def _instrument(self) -> None:
         name = self._view.site.name
         self._say(
-            f"Set up the instrument's computers with `so2cam instrument install`; its site file is called {name!r} "
+            f"Set up the instrument's computers with `so2cam instrument install`; its site file is called `{name}` "
             "too. Then let this station and the instrument trust each other with a code that works once."
         )
         draw_pairing(self._view, None, then=lambda: self._view.client.open(self._view.link(GUIDE, step="instrument")))
@@ -237,20 +244,26 @@ class _Guide:
     def _lines(self) -> None:
         self._say("Draw a line across the plume, both ends in clear sky; say to which side the plume crosses it.")
         shapes = self._shapes()
-        may = self._setup.may_edit
+        may, seen = self._setup.may_edit, Seen(self._setup)
         with ui.element("div").classes("so-row"):
             side = pick("The plume crosses towards", _SIDES, "left", test="guide-side")
 
         async def drawn(event: ViewerEvent) -> None:
             if event.shape is None:
                 return
-            names = {line.name for line in self._setup.site.lines}
-            name = next(f"line {count}" for count in range(1, 100) if f"line {count}" not in names)
-            ends = [[round(float(value), 1) for value in point] for point in event.shape["points"]]
-            changes: dict[KeyPath, Any] = {("lines", name): {"start": ends[0], "end": ends[1], "normal": side.value}}
-            if PLACEHOLDER_LINE in names:
+            try:
+                table = drawn_line(self._setup.site, event.shape, side=str(side.value))
+            except So2camError as refused:
+                ui.notify(f"This line cannot lie there: {refused.message}", type="negative", multi_line=True)
+                redraw()
+                return
+            if table["normal"] != side.value:
+                ui.notify(f"Drawn like this, the plume crosses it towards {table['normal']}.")
+            name = table["name"]
+            changes: dict[KeyPath, Any] = {("lines", name): table}
+            if any(line.name == PLACEHOLDER_LINE for line in self._setup.site.lines):
                 changes["lines", PLACEHOLDER_LINE] = REMOVE
-            await self._setup.change(changes, f"drew {name}")
+            await seen.change(changes, f"drew {name}")
             redraw()
 
         viewer = Viewer(
@@ -266,6 +279,7 @@ class _Guide:
         viewer.classes("so-guide-viewer").props("data-testid=guide-lines")
 
         def redraw() -> None:
+            seen.drawn()
             viewer.shapes = self._shapes()
 
         self._setup.on_change(redraw)
@@ -277,16 +291,13 @@ class _Guide:
     def _shapes(self) -> list[dict[str, Any]]:
         return [
             {
+                **shape_of(line),
                 "id": f"line:{line.name}",
                 "name": line.name,
-                "kind": "line",
-                "points": [list(line.start), list(line.end)],
-                "normal": line.normal,
                 "locked": True,
                 "dashed": line.name == PLACEHOLDER_LINE,
             }
             for line in self._setup.site.lines
-            if line.start is not None and line.end is not None
         ]
 
     def _save(self) -> None:

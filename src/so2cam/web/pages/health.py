@@ -21,6 +21,7 @@ from so2cam.web import health_words as words
 from so2cam.web import shell
 from so2cam.web.health_trends import RANGES
 from so2cam.web.parts import MISSING, Ago, Chip, Choice, Tile, empty, error, panel
+from so2cam.web.props import put_props
 from so2cam.web.registry import page
 from so2cam.web.tables import count, duration, size
 from so2cam.web.view import View
@@ -112,20 +113,19 @@ class _State:
             Choice([(key, text) for key, text, _ in RANGES], span, self._span, label="Span of time", test="range")
         with box:
             source = "/pages/health/trends?" + urlencode({"site": view.site.name})
-            self._plots = ui.element("so2cam-trends").props(
-                f'src="{source}" span={span} node="{self._node}" data-testid=plots'
-            )
+            self._plots = ui.element("so2cam-trends").props("data-testid=plots")
+            put_props(self._plots, {"src": source, "span": span, "node": self._node})
         view.every(5.0, self._look)
 
     def _choose(self, node: str) -> None:
         self._node = node
         self._view.keep(node=node)
-        self._plots.props(f'node="{node}"')
+        put_props(self._plots, {"node": node})
         self._chip.set("asking …")
 
     def _span(self, span: str) -> None:
         self._view.keep(range=span)
-        self._plots.props(f"span={span}")
+        put_props(self._plots, {"span": span})
 
     async def _look(self) -> None:
         try:
@@ -230,9 +230,9 @@ class _LinkRow:
 
 
 def _fact(label: str, hint: str, *, test: str) -> ui.label:
-    ui.html(label, tag="dt", sanitize=False).props(f'title="{hint}"')
+    put_props(ui.html(label, tag="dt", sanitize=False), {"title": hint})
     with ui.element("dd"):
-        return ui.label(MISSING).props(f"data-testid={test}")
+        return put_props(ui.label(MISSING), {"data-testid": test})
 
 
 @dataclass(frozen=True, slots=True)

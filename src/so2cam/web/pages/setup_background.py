@@ -61,11 +61,11 @@ _TOOLS: Final = {
     ),
     docs="background-modes",
 )
-async def background(view: View, setup: Setup) -> None:
+def background(view: View, setup: Setup) -> None:
     """Draw the page."""
     use_styles()
     page = BackgroundPage(view, setup)
-    await page.changed()
+    ui.timer(0.05, page.changed, once=True)  # what takes a while comes after the page
     setup.on_change(page.changed)
 
 
@@ -160,7 +160,7 @@ class BackgroundPage:
     def _nothing(self, why: So2camError | str) -> None:
         self._look = None
         self._preview.failed(why)
-        put_image(self._viewer, self._slot, None, "there is no pair to show")
+        put_image(self._viewer, self._slot, None, "there is no image of this pair" if self._bar.chosen else NO_PAIRS)
         self._show_areas()
 
     def _show_image(self) -> None:

@@ -23,6 +23,8 @@ from so2cam.web import parts, plot
 from so2cam.web.latest import Latest
 from so2cam.web.parts import number, panel, sentence, with_uncertainty
 from so2cam.web.plot import Plot
+from so2cam.web.props import put_props
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.setup_tables import put_named
@@ -77,6 +79,7 @@ class _CalibrationPage:
         self._view, self._setup = view, setup
         self._latest = Latest(self._work, lambda: (processing_hash(setup.loaded.site), self._range.bounds))
         self._study: CalibrationStudy | None = None
+        self._seen = Seen(setup)
         box, _ = panel("What calibrates", test="calibration-keys")
         with box:
             setup.fields(_KEYS)
@@ -157,19 +160,20 @@ class _CalibrationPage:
 
     async def _take_back(self, name: str) -> None:
         if name and any(one.name == name for one in self._setup.site.processing.calibration.exclude):
-            await self._setup.change({(*_TOP, "exclude", name): REMOVE}, f"took back {name}")
+            await self._seen.change({(*_TOP, "exclude", name): REMOVE}, f"took back {name}")
 
     # --- showing -----------------------------------------------------------------------------------------------------
 
     async def show(self) -> None:
         """Work the calibration out for the draft as it is, and show it; nothing where it is the one shown."""
+        await self._range.look()
         await self._latest.ask()
 
     async def _work(self) -> None:
         loaded, bounds = self._setup.loaded, self._range.bounds
         self._show_list()
         if bounds is None:
-            self._fail("There are no days in the archive yet.")
+            self._fail(self._range.why)
             return
         self._words.set_text("Reading images and spectra …")
         try:
@@ -235,6 +239,7 @@ class _CalibrationPage:
         self._show_cells(study)
 
     def _show_list(self) -> None:
+        self._seen.drawn()
         self._list.clear()
         exclude = self._setup.site.processing.calibration.exclude
         with self._list:
@@ -248,7 +253,7 @@ class _CalibrationPage:
                     ui.label(one.name).classes("so-mono")
                     ui.label(who).classes("so-quiet so-grow")
                     button = ui.button("Take back", on_click=lambda _, name=one.name: self._take_back(name))
-                    button.props(f'flat dense no-caps data-testid="take-back-{one.name}"')
+                    put_props(button.props("flat dense no-caps"), {"data-testid": f"take-back-{one.name}"})
                     if not self._setup.may_edit:
                         button.disable()
 

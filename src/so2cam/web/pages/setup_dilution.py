@@ -7,16 +7,21 @@ from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
 from so2cam.core.records import FramePair
+from so2cam.core.site_dilution import TerrainRegion
 from so2cam.formats.siteedit import REMOVE, KeyPath
 from so2cam.formats.sitefile import LoadedSite
 from so2cam.pages.frames import FrameHeader, encode_values
 from so2cam.station.dilution_view import BandFit, DilutionPreview, dilution_preview
 from so2cam.station.live_day import processing_hash
 from so2cam.web import parts, plot
+from so2cam.web.ground import GroundRow, distance_text, distances_in, taken_out
 from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, panel, sentence, time_text, with_uncertainty
 from so2cam.web.plot import Plot
+from so2cam.web.props import put_props
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
+from so2cam.web.setup_image import use_styles
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.setup_tables import put_named
 from so2cam.web.view import View
@@ -52,6 +57,7 @@ _IMAGES: Final = (("frame", "Frame"), ("corrected", "Absorbance"), ("diluted", "
 )
 def dilution(view: View, setup: Setup) -> None:
     """Draw the page."""
+    use_styles()
     made = _DilutionPage(view, setup)
     ui.timer(0.1, made.show, once=True)
 
@@ -65,6 +71,16 @@ class _DilutionPage:
         self._image = asked if asked in dict(_IMAGES) else "frame"
         self._preview: DilutionPreview | None = None
         self._frame: bytes | None = None
+        self._seen = Seen(setup)
+        self._rows: dict[str, GroundRow] = {}
+        with ui.element("div").classes("so-setup-image"):
+            self._draw_ground()
+            with ui.element("div").classes("so-side"):
+                self._draw_fit()
+        setup.on_change(self.show)
+
+    def _draw_ground(self) -> None:
+        view, setup = self._view, self._setup
         box, head = panel("Ground", test="dilution-panel")
         with head:
             Choice(_IMAGES, self._image, self._choose, label="which image", test="dilution-image")
@@ -81,7 +97,11 @@ class _DilutionPage:
             self._viewer.props("data-testid=dilution-viewer").classes("so-viewer is-fixed")
             with ui.element("div").classes("so-row"):
                 self._distance = parts.field(
-                    "Distance", test="dilution-distance", example="4200, or 4200 5100 for each point", props="suffix=m"
+                    "Distance",
+                    test="dilution-distance",
+                    example="4200, or 4200 5100 for each point",
+                    props="suffix=m",
+                    wide=True,
                 )
                 for tool, words in (("line", "Draw line"), ("polyline", "Draw polyline"), ("point", "Set point")):
                     button = ui.button(words, on_click=lambda _, tool=tool: self._take_tool(tool))
@@ -89,6 +109,8 @@ class _DilutionPage:
                     if not setup.may_edit:
                         button.disable()
             self._regions = ui.element("div").props("data-testid=dilution-regions")
+
+    def _draw_fit(self) -> None:
         box, _ = panel("Extinction", test="dilution-fit", hint="brightness of the ground over that of the sky above it")
         with box:
             self._words = ui.label("").classes("so-quiet").props("data-testid=dilution-words role=status")
@@ -96,13 +118,11 @@ class _DilutionPage:
             self._plot = Plot(label="brightness of the ground over its distance", test="dilution-plot")
         box, _ = panel("Settings", test="dilution-keys")
         with box:
-            setup.fields(_KEYS)
-        self._show_regions()
-        setup.on_change(self.show)
+            self._setup.fields(_KEYS)
 
     def _take_tool(self, tool: Any) -> None:
         try:
-            _distances(str(self._distance.value or ""), None)
+            distances_in(str(self._distance.value or ""), None)
         except InputError as error:
             ui.notify(error.message, type="negative")
             return
@@ -123,7 +143,7 @@ class _DilutionPage:
         name = next(f"ground {number}" for number in range(1, 100) if f"ground {number}" not in names)
         points = _points(shape)
         try:
-            distance = _distances(str(self._distance.value or ""), len(points))
+            distance = distances_in(str(self._distance.value or ""), len(points))
         except InputError as error:
             ui.notify(error.message, type="negative")
             self._show_shapes()
@@ -132,12 +152,30 @@ class _DilutionPage:
         if distance is not None:
             table["distance_m"] = distance
         await put_named(self._setup, _REGIONS, name, table, f"drew {name}")
-        self._show_shapes()
+        self._show_regions()
 
     async def _moved(self, event: ViewerEvent) -> None:
-        if event.shape is not None and event.shape["id"] in self._names():
-            name = event.shape["id"]
-            await self._setup.change({(*_REGIONS, name, "points"): _points(event.shape)}, f"moved {name}")
+        region = None if event.shape is None else self._region(event.shape["id"])
+        if region is None or event.shape is None:
+            return
+        name = region.name
+        if event.why == "rename":
+            await self._rename(name, str(event.shape["name"]).strip())
+            return
+        points = _points(event.shape)
+        changes: dict[KeyPath, Any] = {(*_REGIONS, name, "points"): points}
+        if isinstance(region.distance_m, tuple) and len(points) == len(region.points) - 1:
+            kept = list(region.distance_m)
+            del kept[taken_out(region.points, points)]
+            changes[*_REGIONS, name, "distance_m"] = kept
+        await self._change(changes, f"moved {name}")
+
+    async def _rename(self, name: str, wanted: str) -> None:
+        if wanted in self._names():
+            ui.notify(f"There is {wanted} already.", type="negative")
+        elif wanted:
+            await self._seen.change({(*_REGIONS, name, "name"): wanted}, f"renamed {name} to {wanted}")
+        self._show_regions()
 
     async def _removed(self, event: ViewerEvent) -> None:
         if event.shape is not None:
@@ -145,42 +183,53 @@ class _DilutionPage:
 
     async def _remove(self, name: str) -> None:
         if name in self._names():
-            await self._setup.change({(*_REGIONS, name): REMOVE}, f"removed {name}")
+            await self._change({(*_REGIONS, name): REMOVE}, f"removed {name}")
 
-    async def _set_distance(self, name: str, text: str) -> None:
-        region = next(one for one in self._setup.site.processing.light_dilution.regions if one.name == name)
+    async def _set_distance(self, name: str) -> None:
+        region, row = self._region(name), self._rows.get(name)
+        if region is None or row is None or row.text == row.shown:
+            return
         try:
-            distance = _distances(text, len(region.points))
+            distance = distances_in(row.text, len(region.points))
         except InputError as error:
             ui.notify(error.message, type="negative")
             return
+        row.shown = row.text
         key = (*_REGIONS, name, "distance_m")
-        await self._setup.change({key: REMOVE if distance is None else distance}, f"set the distance of {name}")
+        await self._change({key: REMOVE if distance is None else distance}, f"set the distance of {name}")
+
+    async def _change(self, changes: dict[KeyPath, Any], what: str) -> None:
+        await self._seen.change(changes, what)
+        self._show_regions()
+
+    def _region(self, name: str) -> TerrainRegion | None:
+        return next((one for one in self._setup.site.processing.light_dilution.regions if one.name == name), None)
 
     def _names(self) -> list[str]:
         return [region.name for region in self._setup.site.processing.light_dilution.regions]
 
     def _show_regions(self) -> None:
+        self._seen.drawn()
         self._show_shapes()
-        self._regions.clear()
-        with self._regions:
-            for region in self._setup.site.processing.light_dilution.regions:
-                with ui.element("div").classes("so-row"):
-                    ui.label(region.name).classes("so-mono")
-                    given = region.distance_m
-                    text = " ".join(f"{one:g}" for one in given) if isinstance(given, tuple) else f"{given or ''}"
-                    test = f"distance-{region.name.replace(' ', '-')}"
-                    field = parts.field("Distance", test=test, value=text, props="suffix=m")
-                    if self._setup.may_edit:
-                        field.on(
-                            "keydown.enter",
-                            lambda _, name=region.name, field=field: self._set_distance(name, str(field.value or "")),
-                        )
-                        ui.button("Remove", on_click=lambda _, name=region.name: self._remove(name)).props(
-                            f'flat dense no-caps data-testid="remove-{region.name}"'
-                        )
-                    else:
-                        field.disable()
+        for name in set(self._rows) - set(self._names()):
+            self._rows.pop(name).box.delete()
+        for region in self._setup.site.processing.light_dilution.regions:
+            if region.name not in self._rows:
+                with self._regions:
+                    self._rows[region.name] = self._draw_row(region.name)
+            self._rows[region.name].follow(distance_text(region.distance_m))
+
+    def _draw_row(self, name: str) -> GroundRow:
+        with ui.element("div").classes("so-row") as box:
+            ui.label(name).classes("so-mono")
+            field = parts.field("Distance", test=f"distance-{name.replace(' ', '-')}", props="suffix=m")
+            if self._setup.may_edit:
+                field.on("keydown.enter", lambda: self._set_distance(name)).on("blur", lambda: self._set_distance(name))
+                button = ui.button("Remove", on_click=lambda: self._remove(name)).props("flat dense no-caps")
+                put_props(button, {"data-testid": f"remove-{name}"})
+            else:
+                field.disable()
+        return GroundRow(box, field)
 
     def _show_shapes(self) -> None:
         shapes = []
@@ -188,19 +237,22 @@ class _DilutionPage:
             points = [[float(x), float(y)] for x, y in region.points]
             kind = {1: "point", 2: "line"}.get(len(points), "polyline")
             shapes.append({"id": region.name, "name": region.name, "kind": kind, "points": points, "colour": "#ff9f40"})
-        self._viewer.shapes = shapes
+        if shapes != self._viewer.shapes:
+            self._viewer.shapes = shapes
 
     # --- the preview -------------------------------------------------------------------------------------------------
 
     async def show(self) -> None:
         """Show the preview for the draft as it is; nothing where it is shown already."""
+        self._show_regions()
+        await self._range.look()
         await self._latest.ask()
 
     async def _work(self) -> None:
         loaded, bounds = self._setup.loaded, self._range.bounds
-        self._show_regions()
+        self._frame = self._preview = None
         if bounds is None:
-            self._fail("There are no days in the archive yet.")
+            self._fail(self._range.why)
             return
         self._words.set_text("Reading images …")
         try:
@@ -235,10 +287,15 @@ class _DilutionPage:
         self._words.set_text("")
         self._problem.set_text(text)
         self._problem.set_visibility(True)
+        self._viewer.set_visibility(self._frame is not None)
+        if self._frame is not None:  # ground can be drawn on the frame all the same
+            self._viewer.src = self._slot.src
+        self._plot.set_visibility(False)
 
     def _draw(self, pair: FramePair, preview: DilutionPreview) -> None:
         self._put_image()
         self._viewer.src = self._slot.src
+        self._viewer.set_visibility(True)
         self._problem.set_text(preview.problem)
         self._problem.set_visibility(bool(preview.problem))
         texts = [f"pair of {time_text(pair.time)}", *(_band_words(fit) for fit in preview.bands)]
@@ -260,26 +317,6 @@ class _DilutionPage:
 
 def _points(shape: dict[str, Any]) -> list[list[float]]:
     return [[float(x), float(y)] for x, y in shape["points"]]
-
-
-def _distances(text: str, count: int | None) -> float | list[float] | None:
-    """Return what was typed for a region of ``count`` points: one distance [m], one each, or None for the model's.
-
-    Raises InputError for anything else.
-    """
-    try:
-        values = [float(part) for part in text.replace(",", " ").split()]
-    except ValueError:
-        raise InputError("distances are numbers of metres: one, or one for each point", value=text) from None
-    if any(not value > 0 for value in values):
-        raise InputError("distances are above zero", value=text)
-    if not values:
-        return None
-    if len(values) == 1:
-        return values[0]
-    if count is not None and len(values) != count:
-        raise InputError(f"{count} points need one distance, or {count}", value=text)
-    return values
 
 
 def _band_words(fit: BandFit) -> str:

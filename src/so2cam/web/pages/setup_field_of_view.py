@@ -12,7 +12,9 @@ from so2cam.station.live_day import processing_hash
 from so2cam.web import parts
 from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, number, panel, sentence, time_text
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
+from so2cam.web.setup_image import use_styles
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
@@ -42,6 +44,7 @@ _KEYS: Final[tuple[KeyPath, ...]] = tuple(
 )
 def field_of_view(view: View, setup: Setup) -> None:
     """Draw the page."""
+    use_styles()
     made = _ViewPage(view, setup)
     ui.timer(0.1, made.show, once=True)
 
@@ -52,7 +55,17 @@ class _ViewPage:
         self._slot = view.pages.shelf.slot(view)
         self._latest = Latest(self._work, lambda: (processing_hash(setup.loaded.site), self._range.bounds, self._map))
         self._study: CalibrationStudy | None = None
+        self._seen = Seen(setup)
         self._map = "weights" if view.query.get("map") == "weights" else "correlation"
+        with ui.element("div").classes("so-setup-image"):
+            self._draw_map()
+            box, _ = panel("Settings", test="view-keys")
+            with box:
+                setup.fields(_KEYS)
+        setup.on_change(self.show)
+
+    def _draw_map(self) -> None:
+        view, setup = self._view, self._setup
         box, head = panel("Map", test="view-panel")
         with head:
             Choice(
@@ -81,10 +94,6 @@ class _ViewPage:
                 self._fix.props("flat no-caps data-testid=view-by-hand")
                 self._search = ui.button("Search again", on_click=self._search_again)
                 self._search.props("flat no-caps data-testid=view-search")
-        box, _ = panel("Settings", test="view-keys")
-        with box:
-            setup.fields(_KEYS)
-        setup.on_change(self.show)
 
     async def _choose(self, what: str) -> None:
         self._map = what
@@ -93,12 +102,14 @@ class _ViewPage:
 
     async def show(self) -> None:
         """Show the map and the place for the draft as it is; nothing where they are shown already."""
+        await self._range.look()
         await self._latest.ask()
 
     async def _work(self) -> None:
-        loaded, bounds = self._setup.loaded, self._range.bounds
+        state, bounds = self._setup.state, self._range.bounds
+        loaded = state.loaded
         if bounds is None:
-            self._fail("There are no days in the archive yet.")
+            self._fail(self._range.why)
             return
         if not loaded.site.processing.calibration.by_spectrometer:
             self._fail("The spectrometer takes no part: set the calibration's source to spectrometer or joint.")
@@ -113,13 +124,14 @@ class _ViewPage:
         except So2camError as error:
             self._fail(sentence(error))
             return
+        self._seen.drawn(state)
         self._draw(study, found)
 
     def _fail(self, text: str) -> None:
         self._words.set_text("")
         self._problem.set_text(text)
         self._problem.set_visibility(True)
-        self._slot.clear(text)
+        self._viewer.set_visibility(False)
         for button in (self._use, self._fix, self._search):
             button.disable()
 
@@ -137,6 +149,7 @@ class _ViewPage:
             label = "no map: too few images with columns beside them"
         self._slot.put(block_map(image, view.block_px, label, self._setup.site))
         self._viewer.src = self._slot.src
+        self._viewer.set_visibility(True)
         self._words.set_text(words)
         self._viewer.contrast = (-0.5, 1.0) if inverted is None else None
         self._viewer.shapes = self._shapes(study)
@@ -179,7 +192,7 @@ class _ViewPage:
         }
         if sigma is not None and math.isfinite(sigma):
             values[*_VIEW, "position_uncertainty_px"] = round(float(sigma), 1)
-        await self._setup.change(values, what)
+        await self._seen.change(values, what)
 
     async def _use_found(self) -> None:
         if self._study is not None and self._study.view.place is not None and self._study.view.sigma is not None:
@@ -197,7 +210,7 @@ class _ViewPage:
         gone: dict[KeyPath, Any] = {
             (*_VIEW, name): REMOVE for name in ("x", "y", "radius_px", "position_uncertainty_px")
         }
-        await self._setup.change({(*_VIEW, "source"): "correlation", **gone}, "search the field of view")
+        await self._seen.change({(*_VIEW, "source"): "correlation", **gone}, "search the field of view")
 
 
 def _circle(

@@ -1,6 +1,7 @@
 """Set-up of the geometry: where camera and vent are, where the camera looks, how large a pixel is at the plume."""
 
 from datetime import datetime
+from html import escape
 from typing import Any, Final
 
 from nicegui import ui
@@ -22,6 +23,7 @@ from so2cam.web.landmark import LandmarkPanel
 from so2cam.web.latest import Latest
 from so2cam.web.parts import Choice, empty, number, panel, with_uncertainty
 from so2cam.web.plot import Plot, line, points
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.shell import asset_url
 from so2cam.web.theme import DARK
@@ -82,8 +84,10 @@ class GeometryPage:
         self._view, self._setup = view, setup
         self._slot = view.pages.shelf.slot(view)
         self._look: GeometryLook | None = None
+        self._seen = Seen(setup)
         self._time: datetime | None = None
         self._latest = Latest(self._work)
+        self._asked = 0  # images: only the one that was asked for last is shown
         self._area = _one_of(AREAS, view.query.get("map", ""))
         self._image = _one_of(IMAGES, view.query.get("image", ""))
         self._numbers = _one_of(NUMBERS, view.query.get("numbers", ""))
@@ -182,7 +186,8 @@ class GeometryPage:
         await self._latest.ask()
 
     async def _work(self) -> None:
-        loaded, time = self._setup.loaded, self._time
+        state, time = self._setup.state, self._time
+        loaded = state.loaded
         try:
             look = await self._view.in_thread(lambda: look_at_geometry(loaded, time))
             drawn = await self._view.in_thread(lambda: profile(look, loaded.path.parent))
@@ -192,6 +197,7 @@ class GeometryPage:
         if self._map.is_deleted:
             return
         self._look = look
+        self._seen.drawn(state)
         self._note.set_text(" ".join(look.notes))
         self._show_map()
         self._legend.set_content(legend_html(look.map))
@@ -205,13 +211,14 @@ class GeometryPage:
 
     async def load_image(self) -> None:
         """Show the image that is chosen."""
-        look, view, loaded = self._look, self._view, self._setup.loaded
-        self._viewer.colours = "grey" if self._image == "on" else "viridis"
-        if self._image != "on" and look is not None:
-            image = self._image
-            self._slot.put(await view.in_thread(lambda: _sizes_message(look, image)))
-            self._viewer.src = self._slot.src
-            self._say_missing("")
+        look, view, loaded, image = self._look, self._view, self._setup.loaded, self._image
+        self._asked += 1
+        asked = self._asked
+        self._viewer.colours = "grey" if image == "on" else "viridis"
+        if image != "on" and look is not None:
+            sizes = await view.in_thread(lambda: _sizes_message(look, image))
+            if asked == self._asked:
+                self._show_image(sizes)
             return
         frames = view.pages.setup_frames[view.site.name]
 
@@ -224,19 +231,24 @@ class GeometryPage:
         try:
             time, message = await view.in_thread(work)
         except So2camError as failed:
-            self._slot.clear(failed.message)
-            self._say_missing(failed.message)
+            if asked == self._asked:
+                self._slot.clear(failed.message)
+                self._say_missing(failed.message)
             return
-        self._say_missing("")
-        self._slot.put(message)
-        self._viewer.src = self._slot.src
+        if asked == self._asked:
+            self._show_image(message)
         if self._time is None:
             self._time = time
             if self._setup.site.wind is not None:
                 await self.changed()
 
+    def _show_image(self, message: bytes) -> None:
+        self._say_missing("")
+        self._slot.put(message)
+        self._viewer.src = self._slot.src
+
     def _say_missing(self, why: str) -> None:
-        self._missing.set_content(f"<p>{why[:1].upper()}{why[1:]}.</p>" if why else "")
+        self._missing.set_content(f"<p>{escape(why[:1].upper())}{escape(why[1:])}.</p>" if why else "")
         self._missing.set_visibility(bool(why))
 
     def _show_map(self) -> None:
@@ -272,13 +284,12 @@ class GeometryPage:
         self._map.movable = bool(event.value) and self._setup.may_edit
 
     async def _moved_on_map(self, what: str, place: tuple[float, float]) -> None:
-        camera = self._setup.site.camera.position
+        camera = (self._setup.site if self._look is None else self._look.site).camera.position
         latitude, longitude = moved(camera, place)
         above: KeyPath = ("camera", "position") if what == "camera" else ("volcano", "vent")
         changes = {(*above, "latitude"): latitude, (*above, "longitude"): longitude}
-        seen = {path: self._setup.value(path) for path in changes}
-        if not await self._setup.change(changes, f"moved the {what} on the map", seen=seen):
-            await self.changed()
+        if not await self._seen.change(changes, f"moved the {what} on the map"):
+            self._map.redraw()
 
     async def _pick(self, event: Any) -> None:
         vent = known_volcanoes().get(str(event.value))
@@ -286,7 +297,7 @@ class GeometryPage:
             return
         place = vent.model_dump()
         changes: dict[KeyPath, Any] = {("volcano", "vent", key): place[key] for key in _POSITION}
-        await self._setup.change({("volcano", "name"): str(event.value), **changes}, f"took the vent of {event.value}")
+        await self._seen.change({("volcano", "name"): str(event.value), **changes}, f"took the vent of {event.value}")
 
     def _aim(self) -> None:
         self._viewer.hint = "Click the landmark"

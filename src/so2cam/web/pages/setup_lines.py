@@ -1,5 +1,6 @@
 """Set-up of the lines across the plume: drawn, dragged and turned on the image, with what they give on a real pair."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from nicegui import events, ui
@@ -9,18 +10,16 @@ from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
 from so2cam.station.line_view import (
     LineLook,
     LinesLook,
-    arc_in_image,
     checked_line,
     fitting_normal,
     flipped,
-    free_name,
     look_at_lines,
     read_line_file,
 )
 from so2cam.web.latest import Latest
 from so2cam.web.line_edits import PLACE, plain_place, removal, renaming, table_of
 from so2cam.web.line_list import LineList
-from so2cam.web.line_shapes import place_of, shape_of
+from so2cam.web.line_shapes import drawn_line, place_of, shape_of
 from so2cam.web.parts import Choice, panel
 from so2cam.web.plot import Plot, line
 from so2cam.web.setup import Setup, setup_page
@@ -46,11 +45,11 @@ _LARGEST_FILE: Final = 20_000
     ),
     docs="geometry-and-lines",
 )
-async def lines(view: View, setup: Setup) -> None:
+def lines(view: View, setup: Setup) -> None:
     """Draw the page."""
     use_styles()
     page = LinesPage(view, setup)
-    await page.changed()
+    ui.timer(0.05, page.changed, once=True)  # what takes a while comes after the page
     setup.on_change(page.changed)
 
 
@@ -61,6 +60,7 @@ class LinesPage:
         self._view, self._setup = view, setup
         self._slot = view.pages.shelf.slot(view)
         self._latest = Latest(self._work)
+        self._shows: datetime | None = None  # the time of the pair whose image is shown
         self._look: LinesLook | None = None
         self._tables: dict[str, dict[str, Any]] = {}
         self._chosen = view.query.get("line", "")
@@ -133,6 +133,7 @@ class LinesPage:
             return
         self._look = look
         self._preview.done(look.time, look.why)
+        self._shows = look.time
         put_image(self._viewer, self._slot, look.message, "there is no absorbance image of this pair")
         self._list.show(look.lines)
         self._show_section()
@@ -141,8 +142,9 @@ class LinesPage:
         self._look = None
         self._preview.failed(why)
         self._list.show({})
-        if self._bar.chosen is None:
-            put_image(self._viewer, self._slot, None, "there is no pair to show")
+        pair = self._bar.chosen
+        if pair is None or pair.time != self._shows:  # that of another pair would be taken for that of this one
+            put_image(self._viewer, self._slot, None, "there is no image of this pair" if pair else NO_PAIRS)
 
     def _show_lines(self) -> None:
         state = self._setup.state
@@ -206,24 +208,14 @@ class LinesPage:
         self._tools.choose(None)
         if event.shape is None:
             return
-        site = self._setup.site
-        place = plain_place(place_of(event.shape))
-        if event.shape.get("closed"):
-            place["closed"] = True
         try:
-            if "arc" in place:
-                place["arc"] = arc_in_image(site, place["arc"])
+            table = drawn_line(self._setup.site, event.shape)
         except So2camError as refused:
             self._refuse(refused)
             return
-        await self._add({"name": free_name(site), **place})
+        await self._add(table)
 
     async def _add(self, table: dict[str, Any], what: str = "drew") -> None:
-        try:
-            table["normal"] = fitting_normal(self._setup.site, table)
-        except So2camError as refused:
-            self._refuse(refused)
-            return
         name = table["name"]
         self._chosen = name
         self._view.keep(line=name)
@@ -314,14 +306,17 @@ class LinesPage:
             self._show_lines()
             return
         changes = renaming(self._setup.state, name, wanted)
-        self._chosen = wanted
-        self._view.keep(line=wanted)
-        await self._setup.change(changes, f"renamed line {name} to {wanted}")
+        seen: dict[KeyPath, Any] = {("lines", name, "name"): name}
+        if await self._setup.change(changes, f"renamed line {name} to {wanted}", seen=seen):
+            self._chosen = wanted
+            self._view.keep(line=wanted)
         self._show_lines()
 
     async def _import(self, event: events.UploadEventArguments) -> None:
         try:
-            table = read_line_file(self._setup.site, event.file.name, await event.file.read())
+            site = self._setup.site
+            table = read_line_file(site, event.file.name, await event.file.read())
+            table["normal"] = fitting_normal(site, table)
         except So2camError as refused:
             self._refuse(refused)
             return

@@ -1,5 +1,6 @@
 """Set-up of the plume's motion: methods and their settings, with what they make of a real pair and of some minutes."""
 
+from datetime import datetime
 from html import escape
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from so2cam.web.latest import Latest
 from so2cam.web.line_shapes import shape_of
 from so2cam.web.parts import MISSING, Choice, panel, with_uncertainty
 from so2cam.web.plot import Plot, band, line
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
 from so2cam.web.view import View
@@ -48,11 +50,11 @@ _WIND: Final = ("speed_m_s", "speed_uncertainty_m_s", "direction_from_deg", "dir
     ),
     docs="web-image-setup",
 )
-async def motion(view: View, setup: Setup) -> None:
+def motion(view: View, setup: Setup) -> None:
     """Draw the page."""
     use_styles()
     page = MotionPage(view, setup)
-    await page.changed()
+    ui.timer(0.05, page.changed, once=True)  # what takes a while comes after the page
     setup.on_change(page.changed)
 
 
@@ -63,6 +65,8 @@ class MotionPage:
         self._view, self._setup = view, setup
         self._slot = view.pages.shelf.slot(view)
         self._latest = Latest(self._work)
+        self._seen = Seen(setup)
+        self._shows: datetime | None = None  # the time of the pair whose image is shown
         self._look: MotionLook | None = None
         self._chosen = view.query.get("line", "")
         with ui.element("div").classes("so-setup-image"):
@@ -133,6 +137,7 @@ class MotionPage:
 
     async def changed(self) -> None:
         """Somebody changed the draft, or another pair was chosen."""
+        self._seen.drawn()
         methods = list(self._setup.site.processing.speed.methods)
         if methods != self._methods.value:
             self._methods.value = methods
@@ -154,6 +159,7 @@ class MotionPage:
         self._look = look
         self._preview.done(look.time, look.why)
         self._viewer.vectors = list(look.arrows)
+        self._shows = look.time
         put_image(self._viewer, self._slot, look.message, "there is no absorbance image of this pair")
         seconds = "" if look.interval_s is None else f"{look.interval_s:.1f} s to the next pair"
         times = f" · arrows {look.times} × as long as the motion" if look.arrows else ""
@@ -166,8 +172,9 @@ class MotionPage:
         self._preview.failed(why)
         self._viewer.vectors = []
         self._speeds.clear()
-        if self._bar.chosen is None:
-            put_image(self._viewer, self._slot, None, "there is no pair to show")
+        pair = self._bar.chosen
+        if pair is None or pair.time != self._shows:  # that of another pair would be taken for that of this one
+            put_image(self._viewer, self._slot, None, "there is no image of this pair" if pair else NO_PAIRS)
 
     def _show_lines(self) -> None:
         lines = self._setup.site.lines
@@ -238,8 +245,7 @@ class MotionPage:
             ui.notify("One method at least is needed.", type="negative")
             self._methods.value = before
             return
-        seen = {path: self._setup.state.written(path)}
-        await self._setup.change({path: methods}, "chose the methods of motion", seen=seen)
+        await self._seen.change({path: methods}, "chose the methods of motion")
 
 
 def _cells(speed: Speed, *, used: bool) -> str:

@@ -15,6 +15,7 @@ from so2cam.station.registration_view import (
     FoundLook,
     Matrix,
     find_in_archive,
+    found_key,
     matrix_of,
     matrix_words,
     overlay_messages,
@@ -25,6 +26,7 @@ from so2cam.web.control_points import POINTS, SOURCE, ControlPoints
 from so2cam.web.latest import Latest
 from so2cam.web.overlay import MODES, Overlay
 from so2cam.web.parts import Chip, Choice, empty, number, panel, sentence, time_text
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.shell import asset_url
 from so2cam.web.tables import Column, chip_html, table_html
@@ -71,6 +73,7 @@ class RegistrationPage:
         self._pairs: tuple[FramePair, ...] = ()
         self._found: FoundLook | None = None
         self._latest = Latest(self._lay_over)
+        self._seen = Seen(setup)
         self._ready = False
         self._which = _one_of(WHICH, view.query.get("which", ""))
         self._mode = _one_of(MODES, view.query.get("look", ""))
@@ -178,6 +181,7 @@ class RegistrationPage:
 
     async def changed(self) -> None:
         """Somebody changed the draft."""
+        self._seen.drawn()
         self._points.follow(self._had)
         self._had = self._points.written()
         registration = self._setup.site.registration
@@ -205,10 +209,15 @@ class RegistrationPage:
         frames = self._view.pages.setup_frames[self._view.site.name]
         for slot, info in zip(self._raw, (pair.on, pair.off), strict=True):
             try:
-                slot.put(await self._view.in_thread(partial(raw_message, frames, loaded, info)))
+                message = await self._view.in_thread(partial(raw_message, frames, loaded, info))
             except So2camError as failed:
-                slot.clear(failed.message)
-                self._say_missing(failed.message)
+                if pair == self._pair:
+                    slot.clear(failed.message)
+                    self._say_missing(failed.message)
+                continue
+            if pair != self._pair:  # another one was chosen meanwhile
+                return
+            slot.put(message)
         self._points.show_images((self._raw[0].src, self._raw[1].src))
 
     async def _lay_over(self) -> None:
@@ -258,11 +267,11 @@ class RegistrationPage:
         self._find.disable()
         self._find.props("loading")
         self._trouble.set_visibility(False)
-        key = (view.site.name, "registration", loaded.site.registration, loaded.site.processing.pairing)
         newest = self._pairs[-1].time if self._pairs else None
         try:
+            of = await view.in_thread(lambda: found_key(frames, loaded, newest))
             self._found = await view.pages.values.get(
-                (*key, newest), _KEEP_S, lambda: find_in_archive(frames, view.site, loaded)
+                (view.site.name, "registration", *of), _KEEP_S, lambda: find_in_archive(frames, view.site, loaded)
             )
         except So2camError as failed:
             self._found = None
@@ -294,15 +303,12 @@ class RegistrationPage:
             MATRIX: [list(row) for row in self._found.matrix],
             POINTS: REMOVE,
         }
-        if await self._setup.change(changes, "took the registration that was found", seen=self._seen()):
+        if await self._seen.change(changes, "took the registration that was found"):
             self._view.keep(found=None)
 
     async def _do_automatic(self) -> None:
         changes: dict[KeyPath, Any] = {SOURCE: "automatic", POINTS: REMOVE}
-        await self._setup.change(changes, "have the registration found in every run", seen=self._seen())
-
-    def _seen(self) -> dict[KeyPath, Any]:
-        return {path: self._setup.value(path) for path in (SOURCE, MATRIX)}
+        await self._seen.change(changes, "have the registration found in every run")
 
     # --- what the person does ----------------------------------------------------------------------------------------
 

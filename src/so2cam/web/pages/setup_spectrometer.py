@@ -7,6 +7,7 @@ from nicegui import ui
 from so2cam.formats.reference_spectra import table_names
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
 from so2cam.web.parts import empty, panel, pick
+from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.shell import asset_url
 from so2cam.web.spectrometer_lamp import LampPanel
@@ -81,7 +82,8 @@ async def spectrometer(view: View, setup: Setup) -> None:
 
 
 async def _add(view: View, setup: Setup) -> None:
-    if await setup.change({(_ROOT, "fit", "window_nm"): [308.0, 318.0]}, "add a spectrometer"):
+    window: dict[KeyPath, object] = {(_ROOT, "fit", "window_nm"): [308.0, 318.0]}
+    if await setup.change(window, "add a spectrometer", seen={(_ROOT,): MISSING}):
         view.client.run_javascript("location.reload()")
 
 
@@ -101,7 +103,7 @@ class _Species:
     """Which of the own tables a species is taken from, if any."""
 
     def __init__(self, setup: Setup, species: str, words: str) -> None:
-        self._setup, self._species = setup, species
+        self._setup, self._species, self._seen = setup, species, Seen(setup)
         own = {name: name for name in table_names() if name.startswith(species)}
         more = {_NONE: "not fitted"} if species in ("no2", "o3") else {}
         options = {_OWN_FILE: "as the file says", **more, **own}
@@ -113,6 +115,7 @@ class _Species:
         setup.on_change(self._follow)
 
     def _follow(self) -> None:
+        self._seen.drawn()
         self._pick.set_value(self._now())
 
     def _now(self) -> str:
@@ -135,4 +138,4 @@ class _Species:
             changes = {path: REMOVE}
         else:
             changes = {(*path, "table"): chosen, (*path, "file"): REMOVE}
-        await self._setup.change(changes, f"{_SPECIES[self._species]} from {chosen}")
+        await self._seen.change(changes, f"{_SPECIES[self._species]} from {chosen}")

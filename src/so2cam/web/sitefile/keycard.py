@@ -12,6 +12,8 @@ from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath, edit_text, key_tex
 from so2cam.station.key_rows import KeyRow, elements
 from so2cam.station.site_check import check_text
 from so2cam.web.parts import Report, sentence
+from so2cam.web.props import put_props
+from so2cam.web.seen import Seen
 from so2cam.web.setup_fields import written
 from so2cam.web.sitefile.adding import add_element
 from so2cam.web.sitefile.book import CHOSEN, Book, findings_html, read_key
@@ -43,6 +45,7 @@ class KeyCard:
         self._path: KeyPath | None = None
         self._drawn: object = None
         self._offered: object = None
+        self._seen = Seen(book.setup)
         self._box = ui.element("div").classes("so-keycard-in")
         book.setup.on_change(self._changed)
 
@@ -52,6 +55,7 @@ class KeyCard:
         self._draw()
 
     def _changed(self) -> None:
+        self._seen.drawn()
         row = None if self._path is None else self._book.row(self._path)
         if row is not None and self._drawn == _shape(row):
             self._facts.set_content(_facts_html(row))
@@ -60,6 +64,7 @@ class KeyCard:
             self._draw()
 
     def _draw(self) -> None:
+        self._seen.drawn()
         self._box.clear()
         row = None if self._path is None else self._book.row(self._path)
         self._drawn = None if row is None else _shape(row)
@@ -132,16 +137,15 @@ class KeyCard:
         path = self._path
         if path is None:
             return
-        seen = self._book.setup.state.written(path)
         wanted = REMOVE if value is MISSING else value
-        await self._book.setup.change({path: wanted}, f"{what}: {key_text(path)}", seen={path: seen})
+        await self._seen.change({path: wanted}, f"{what}: {key_text(path)}")
 
     async def _move(self, row: KeyRow, place: int, to: int) -> None:
         path = row.path[:-1]
-        whole = self._book.setup.state.written(path)
+        whole = self._seen.of([path])[path]
         moved = [one for index, one in enumerate(whole) if index != place]
         moved.insert(to, whole[place])
-        if await self._book.setup.change({path: moved}, f"move {row.text}", seen={path: whole}):
+        if await self._seen.change({path: moved}, f"move {row.text}"):
             name = row.path[-1]
             await self._choose((*path, name if isinstance(name, str) else to))
 
@@ -213,7 +217,8 @@ class _TextEditor:
 
 
 def _button(label: str, work: Callable[[], Awaitable[None]], test: str) -> None:
-    ui.button(label, on_click=work).props(f"outline dense no-caps data-testid={test}").classes("so-keybutton")
+    made = ui.button(label, on_click=work).props("outline dense no-caps").classes("so-keybutton")
+    put_props(made, {"data-testid": test})
 
 
 def _shape(row: KeyRow) -> object:

@@ -10,6 +10,7 @@ from nicegui.events import GenericEventArguments
 from so2cam.formats.siteedit import KeyPath, key_text
 from so2cam.station.key_rows import GENERAL, KeyRow, Show, chosen_rows
 from so2cam.web.parts import Choice
+from so2cam.web.props import put_props
 from so2cam.web.setup_fields import written
 from so2cam.web.sitefile.book import CHOSEN, Book, read_key
 from so2cam.web.sitefile.keycard import KeyCard
@@ -37,9 +38,9 @@ class KeysPart:
         """Draw it, and keep it up to date."""
         with ui.element("div").classes("so-row so-keybar"):
             find = ui.element("input").props(
-                f'type=search placeholder="Find a key, a word, a unit" aria-label="Find" data-testid=keys-find '
-                f'value="{escape(self._words, quote=True)}"'
+                'type=search placeholder="Find a key, a word, a unit" aria-label="Find" data-testid=keys-find'
             )
+            put_props(find, {"value": self._words})
             find.classes("so-keyfind").on("input", self._find, js_handler=TYPED, throttle=0.25)
             Choice(_WORDS, self._show, self._filter, label="Which keys are shown", test="keys-show")
             self._count = ui.label("").classes("so-quiet so-small").props("data-testid=keys-count role=status")
@@ -89,7 +90,7 @@ class KeysPart:
     # --- inside ------------------------------------------------------------------------------------------------------
 
     def _make_section(self, name: str, place: int) -> tuple[ui.element, ui.html, ui.html]:
-        box = ui.element("details").classes("so-keysection").props(f"data-testid=section-{name}")
+        box = put_props(ui.element("details").classes("so-keysection"), {"data-testid": f"section-{name}"})
         box.on("toggle", lambda event, name=name: self._toggled(name, event), js_handler="(e) => emit(e.target.open)")
         with box:
             head = ui.html("", sanitize=False, tag="summary")

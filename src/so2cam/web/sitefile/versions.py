@@ -11,6 +11,7 @@ from so2cam.core.errors import So2camError
 from so2cam.formats.siteedit import MISSING, key_text
 from so2cam.station.drafts import KeyChange, TextConflict, Version, compare
 from so2cam.web.parts import Report, pick
+from so2cam.web.props import put_props
 from so2cam.web.setup import EDITS_FROM
 from so2cam.web.setup_fields import written
 from so2cam.web.sitefile.book import CHOSEN, Book, read_key
@@ -143,7 +144,7 @@ class VersionsPart:
 
 
 def _button(label: str, work: Any, test: str) -> None:
-    ui.button(label, on_click=work).props(f"flat dense no-caps data-testid={test}")
+    put_props(ui.button(label, on_click=work).props("flat dense no-caps"), {"data-testid": test})
 
 
 def _changes_html(found: tuple[KeyChange, ...]) -> str:

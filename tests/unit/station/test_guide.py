@@ -1,0 +1,74 @@
+"""The guided installation: it is safe to leave when no step is to do, and none is doubtful."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from so2cam.core.health import ClockHealth, DeviceHealth, DeviceState, HealthRecord, Level, SpoolHealth
+from so2cam.station.catalogue import TOTAL, Rate
+from so2cam.station.drafts import SiteDraft
+from so2cam.station.guide import Archived, Facts, Step, steps
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "villarrica" / "site.toml"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def camera(band: str, signal: float = 0.6) -> DeviceHealth:
+    return DeviceHealth(
+        name=f"camera-{band}",
+        role="camera",
+        band=band,
+        state=DeviceState.CAPTURING,
+        kind="plume",
+        signal_fraction=signal,
+    )
+
+
+def health(**other: object) -> HealthRecord:
+    given = {
+        "next_change": NOW,
+        "devices": (camera("on"), camera("off")),
+        "clock": ClockHealth(quality="gps"),
+        "spool": SpoolHealth(undelivered=0),
+        **other,
+    }
+    head = {"time": NOW, "node": "lead", "site": "villarrica", "version": "1", "reason": "minute", "level": Level.OK}
+    return HealthRecord.model_validate({**head, "summary": "", "activity": "", **given})
+
+
+@pytest.fixture
+def facts(tmp_path: Path) -> Facts:
+    path = tmp_path / "site.toml"
+    path.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    state = SiteDraft(path, tmp_path / "draft").state()
+    frames = Counter({"plume": 9, "dark": 9, "clear": 9, "cell": 9})
+    rate = Rate(NOW, TOTAL, "flow", 4.0, 0.3, 0.4, None, None, None, None, 0)
+    archived = Archived(frames, frames, Counter({"dark": 3}))
+    return Facts(state, 1, (("lead", True, health()),), archived, 0, 0, rate)
+
+
+def leave(facts: Facts, record: HealthRecord) -> Step:
+    return steps(replace(facts, nodes=(("lead", True, record),)))[-1]
+
+
+def test_an_installation_is_safe_to_leave_when_all_is_done(facts: Facts) -> None:
+    assert {step.key: step.words for step in steps(facts) if step.state != "done"} == {}
+    assert leave(facts, health()).state == "done"
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (health(clock=ClockHealth(quality="unset")), "Clock: lead: was never set"),
+        (health(devices=(camera("on", 0.99), camera("off"))), "Exposure: camera-on 99 % of full scale: too bright"),
+        (health(next_change=None), "Schedule: Without a schedule it captures day and night"),
+    ],
+)
+def test_it_is_not_while_a_step_says_look(facts: Facts, record: HealthRecord, words: str) -> None:
+    step = leave(facts, record)
+    assert step.state == "warn"
+    assert words in step.words
+    assert not step.words.endswith("..")
