@@ -14,8 +14,14 @@ class BuildWithManual(build_py):
         """Build, then copy."""
         super().run()
         if not self.editable_mode:
-            target = Path(self.build_lib) / "so2cam" / "manual"
-            shutil.copytree(Path(__file__).parent / "docs", target, dirs_exist_ok=True)
+            docs, target = Path(__file__).parent / "docs", Path(self.build_lib) / "so2cam" / "manual"
+            text = "".join(page.read_text(encoding="utf-8") for page in docs.rglob("*.md"))
+
+            def unused(folder: str, names: list[str]) -> list[str]:
+                """Return the pictures that no page shows."""
+                return [name for name in names if Path(folder).parent.name == "images" and name not in text]
+
+            shutil.copytree(docs, target, ignore=unused, dirs_exist_ok=True)
 
 
 setup(cmdclass={"build_py": BuildWithManual})

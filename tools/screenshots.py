@@ -51,11 +51,6 @@ PAGES = {
     "setup-versions": "/setup?part=versions",
     "sign-in": "/sign-in",
 }
-PICTURED = (
-    *("live", "archive", "align", "instrument", "guide"),
-    *("setup-geometry", "setup-registration", "setup-background", "setup-lines", "setup-motion"),
-    *("setup-calibration", "setup-field-of-view", "setup-dilution"),
-)
 SIZES = {"desktop": (1280, 900), "phone": (360, 780)}
 MOST_BYTES = 150_000
 RUN_S = 90.0
@@ -131,7 +126,7 @@ def _all_of(browser: Browser, made: dict[str, Any], names: list[str], out: Path,
         page.wait_for_timeout(1000 * (1.0 if name == "sign-in" else SETTLE_S))
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
             errors.append(f"{name} is wider than {width} px")
-        path = out / f"{name}-{size}-{'dark' if dark else 'light'}.{'webp' if name in PICTURED else 'png'}"
+        path = out / f"{name}-{size}-{'dark' if dark else 'light'}.webp"
         _save(_picture(page), path)
         _say(f"{path.name}  {path.stat().st_size / 1000:.0f} kB")
     for error in errors:
@@ -147,14 +142,8 @@ def _picture(page: Page) -> Image.Image:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    """Write a picture: with a palette as PNG, or as WebP where colours run into each other."""
-    if path.suffix == ".webp":
-        for quality in (88, 80, 70, 55):
-            image.save(path, quality=quality, method=6)
-            if path.stat().st_size <= MOST_BYTES:
-                return
-    for colours in (256, 128, 64):
-        image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    for quality in (88, 80, 70, 55):
+        image.save(path, quality=quality, method=6)
         if path.stat().st_size <= MOST_BYTES:
             return
     raise SystemExit(f"{path} is larger than {MOST_BYTES} bytes")
