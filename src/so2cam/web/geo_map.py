@@ -9,10 +9,9 @@ from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 from so2cam.station.geometry_view import MapLook
+from so2cam.web.line_shapes import COLOURS
 from so2cam.web.parts import number
 
-COLOURS: Final = ("data-1", "data-4", "data-3", "data-6", "data-5", "data-2")
-"""Colours of lines, in their order."""
 _BEYOND: Final = 1.15
 """How far the view is drawn, in distances of the vent."""
 _LARGEST_MOVE_M: Final = 500_000.0

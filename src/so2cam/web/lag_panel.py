@@ -6,10 +6,11 @@ from nicegui import ui
 
 from so2cam.core.errors import So2camError
 from so2cam.station.motion_view import LagLook, look_at_lag
+from so2cam.web.line_shapes import colours_of
 from so2cam.web.parts import Report, number, panel, with_uncertainty
 from so2cam.web.plot import Plot, line, points
 from so2cam.web.setup import Setup
-from so2cam.web.setup_image import PairBar, colours_of
+from so2cam.web.setup_image import PairBar
 from so2cam.web.view import View
 
 

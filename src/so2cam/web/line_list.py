@@ -10,10 +10,10 @@ from so2cam.core.site import Site
 from so2cam.formats.siteedit import MISSING, REMOVE
 from so2cam.station.line_view import LineLook, Speed
 from so2cam.web.line_edits import PAIR, TOTAL, names_in
+from so2cam.web.line_shapes import colours_of
 from so2cam.web.parts import number, panel, with_uncertainty
 from so2cam.web.props import put_props
 from so2cam.web.setup import Setup
-from so2cam.web.setup_image import colours_of
 
 _ROLES: Final = {"emission": "emission rate", "speed": "speed only"}
 _NONE: Final = ""

@@ -1,12 +1,42 @@
 """Lines of the site file as shapes of the image viewer, and shapes as places of lines."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from so2cam.core.site import Site
 from so2cam.core.site_lines import Line
 from so2cam.station.line_view import arc_in_image, fitting_normal, free_name
 from so2cam.web.line_edits import plain_place
+from so2cam.web.theme import DARK
+
+COLOURS: Final = ("data-1", "data-4", "data-3", "data-6", "data-5", "data-2")
+"""Colours of lines, in their order."""
+
+
+def colours_of(names: Sequence[str]) -> dict[str, str]:
+    """Return the theme's colour of each line; they are told apart by their order in the site file."""
+    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+
+
+def drawn_colour(name: str) -> str:
+    """Return a theme colour as it is drawn over an image, which is dark in light and in dark."""
+    return DARK[name]
+
+
+def shapes_of(lines: Sequence[Line], *, locked: bool) -> list[dict[str, Any]]:
+    """Return lines as shapes ``line:NAME`` in their colours; those for speed only are dashed."""
+    colours = colours_of([one.name for one in lines])
+    return [
+        {
+            **shape_of(one),
+            "id": f"line:{one.name}",
+            "name": one.name,
+            "colour": drawn_colour(colours[one.name]),
+            "locked": locked,
+            "dashed": one.role == "speed",
+        }
+        for one in lines
+    ]
 
 
 def place_of(shape: Mapping[str, Any]) -> dict[str, Any]:

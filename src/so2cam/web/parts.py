@@ -123,6 +123,11 @@ class Chip:
         put_props(self._element, {"data-state": state or "none", "title": title})
 
 
+def one_of(options: Sequence[tuple[str, str]], wanted: str) -> str:
+    """Return the key that is wanted, such as by an address, where ``options`` (key, words) have it; else the first."""
+    return wanted if wanted in dict(options) else options[0][0]
+
+
 class Choice:
     """One of a few: buttons side by side."""
 

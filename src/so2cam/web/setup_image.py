@@ -1,6 +1,6 @@
 """What the set-up pages with an image share: a pair of the archive to choose, and how a preview is."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
@@ -15,23 +15,10 @@ from so2cam.web.props import put_props
 from so2cam.web.setup import Setup
 from so2cam.web.shelf import Slot
 from so2cam.web.shell import asset_url
-from so2cam.web.theme import DARK
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer
 
-COLOURS: Final = ("data-1", "data-4", "data-3", "data-6", "data-5", "data-2")
-"""Colours of lines, in their order."""
 NO_PAIRS: Final = "The archive has no pair of plume frames of this day. Take frames in, or choose another day."
-
-
-def colours_of(names: Sequence[str]) -> dict[str, str]:
-    """Return the theme's colour of each line; they are told apart by their order in the site file."""
-    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
-
-
-def drawn_colour(name: str) -> str:
-    """Return a theme colour as it is drawn over an image, which is dark in light and in dark."""
-    return DARK[name]
 
 
 def use_styles() -> None:

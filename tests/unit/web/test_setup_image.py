@@ -22,7 +22,7 @@ from so2cam.web.background_words import (
 )
 from so2cam.web.latest import Latest
 from so2cam.web.line_edits import PAIR, TOTAL, removal, renaming
-from so2cam.web.setup_image import colours_of
+from so2cam.web.line_shapes import colours_of
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "etna" / "site.toml"
 MODES = tuple(Background.model_fields["mode"].annotation.__args__)  # type: ignore[union-attr]

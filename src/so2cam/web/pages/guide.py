@@ -13,7 +13,7 @@ from so2cam.link.messages import Cells, Command, Darks, DeviceChange, DeviceValu
 from so2cam.station.guide import Facts, Step, first_open, gather, steps
 from so2cam.web.instrument.desk import words_of
 from so2cam.web.instrument.link import draw_pairing
-from so2cam.web.line_shapes import drawn_line, shape_of
+from so2cam.web.line_shapes import drawn_line, shapes_of
 from so2cam.web.live_routes import live_src
 from so2cam.web.parts import Chip, Report, State, action, field, pick
 from so2cam.web.seen import Seen
@@ -289,16 +289,8 @@ class _Guide:
             self._link("/setup/background", "Background with a preview")
 
     def _shapes(self) -> list[dict[str, Any]]:
-        return [
-            {
-                **shape_of(line),
-                "id": f"line:{line.name}",
-                "name": line.name,
-                "locked": True,
-                "dashed": line.name == PLACEHOLDER_LINE,
-            }
-            for line in self._setup.site.lines
-        ]
+        shapes = shapes_of(self._setup.site.lines, locked=True)
+        return [{**shape, "dashed": shape["dashed"] or shape["name"] == PLACEHOLDER_LINE} for shape in shapes]
 
     def _save(self) -> None:
         self._say(

@@ -18,9 +18,10 @@ from so2cam.web.background_words import (
     skyline_from_points,
 )
 from so2cam.web.latest import Latest
-from so2cam.web.parts import Choice, number, panel
+from so2cam.web.line_shapes import drawn_colour
+from so2cam.web.parts import Choice, number, one_of, panel
 from so2cam.web.setup import Setup, setup_page
-from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, drawn_colour, put_image, use_styles
+from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, put_image, use_styles
 from so2cam.web.setup_tools import Tools, Values
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
@@ -77,8 +78,7 @@ class BackgroundPage:
         self._slot = view.pages.shelf.slot(view)
         self._latest = Latest(self._work)
         self._look: BackgroundLook | None = None
-        quantity = view.query.get("image", "after")
-        self._quantity = quantity if quantity in dict(QUANTITIES) else "after"
+        self._quantity = one_of(QUANTITIES, view.query.get("image", ""))
         with ui.element("div").classes("so-setup-image"):
             self._draw_image()
             with ui.element("div").classes("so-side"):

@@ -16,7 +16,7 @@ from so2cam.station.live_day import processing_hash
 from so2cam.web import parts, plot
 from so2cam.web.ground import GroundRow, distance_text, distances_in, taken_out
 from so2cam.web.latest import Latest
-from so2cam.web.parts import Choice, panel, sentence, time_text, with_uncertainty
+from so2cam.web.parts import Choice, one_of, panel, sentence, time_text, with_uncertainty
 from so2cam.web.plot import Plot
 from so2cam.web.props import put_props
 from so2cam.web.seen import Seen
@@ -67,8 +67,7 @@ class _DilutionPage:
         self._view, self._setup = view, setup
         self._slot = view.pages.shelf.slot(view)
         self._latest = Latest(self._work, lambda: (processing_hash(setup.loaded.site), self._range.bounds))
-        asked = view.query.get("image", "frame")
-        self._image = asked if asked in dict(_IMAGES) else "frame"
+        self._image = one_of(_IMAGES, view.query.get("image", ""))
         self._preview: DilutionPreview | None = None
         self._frame: bytes | None = None
         self._seen = Seen(setup)
@@ -97,11 +96,7 @@ class _DilutionPage:
             self._viewer.props("data-testid=dilution-viewer").classes("so-viewer is-fixed")
             with ui.element("div").classes("so-row"):
                 self._distance = parts.field(
-                    "Distance",
-                    test="dilution-distance",
-                    example="4200, or 4200 5100 for each point",
-                    props="suffix=m",
-                    wide=True,
+                    "Distance", test="dilution-distance", example="4200, or 4200 5100", props="suffix=m"
                 )
                 for tool, words in (("line", "Draw line"), ("polyline", "Draw polyline"), ("point", "Set point")):
                     button = ui.button(words, on_click=lambda _, tool=tool: self._take_tool(tool))

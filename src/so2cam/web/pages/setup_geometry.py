@@ -21,7 +21,7 @@ from so2cam.station.registration_view import raw_message
 from so2cam.web.geo_map import GeoMap, compass_svg, legend_html, scene_of
 from so2cam.web.landmark import LandmarkPanel
 from so2cam.web.latest import Latest
-from so2cam.web.parts import Choice, empty, number, panel, with_uncertainty
+from so2cam.web.parts import Choice, empty, number, one_of, panel, with_uncertainty
 from so2cam.web.plot import Plot, line, points
 from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
@@ -88,9 +88,9 @@ class GeometryPage:
         self._time: datetime | None = None
         self._latest = Latest(self._work)
         self._asked = 0  # images: only the one that was asked for last is shown
-        self._area = _one_of(AREAS, view.query.get("map", ""))
-        self._image = _one_of(IMAGES, view.query.get("image", ""))
-        self._numbers = _one_of(NUMBERS, view.query.get("numbers", ""))
+        self._area = one_of(AREAS, view.query.get("map", ""))
+        self._image = one_of(IMAGES, view.query.get("image", ""))
+        self._numbers = one_of(NUMBERS, view.query.get("numbers", ""))
         with ui.element("div").classes("so-geo"):
             self._draw_map()
             self._draw_image()
@@ -404,7 +404,3 @@ def _sizes_message(look: GeometryLook, image: str) -> bytes:
     if image == "size":
         return encode_values(metres, FrameHeader(label="side of a pixel at the plume", unit="m"))
     return encode_values(distance / 1000, FrameHeader(label="distance of the plume's plane", unit="km"))
-
-
-def _one_of(options: tuple[tuple[str, str], ...], wanted: str) -> str:
-    return wanted if wanted in dict(options) else options[0][0]

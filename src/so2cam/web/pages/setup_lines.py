@@ -19,11 +19,11 @@ from so2cam.station.line_view import (
 from so2cam.web.latest import Latest
 from so2cam.web.line_edits import PLACE, plain_place, removal, renaming, table_of
 from so2cam.web.line_list import LineList
-from so2cam.web.line_shapes import drawn_line, place_of, shape_of
-from so2cam.web.parts import Choice, panel
+from so2cam.web.line_shapes import colours_of, drawn_line, place_of, shapes_of
+from so2cam.web.parts import Choice, one_of, panel
 from so2cam.web.plot import Plot, line
 from so2cam.web.setup import Setup, setup_page
-from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
+from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, put_image, use_styles
 from so2cam.web.setup_tools import Tools
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
@@ -64,8 +64,7 @@ class LinesPage:
         self._look: LinesLook | None = None
         self._tables: dict[str, dict[str, Any]] = {}
         self._chosen = view.query.get("line", "")
-        section = view.query.get("section", "column")
-        self._section = section if section in dict(SECTIONS) else "column"
+        self._section = one_of(SECTIONS, view.query.get("section", ""))
         with ui.element("div").classes("so-setup-image"):
             self._draw_image()
             with ui.element("div").classes("so-side"):
@@ -153,21 +152,10 @@ class LinesPage:
         self._tables = {name: table_of(state.written(("lines", name))) for name in names}
         if self._chosen not in names:
             self._chosen = names[0]
-        colours = colours_of(names)
-        shapes = [
-            {
-                **shape_of(one),
-                "id": f"line:{one.name}",
-                "name": one.name,
-                "colour": drawn_colour(colours[one.name]),
-                "locked": not self._setup.may_edit,
-                "dashed": one.role == "speed",
-            }
-            for one in site.lines
-        ]
+        shapes = shapes_of(site.lines, locked=not self._setup.may_edit)
         if shapes != self._viewer.shapes:
             self._viewer.shapes = shapes
-        self._list.draw(site, colours, self._chosen)
+        self._list.draw(site, colours_of(names), self._chosen)
 
     def _show_section(self) -> None:
         look = None if self._look is None else self._look.lines.get(self._chosen)

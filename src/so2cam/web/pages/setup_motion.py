@@ -13,12 +13,12 @@ from so2cam.station.line_view import Speed
 from so2cam.station.motion_view import Histogram, LineMotionLook, MotionLook, look_at_motion
 from so2cam.web.lag_panel import LagPanel
 from so2cam.web.latest import Latest
-from so2cam.web.line_shapes import shape_of
+from so2cam.web.line_shapes import colours_of, shapes_of
 from so2cam.web.parts import MISSING, Choice, panel, with_uncertainty
 from so2cam.web.plot import Plot, band, line
 from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
-from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, colours_of, drawn_colour, put_image, use_styles
+from so2cam.web.setup_image import NO_PAIRS, PairBar, Preview, put_image, use_styles
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
 
@@ -181,18 +181,7 @@ class MotionPage:
         names = [one.name for one in lines]
         if self._chosen not in names:
             self._chosen = names[0]
-        colours = colours_of(names)
-        shapes = [
-            {
-                **shape_of(one),
-                "id": f"line:{one.name}",
-                "name": one.name,
-                "colour": drawn_colour(colours[one.name]),
-                "locked": True,
-                "dashed": one.role == "speed",
-            }
-            for one in lines
-        ]
+        shapes = shapes_of(lines, locked=True)
         if shapes != self._viewer.shapes:
             self._viewer.shapes = shapes
             self._lines.clear()

@@ -25,7 +25,7 @@ from so2cam.station.registration_view import (
 from so2cam.web.control_points import POINTS, SOURCE, ControlPoints
 from so2cam.web.latest import Latest
 from so2cam.web.overlay import MODES, Overlay
-from so2cam.web.parts import Chip, Choice, empty, number, panel, sentence, time_text
+from so2cam.web.parts import Chip, Choice, empty, number, one_of, panel, sentence, time_text
 from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.shell import asset_url
@@ -75,8 +75,8 @@ class RegistrationPage:
         self._latest = Latest(self._lay_over)
         self._seen = Seen(setup)
         self._ready = False
-        self._which = _one_of(WHICH, view.query.get("which", ""))
-        self._mode = _one_of(MODES, view.query.get("look", ""))
+        self._which = one_of(WHICH, view.query.get("which", ""))
+        self._mode = one_of(MODES, view.query.get("look", ""))
         with ui.element("div").classes("so-geo"):
             with (
                 ui.element("div")
@@ -411,7 +411,3 @@ def _spread(pairs: tuple[FramePair, ...]) -> tuple[FramePair, ...]:
     """Return a few of the pairs, spread over all, the last one among them."""
     step = max(-(-len(pairs) // _SHOWN_PAIRS), 1)
     return pairs[::-1][::step][::-1]
-
-
-def _one_of(options: tuple[tuple[str, str], ...], wanted: str) -> str:
-    return wanted if wanted in dict(options) else options[0][0]
