@@ -23,6 +23,7 @@ import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from so2cam.core.errors import InputError
@@ -256,8 +257,9 @@ class LiveRun:
         for pair in decided.pairs:
             heapq.heappush(self._pairs, (known_at(pair), frame_order(pair.on), pair))
         self._seen = {path: time for path, time in self._seen.items() if time > self._until}
-        open_ends = [frame.time + timedelta(seconds=frame.exposure_s / 2) for frame in self._pairer.waiting]
-        barrier = min(open_ends, default=FOREVER)
+        until = self._until  # what waits after it holds nothing up
+        waiting = [*takewhile(lambda frame: frame.time <= until, self._pairer.waiting)]
+        barrier = min((frame.time + timedelta(seconds=frame.exposure_s / 2) for frame in waiting), default=FOREVER)
         records: list[PairRecord] = []
         while self._pairs and self._pairs[0][0] <= self._until and self._pairs[0][0] < barrier:
             end, _, pair = heapq.heappop(self._pairs)
@@ -268,7 +270,7 @@ class LiveRun:
             records += self._push(pair)
         if self._first_pair is None:
             # Columns are held until there is a pair: those long before the first take no part, as in batch.
-            times = [frame.time for frame in self._pairer.waiting] + [pair.time for _, _, pair in self._pairs]
+            times = [frame.time for frame in waiting] + [pair.time for _, _, pair in self._pairs]
             self._drop_columns_before(min([self._until, *times]))
         else:
             next_pair = self._pairs[0][0] if self._pairs else FOREVER

@@ -2,8 +2,10 @@
 
 A pairer is told frames in any order, and a time ``until``: every frame that is still to come lies after it. A pair is
 given out when no such frame can change it, so what is kept reaches back no further than the tolerance before ``until``.
+However much is known after ``until``, a decision looks only at what lies before it and within the tolerance after it.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -34,7 +36,7 @@ class Pairer(Protocol):
 
     @property
     def waiting(self) -> tuple[FrameInfo, ...]:
-        """On-band frames of which nothing is decided yet."""
+        """On-band frames of which nothing is decided yet, in order."""
 
     def add(self, frame: FrameInfo) -> None:
         """Take a frame later than the time given to ``decide`` last."""
@@ -62,6 +64,7 @@ class NearestPairer:
         self._reach = timedelta(seconds=tolerance_s + 2e-6)
         self._on: list[FrameInfo] = []
         self._off: list[FrameInfo] = []
+        """both in order"""
 
     @property
     def waiting(self) -> tuple[FrameInfo, ...]:
@@ -70,13 +73,16 @@ class NearestPairer:
 
     def add(self, frame: FrameInfo) -> None:
         """Take a frame later than the time given to ``decide`` last."""
-        (self._on if frame.band is Band.ON else self._off).append(frame)
+        insort(self._on if frame.band is Band.ON else self._off, frame, key=frame_order)
 
     def decide(self, until: datetime) -> Decided:
         """Return what is final once every frame up to ``until`` (UTC) is known."""
+        # No pair of a frame after ``until`` is final, and none before it reaches further than the tolerance.
+        several_on, several_off = self._count_near(self._on, until), self._count_near(self._off, until)
+        on_frames, off_frames = self._on[:several_on], self._off[:several_off]
         taken: dict[FrameInfo, FrameInfo] = {}
         open_: set[FrameInfo] = set()
-        for distance, on, off in sorted(self._candidates(), key=_closest_first):
+        for distance, on, off in sorted(self._candidates(on_frames, off_frames), key=_closest_first):
             if on in taken or off in taken:
                 continue
             final = until >= max(on.time, off.time) + timedelta(seconds=distance)
@@ -87,23 +93,28 @@ class NearestPairer:
                 open_ |= {on, off}
         alone = {
             frame
-            for frame in (*self._on, *self._off)
+            for frame in (*on_frames, *off_frames)
             if frame not in taken and frame not in open_ and until > frame.time + self._reach
         }
-        pairs = [FramePair(on, taken[on]) for on in self._on if on in taken]
-        self._on = [frame for frame in self._on if frame not in taken and frame not in alone]
-        self._off = [frame for frame in self._off if frame not in taken and frame not in alone]
-        return Decided(_ordered(pairs), tuple(sorted(alone, key=frame_order)))
+        pairs = [FramePair(on, taken[on]) for on in on_frames if on in taken]
+        self._on[:several_on] = [frame for frame in on_frames if frame not in taken and frame not in alone]
+        self._off[:several_off] = [frame for frame in off_frames if frame not in taken and frame not in alone]
+        return Decided(tuple(pairs), tuple(sorted(alone, key=frame_order)))
 
-    def _candidates(self) -> list[tuple[float, FrameInfo, FrameInfo]]:
+    def _count_near(self, frames: list[FrameInfo], until: datetime) -> int:
+        """Return how many frames lie no later than the tolerance after ``until``."""
+        return bisect_right(frames, until, key=lambda frame: frame.time - self._reach)
+
+    def _candidates(
+        self, on_frames: list[FrameInfo], off_frames: list[FrameInfo]
+    ) -> list[tuple[float, FrameInfo, FrameInfo]]:
         found = []
-        for on in self._on:
+        off_times = [off.time.timestamp() for off in off_frames]
+        for on in on_frames:
             on_s = on.time.timestamp()
-            first, last = on_s - self._tolerance_s - 1e-6, on_s + self._tolerance_s + 1e-6
-            for off in self._off:
-                off_s = off.time.timestamp()
-                if first <= off_s <= last:
-                    found.append((round(abs(off_s - on_s), 6), on, off))
+            first = bisect_left(off_times, on_s - self._tolerance_s - 1e-6)
+            last = bisect_right(off_times, on_s + self._tolerance_s + 1e-6)
+            found += [(round(abs(off_times[index] - on_s), 6), on, off_frames[index]) for index in range(first, last)]
         return found
 
 
@@ -114,6 +125,7 @@ class InterpolatedPairer:
         self._maximum_gap_s = maximum_gap_s
         self._on: list[FrameInfo] = []
         self._off: list[FrameInfo] = []
+        """both in order"""
         self._used: set[FrameInfo] = set()
 
     @property
@@ -123,14 +135,14 @@ class InterpolatedPairer:
 
     def add(self, frame: FrameInfo) -> None:
         """Take a frame later than the time given to ``decide`` last."""
-        (self._on if frame.band is Band.ON else self._off).append(frame)
+        insort(self._on if frame.band is Band.ON else self._off, frame, key=frame_order)
 
     def decide(self, until: datetime) -> Decided:
         """Return what is final once every frame up to ``until`` (UTC) is known."""
-        self._off.sort(key=frame_order)
         pairs, alone, still = [], [], []
-        for on in sorted(self._on, key=frame_order):
-            pair = self._pair(on, until) if on.time <= until else on
+        known = bisect_right(self._on, until, key=_time_of)
+        for on in self._on[:known]:
+            pair = self._pair(on, until)
             if pair is None:
                 alone.append(on)
             elif isinstance(pair, FrameInfo):
@@ -138,13 +150,14 @@ class InterpolatedPairer:
             else:
                 pairs.append(pair)
                 self._used |= {pair.off} if pair.later_off is None else {pair.off, pair.later_off}
-        self._on = still
-        return Decided(_ordered(pairs), (*alone, *self._let_go(until)))
+        self._on[:known] = still
+        return Decided(tuple(pairs), (*alone, *self._let_go(until)))
 
     def _pair(self, on: FrameInfo, until: datetime) -> FramePair | FrameInfo | None:
         """Return the pair of a frame, None where there is none, or the frame itself where that is still open."""
-        before = next((off for off in reversed(self._off) if off.time < on.time), None)
-        after = next((off for off in self._off if off.time >= on.time), None)
+        place = bisect_left(self._off, on.time, key=_time_of)
+        before = self._off[place - 1] if place > 0 else None
+        after = self._off[place] if place < len(self._off) else None
         if after is not None and after.time == on.time:
             return FramePair(on, after)
         if before is None:
@@ -157,13 +170,13 @@ class InterpolatedPairer:
 
     def _let_go(self, until: datetime) -> list[FrameInfo]:
         """Drop the off-band frames that no frame to come lies beside, and return those that none has used."""
-        needed = min([until, *(frame.time for frame in self._on)])
-        first = max(sum(off.time < needed for off in self._off) - 1, 0)
+        needed = min(until, self._on[0].time) if self._on else until
+        first = max(bisect_left(self._off, needed, key=_time_of) - 1, 0)
         if until == FOREVER:
             first = len(self._off)
         gone, self._off = self._off[:first], self._off[first:]
         unused = [frame for frame in gone if frame not in self._used]
-        self._used &= set(self._off)
+        self._used.difference_update(gone)
         return unused
 
 
@@ -172,5 +185,5 @@ def _closest_first(candidate: tuple[float, FrameInfo, FrameInfo]) -> tuple[float
     return distance, frame_order(on), frame_order(off)
 
 
-def _ordered(pairs: list[FramePair]) -> tuple[FramePair, ...]:
-    return tuple(sorted(pairs, key=lambda pair: frame_order(pair.on)))
+def _time_of(frame: FrameInfo) -> datetime:
+    return frame.time

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so2cam.core.records import Band, FrameInfo, FrameKind, FramePair
-from so2cam.pipeline.live_pairing import FOREVER, InterpolatedPairer, NearestPairer, Pairer
+from so2cam.pipeline import live_pairing
+from so2cam.pipeline.live_pairing import FOREVER, InterpolatedPairer, NearestPairer, Pairer, frame_order
 from so2cam.pipeline.pairing import Pairing, pair_frames, pair_interpolated
 
 START = datetime(2026, 1, 15, 14, tzinfo=UTC)
@@ -107,6 +108,23 @@ def test_what_is_kept_is_bounded() -> None:
             pairer.decide(at(5.0 * step - 1))
     assert len(nearest.waiting) <= 2
     assert len(between.waiting) <= 4
+
+
+@pytest.mark.parametrize("pairer", [NearestPairer(2.0), InterpolatedPairer(12.0)])
+def test_a_frame_costs_the_same_however_many_wait(pairer: Pairer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in range(2000):
+        pairer.add(frame(Band.ON, 2.0 * step))
+        pairer.add(frame(Band.OFF, 2.0 * step + 0.2))
+    looked_at: list[FrameInfo] = []
+
+    def counted(info: FrameInfo) -> tuple[datetime, str]:
+        looked_at.append(info)
+        return frame_order(info)
+
+    monkeypatch.setattr(live_pairing, "frame_order", counted)
+    pairer.add(frame(Band.ON, 4000.0))
+    assert len(pairer.decide(at(10.0)).pairs) >= 4
+    assert 0 < len(looked_at) < 100
 
 
 @pytest.mark.parametrize("pairer", [NearestPairer(2.0), InterpolatedPairer(12.0)])
