@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from so2cam.formats.png import read_png, write_png
 from so2cam.formats.sitefile import LoadedSite, load_site
 from so2cam.pipeline import batch, shared_run
 from so2cam.pipeline.batch import RunReport, process_folders
+from so2cam.pipeline.image_chain import ImageChain
+from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.run_images import ImageRequest
+from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.pipeline.truth import Settings, with_settings
 from so2cam.simulate import load_scenario, simulate
 from so2cam.simulate.scenario import Scenario
@@ -111,6 +115,29 @@ def test_wherever_time_is_cut(
     monkeypatch.setattr(batch, "run_shared", in_this_process)
     assert_same(process(site, folder, "shared", jobs=2), plain)
     assert cut[0] >= (3 if settings is WINDOWS else PAIRS // 5)
+
+
+def test_fog_is_looked_at_once(loaded: LoadedSite, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of a run grows with its pairs, however long none of them gives an image."""
+    site = with_settings(loaded, FLOW)
+    fog = process(site, folder, "clear", jobs=1).series.times[8:20]
+    looked_at: list[object] = []
+    image = ImageChain.image
+
+    def foggy(chain: ImageChain, record: PairRecord, *frames: Any) -> AbsorbanceImage | EmissionStatus:
+        looked_at.append(record.pair)
+        return EmissionStatus.NO_SKY if record.time in fog else image(chain, record, *frames)
+
+    monkeypatch.setattr(ImageChain, "image", foggy)
+    plain = process(site, folder, "fog", jobs=1)
+    assert len(looked_at) == PAIRS - 1
+    looked_at.clear()
+    run_shared = shared_run.run_shared
+    monkeypatch.setattr(shared_run, "PIECE", 1)
+    monkeypatch.setattr(batch, "run_shared", lambda shared, jobs, *rest: run_shared(shared, 1, *rest))
+    assert_same(process(site, folder, "shared-fog", jobs=2), plain)
+    # Each pair itself, as the lead and as the tail of a piece, and the fog once more before its end is found.
+    assert PAIRS < len(looked_at) <= 4 * PAIRS
 
 
 def test_two_processes_after_learning_from_the_whole(

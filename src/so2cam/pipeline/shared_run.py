@@ -1,9 +1,11 @@
 """A run over pairs shared among processes: pieces of time, each to the last bit what one process makes of it.
 
 What passes from pair to pair, once the calibration stands, is little: the frames, the sky and the image of the pair
-before, and the pairs of a window of cross-correlation. A piece therefore begins one pair early, or more where that
-pair gives no image, ends when the pairs after it have completed its records, and windows are not cut. Where more
-passes (a calibration or a light dilution that is learnt on the way, Nadeau's axes) a run is not shared.
+before, and the pairs of a window of cross-correlation. A piece therefore begins with the last pair before it that gave
+an image, and the last that could be read, ends when the pairs after it have completed its records, and windows are not
+cut. Whether a pair gives an image no other pair changes: a process finds it out once, so that an hour of fog costs no
+more than its pairs. Where more passes (a calibration or a light dilution that is learnt on the way, Nadeau's axes) a
+run is not shared.
 """
 
 import signal
@@ -17,15 +19,17 @@ import cv2
 from so2cam.core.errors import FrameFileError
 from so2cam.core.records import FrameInfo, FrameKind, FramePair
 from so2cam.core.site import Site
+from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration import GivenCalibration
 from so2cam.pipeline.dilution_source import DilutionSource
 from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
 from so2cam.pipeline.geometry import WindField
+from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.lag_window import METHOD as CROSS_CORRELATION
 from so2cam.pipeline.lag_window import window_index
 from so2cam.pipeline.learning import Learner, in_order
-from so2cam.pipeline.pair_run import ExampleKeeper, PairRun, Progress, push_pair
+from so2cam.pipeline.pair_run import ExampleKeeper, PairRun, Progress, Read, push_pair
 from so2cam.pipeline.plan import RunPlan
 from so2cam.pipeline.processes import shared_among
 from so2cam.pipeline.processor import Processor
@@ -146,18 +150,12 @@ class _Worker:
         self._shared = shared
         self._reader = FrameReader(shared.site)
         self._darks = DarkLibrary(shared.darks, shared.site.processing, self._reader)
+        self._images = ImageChain(shared.site, shared.references, self._darks, shared.dilution)
+        self._gave: dict[int, bool | None] = {}
+        """of pairs seen so far: whether they give an image; None where a frame of them cannot be read"""
 
     def work(self, first: int, last: int) -> _Piece:
         """Return the records of the pairs from ``first`` to before ``last``."""
-        lead = 1
-        while True:
-            made = self._try(max(first - lead, 0), first, last)
-            if made is not None:
-                return made
-            lead *= 2
-
-    def _try(self, start: int, first: int, last: int) -> _Piece | None:
-        """Work on a piece with a lead from ``start``; None where that does not end with an image."""
         shared, pairs = self._shared, self._shared.pairs
         own = {id(pair) for pair in pairs[first:last]}
         times = {pair.time for pair in pairs[first:last]}
@@ -177,17 +175,19 @@ class _Worker:
             dilution=shared.dilution,
         )
         read = keep_last(self._reader)
-        for index in range(start, first):
+        for index in self._lead(first, read):
             push_pair(pairs[index], processor, read)
-        if start > 0 and not processor.last_has_image(pairs[first - 1]):
-            return None
         records: list[PairRecord] = []
         lost: list[FramePair] = []
         wanted = 0
         for index in range(first, len(pairs)):
-            if index >= last and len(records) == wanted:
-                break
+            if index >= last:
+                if len(records) == wanted:
+                    break
+                if not self._gave.get(index, True):
+                    continue  # it completes nothing
             complete = push_pair(pairs[index], processor, read)
+            self._gave[index] = None if complete is None else processor.last_has_image(pairs[index])
             if index < last:
                 wanted += complete is not None
                 if complete is None:
@@ -197,6 +197,32 @@ class _Worker:
             records += [record for record in processor.finish() if id(record.pair) in own]
         hashes, self._reader.hashes = self._reader.hashes, {}
         return _Piece(records, lost, keeper.kept, hashes, dict(self._reader.failures))
+
+    def _lead(self, first: int, read: Read) -> list[int]:
+        """Return the pairs before ``first`` on which it depends, in order.
+
+        The last that gave an image, for its image and sky, and the last that could be read, for its frames.
+        """
+        lead: list[int] = []
+        for index in range(first - 1, -1, -1):
+            gave = self._gave_image(index, read)
+            if gave is not None and (gave or not lead):
+                lead.insert(0, index)
+            if gave:
+                break
+        return lead
+
+    def _gave_image(self, index: int, read: Read) -> bool | None:
+        if index not in self._gave:
+            pair = self._shared.pairs[index]
+            on, off = read(pair.on), read(pair.off)
+            later_off = None if pair.later_off is None else read(pair.later_off)
+            if on is None or off is None or (later_off is None and pair.later_off is not None):
+                self._gave[index] = None
+            else:
+                image = self._images.image(PairRecord(pair), on, off, later_off)
+                self._gave[index] = not isinstance(image, EmissionStatus)
+        return self._gave[index]
 
 
 _worker: _Worker | None = None
