@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, delete, func, select, update
 
+from so2cam.core.status import EmissionStatus
 from so2cam.station.catalogue_records import ColumnRow, Day, PairRow, Rate
-from so2cam.station.catalogue_schema import COLUMNS, DAYS, PAIRS, RATES
+from so2cam.station.catalogue_schema import COLUMNS, DAYS, PAIRS, RATES, RUNS
 from so2cam.station.database import Database
 from so2cam.store.items import from_microseconds, to_microseconds
 
@@ -35,19 +36,23 @@ class ResultTable:
         *,
         start: datetime,
         end: datetime,
+        columns: Sequence[ColumnRow] = (),
         marked: datetime | None = None,
     ) -> None:
-        """Replace all results of ``start`` <= time < ``end`` by ``pairs``; the day has a new revision, and is fresh.
+        """Replace all results of ``start`` <= time < ``end`` by ``pairs`` and ``columns``, and end the run.
 
-        With ``marked`` it stays stale where it was marked later than that, while it was calculated.
+        The day has a new revision, and is fresh. With ``marked`` it stays stale where it was marked later than that,
+        while it was calculated.
         """
         first, last = to_microseconds(start), to_microseconds(end)
         with self.database.write() as connection:
-            for table in (PAIRS, RATES):
+            for table in (PAIRS, RATES, COLUMNS):
                 connection.execute(
                     delete(table).where(table.c.site == site, table.c.time >= first, table.c.time < last)
                 )
             self._insert_pairs(connection, site, run, pairs)
+            self._insert_columns(connection, site, columns)
+            connection.execute(update(RUNS).where(RUNS.c.id == run).values(state="ended"))
             self._touch_day(connection, site, day)
             where = and_(DAYS.c.site == site, DAYS.c.day == day)
             connection.execute(update(DAYS).where(where).values(revision=DAYS.c.revision + 1))
@@ -120,11 +125,9 @@ class ResultTable:
 
     def add_columns(self, site: str, columns: Sequence[ColumnRow]) -> None:
         """Enter what spectra gave; what was there of the same file and time is replaced."""
-        rows = [{"site": site, **asdict(row), "time": to_microseconds(row.time)} for row in columns]
-        if rows:
+        if columns:
             with self.database.write() as connection:
-                for first in range(0, len(rows), _CHUNK):
-                    connection.execute(self.database.upsert(COLUMNS, rows[first : first + _CHUNK]))
+                self._insert_columns(connection, site, columns)
 
     def columns(
         self, site: str, *, start: datetime, end: datetime, limit: int | None = None, newest: bool = False
@@ -184,7 +187,13 @@ class ResultTable:
             for row in rows
         ]
 
-    def _insert_pairs(self, connection: Connection, site: str, run: int, pairs: Sequence[PairRow]) -> None:
+    def _insert_columns(self, connection: Connection, site: str, columns: Sequence[ColumnRow]) -> None:
+        rows = [{"site": site, **asdict(row), "time": to_microseconds(row.time)} for row in columns]
+        for first in range(0, len(rows), _CHUNK):
+            connection.execute(self.database.upsert(COLUMNS, rows[first : first + _CHUNK]))
+
+    def _insert_pairs(self, connection: Connection, site: str, run: int, given: Sequence[PairRow]) -> None:
+        pairs = _one_of_each_time(given)
         rows = [
             {"site": site, "time": to_microseconds(p.time), "run": run, "flags": p.flags, "record": p.record}
             for p in pairs
@@ -207,6 +216,21 @@ class ResultTable:
         insert = self.database.insert_ignoring(DAYS).values(site=site, day=day, revision=0, changed=changed)
         connection.execute(insert)
         connection.execute(update(DAYS).where(DAYS.c.site == site, DAYS.c.day == day).values(changed=changed))
+
+
+def _one_of_each_time(pairs: Sequence[PairRow]) -> list[PairRow]:
+    """Return one pair of each time: that with most valid rates, else one that came in order, else the last."""
+    found: dict[datetime, PairRow] = {}
+    for pair in pairs:
+        known = found.get(pair.time)
+        if known is None or _worth(pair) >= _worth(known):
+            found[pair.time] = pair
+    return list(found.values())
+
+
+def _worth(pair: PairRow) -> tuple[int, bool]:
+    statuses = [rate.status for rate in pair.rates]
+    return statuses.count(EmissionStatus.OK), EmissionStatus.TIME_NOT_INCREASING not in statuses
 
 
 def _rate(row: Any) -> Rate:

@@ -72,6 +72,17 @@ class RunTable:
             row = connection.execute(select(RUNS).where(where).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else _run(row)
 
+    def last_result_run(self, site: str, day: str) -> Run | None:
+        """Return the newest run that results of a day can be from: not one that failed, was stopped or is under way.
+
+        A live run's results are there while it is under way.
+        """
+        unfinished = and_(RUNS.c.kind == "recalculation", RUNS.c.state == "open")
+        where = and_(RUNS.c.site == site, RUNS.c.day == day, RUNS.c.state.not_in(("failed", "stopped")), ~unfinished)
+        with self.database.read() as connection:
+            row = connection.execute(select(RUNS).where(where).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
+        return None if row is None else _run(row)
+
     def feed(self, run: int, *, file: int | None = None, until: datetime | None = None) -> int:
         """Write down what a run is given next, before it is given; return the number of the entry."""
         moment = None if until is None else to_microseconds(until)

@@ -60,8 +60,8 @@ def write_daily(site: StationSite, day: str, *, command: str = "so2cam station r
 
 
 def inputs_of(catalogue: Catalogue, site: str, day: str) -> list[tuple[str, str]]:
-    """Return (path in the archive, SHA-256) of the files that the day's last run used."""
-    run = catalogue.last_run(site, day)
+    """Return (path in the archive, SHA-256) of the files that the run used which the day's results are from."""
+    run = catalogue.last_result_run(site, day)
     if run is None:
         return []
     unused = {file for file, _ in catalogue.unused(run.id)}

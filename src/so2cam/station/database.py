@@ -70,9 +70,10 @@ class Database:
         return self._dialect_insert(table).on_conflict_do_nothing()
 
     def upsert(self, table: Any, rows: list[dict[str, Any]]) -> Any:
-        """Return an insert of ``rows`` that replaces those with the same primary key."""
+        """Return an insert of ``rows`` that replaces those with the same primary key; of equal keys the last row."""
         keys = [column.name for column in table.primary_key.columns]
-        statement = self._dialect_insert(table).values(rows)
+        once = {tuple(row[key] for key in keys): row for row in rows}  # PostgreSQL refuses a key that comes twice
+        statement = self._dialect_insert(table).values(list(once.values()))
         changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
         return statement.on_conflict_do_update(index_elements=keys, set_=changed)
 

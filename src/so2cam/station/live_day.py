@@ -153,9 +153,9 @@ class LiveDay:
     def finish(self) -> int:
         """End the run; return how many pairs are complete with that. Calibrations for other days are saved."""
         count = self._keep(self.live.finish())
-        self._catalogue.end_run(self.run.id)
         if self.live.learner.stored is not None:
-            self.live.learner.stored.save()
+            self.live.learner.stored.save()  # before the run is ended: one that is not is done again, and saves again
+        self._catalogue.end_run(self.run.id)
         return count
 
     def _give(self, file: ArchivedFile) -> tuple[list[datetime], int]:

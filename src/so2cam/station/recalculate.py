@@ -44,8 +44,8 @@ class Recalculation:
         self._catalogue = context.catalogue
         self._clock = clock or (lambda: datetime.now(UTC))
         self._seen_references = 0
-        self._failed: dict[str, datetime] = {}
-        """days that could not be calculated, and since when they were marked then"""
+        self._failed: dict[str, tuple[datetime, frozenset[int]]] = {}
+        """days that could not be calculated: since when they were marked then, and with which calibration files"""
 
     @property
     def name(self) -> str:
@@ -62,16 +62,19 @@ class Recalculation:
                     return
 
     def mark_days_with_new_references(self) -> None:
-        """Mark days whose calibration files would be others today than those of their last run."""
+        """Mark days whose calibration files would be others today than those that their results are from."""
         newest = self._catalogue.newest_id(self._site.name, not_subjects=(PLUME, "test"))
         if newest == self._seen_references:
             return
         self._seen_references = newest
         for day in self._catalogue.days(self._site.name):
-            last = self._catalogue.last_run(self._site.name, day.day)
-            if last is None or {file.id for file in choose_references(self._site, day.day)} == set(last.inputs):
+            last = self._catalogue.last_result_run(self._site.name, day.day)
+            chosen = frozenset(file.id for file in choose_references(self._site, day.day))
+            if last is None or chosen == set(last.inputs):
                 continue
-            if day.stale_since is None or self._failed.pop(day.day, None) is not None:
+            failed = self._failed.get(day.day)
+            if day.stale_since is None or (failed is not None and failed[1] != chosen):
+                self._failed.pop(day.day, None)
                 self._catalogue.mark_stale(self._site.name, day.day, CALIBRATION)
 
     def due(self) -> list[str]:
@@ -84,7 +87,7 @@ class Recalculation:
             if day.stale_since is not None
             and day.stale_since <= limit
             and (live is None or live.day != day.day)
-            and self._failed.get(day.day) != day.stale_since
+            and (day.day not in self._failed or self._failed[day.day][0] != day.stale_since)
         ]
 
     def recalculate(self, day: str, stop: threading.Event | None = None) -> int | None:
@@ -103,26 +106,26 @@ class Recalculation:
         )
         began = time.monotonic()
         try:
-            rows = self._process(run.id, day, chosen, stop)
+            made = self._process(run.id, day, chosen, stop)
         except So2camError as error:
             _LOG.warning("%s: %s cannot be calculated again: %s", site.name, day, error.message)
             self._catalogue.end_run(run.id, "failed")
             if since is not None:
-                self._failed[day] = since
+                self._failed[day] = (since, frozenset(run.inputs))
             return None
-        if rows is None:
+        if made is None:
             self._catalogue.end_run(run.id, "stopped")
             return None
+        rows, columns = made
         start, end = day_bounds(day)
-        self._catalogue.replace_day(site.name, day, run.id, rows, start=start, end=end, marked=since)
-        self._catalogue.end_run(run.id)
+        self._catalogue.replace_day(site.name, day, run.id, rows, columns=columns, start=start, end=end, marked=since)
         _LOG.info("%s: %s calculated again in %.0f s: %d pairs", site.name, day, time.monotonic() - began, len(rows))
         return len(rows)
 
     def _process(
         self, run: int, day: str, chosen: Sequence[ArchivedFile], stop: threading.Event | None
-    ) -> list[PairRow] | None:
-        """Return what all pairs of a day give; None where it was stopped. Columns and notes are entered already."""
+    ) -> tuple[list[PairRow], list[ColumnRow]] | None:
+        """Return what all pairs and spectra of a day give; None where it was stopped. Notes are entered already."""
         site = self._site
         references = read_references(site, chosen)
         start, end = day_bounds(day)
@@ -158,6 +161,5 @@ class Recalculation:
             for info in (infos,) if isinstance(infos, SpectrumInfo) else infos:
                 rows += [pair_row(live.site, record) for record in live.add(info)]
         rows += [pair_row(live.site, record) for record in live.finish()]
-        self._catalogue.add_columns(site.name, columns)
         self._catalogue.note_unused(run, notes)
-        return rows
+        return rows, columns

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from so2cam.core.errors import So2camError
-from so2cam.station.catalogue import Catalogue, CatalogueError, ColumnRow, NewFile, PairRow, Rate
+from so2cam.station.catalogue import Catalogue, CatalogueError, ColumnRow, NewFile, PairRow, Rate, Run
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 FILE = NewFile("etna", "lead/1/abc", "lead", "frame", "plume", "camera-on", T0, "2026/03/01/12", "a.png", 9, "0" * 64)
@@ -151,6 +151,52 @@ def test_days_have_files_whether_or_not_they_have_results(catalogue: Catalogue) 
     assert catalogue.days_of("etna", ("frame", "spectrum")) == ["2026-03-01", "2026-03-04", "2026-03-10"]
     assert catalogue.days_of("etna", ("spectrum",)) == ["2026-03-04"]
     assert catalogue.days_of("nowhere", ("frame",)) == catalogue.days("etna") == []
+
+
+def test_of_two_pairs_of_one_time_the_valid_one_is_kept(catalogue: Catalogue) -> None:
+    valid = PairRow(T0, 1, "valid", (rate(T0), rate(T0, line="near")))
+    late = PairRow(T0, 2, "late", (rate(T0, None, status=13), rate(T0, None, line="near", status=13)))
+    none = PairRow(T0, 3, "no plume", (rate(T0, None, status=14), rate(T0, None, line="near", status=14)))
+    window = {"start": T0, "end": T0 + timedelta(days=1)}
+    for given, kept in (([valid, late], "valid"), ([late, valid], "valid"), ([none, late], "no plume")):
+        catalogue.replace_day("etna", "2026-03-01", 1, given, **window)
+        assert [pair.record for pair in catalogue.pairs("etna", **window)] == [kept]
+        assert {one.status for one in catalogue.rates("etna")} == {0 if kept == "valid" else 14}
+    row = ColumnRow(T0, "s.npy", 1.0, 1.0, None, 0)
+    catalogue.add_columns("etna", [row, replace(row, so2=2.0)])
+    assert [one.so2 for one in catalogue.columns("etna", **window)] == [2.0]
+
+
+def test_the_columns_of_a_day_are_replaced_with_its_pairs(catalogue: Catalogue) -> None:
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    window = {"start": day, "end": day + timedelta(days=1)}
+    gone, next_day = (ColumnRow(time, "s.npy", 1.0, 1.0, None, 0) for time in (T0, T0 + timedelta(days=1)))
+    catalogue.add_columns("etna", [gone, next_day])
+    new = replace(gone, time=T0 + timedelta(seconds=1))
+    catalogue.replace_day("etna", "2026-03-01", 1, [PairRow(T0, 0, "{}")], columns=[new], **window)
+    assert catalogue.columns("etna", start=day, end=day + timedelta(days=2)) == [new, next_day]
+    broken = replace(new, file=None)  # type: ignore[arg-type]
+    with pytest.raises(CatalogueError):
+        catalogue.replace_day("etna", "2026-03-01", 1, [], columns=[broken], **window)
+    assert catalogue.count_pairs("etna", **window) == 1, "both or neither"
+    assert catalogue.columns("etna", **window) == [new]
+
+
+def test_results_are_from_the_last_run_that_made_any(catalogue: Catalogue) -> None:
+    day = "2026-03-01"
+    window = {"start": datetime(2026, 3, 1, tzinfo=UTC), "end": datetime(2026, 3, 2, tzinfo=UTC)}
+
+    def begin(kind: str) -> Run:
+        return catalogue.begin_run("etna", day, kind, settings_sha256="s", software_version="1", inputs=[])
+
+    assert catalogue.last_result_run("etna", day) is None
+    live = begin("live")
+    for state in ("failed", "stopped"):
+        catalogue.end_run(begin("recalculation").id, state)
+    again = begin("recalculation")
+    assert catalogue.last_result_run("etna", day) == live, "a live run has results while it is under way"
+    catalogue.replace_day("etna", day, again.id, [PairRow(T0, 0, "{}")], **window)
+    assert catalogue.last_result_run("etna", day) == replace(again, state="ended")
 
 
 def test_columns_and_health(catalogue: Catalogue) -> None:
