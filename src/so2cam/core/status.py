@@ -30,6 +30,7 @@ class EmissionStatus(IntEnum):
     SHIFT_UNRELIABLE = 17
     NO_CALIBRATION = 18
     PENDING = 19
+    NOT_ASKED = 20
 
 
 STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
@@ -53,6 +54,7 @@ STATUS_TEXT: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.SHIFT_UNRELIABLE: "no clear shift of the plume's profile along its axis",
     EmissionStatus.NO_CALIBRATION: "no calibration: the spectrometer gives none at this time, and there is no other",
     EmissionStatus.PENDING: "live: the window of this method is not over yet; the value comes with its end",
+    EmissionStatus.NOT_ASKED: "the settings of that time had no such line, or not this speed method",
 }
 
 

@@ -5,7 +5,7 @@ Python writes a float as the shortest text that reads back as the same number; N
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import numpy as np
 from so2cam.core.errors import InputError
 from so2cam.core.results import EmissionSeries
 from so2cam.core.site import Site
+from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.series import assemble
 from so2cam.station.catalogue import TOTAL, PairRow, Rate
@@ -21,6 +22,20 @@ from so2cam.station.catalogue import TOTAL, PairRow, Rate
 _NO_ARRAYS: Final = ("times", "lines", "speed_methods", "dilution")
 """Names, and how extinctions agree, which is said of whole runs."""
 _ARRAYS: Final = tuple(field.name for field in fields(EmissionSeries) if field.name not in _NO_ARRAYS)
+_BY_LINE_AND_METHOD: Final = (
+    "emission_rate_kg_s",
+    "random_uncertainty_kg_s",
+    "systematic_uncertainty_kg_s",
+    "status",
+    "plume_speed_m_s",
+    "plume_speed_uncertainty_m_s",
+    "plume_direction_deg",
+    "uncertainty_terms_kg_s",
+)
+_BY_LINE: Final = frozenset(
+    (*_BY_LINE_AND_METHOD, "integrated_column_amount_kg_m", "integrated_column_amount_uncertainty_kg_m")
+)
+_BY_METHOD: Final = frozenset((*_BY_LINE_AND_METHOD, *(name for name in _ARRAYS if name.startswith("total_"))))
 _INTEGERS: Final = frozenset({"status", "total_status", "quality_flags", "calibration_number"})
 
 
@@ -40,21 +55,43 @@ def pair_row(site: Site, record: PairRecord) -> PairRow:
 def series_of(rows: Iterable[PairRow]) -> EmissionSeries:
     """Return rows of the catalogue, in order of time, as one series.
 
-    Where lines or speed methods changed on the way, the rows with those of the last row are used. Raises InputError
-    where there is no row.
+    Where lines or speed methods changed on the way, the series has all of them, those of the last rows first; what a
+    row has not is missing, and ``NOT_ASKED``. Raises InputError where there is no row.
     """
     read = [(row.time, json.loads(row.record)) for row in rows]
     if not read:
         raise InputError("there are no results")
-    shape = (read[-1][1]["lines"], read[-1][1]["speed_methods"])
-    same = [(time, content) for time, content in read if (content["lines"], content["speed_methods"]) == shape]
-    arrays: dict[str, Any] = {
-        name: np.array([_numbers(content[name]) for _, content in same], np.int64 if name in _INTEGERS else np.float64)
-        for name in _ARRAYS
-    }
-    return EmissionSeries(
-        times=tuple(time for time, _ in same), lines=tuple(shape[0]), speed_methods=tuple(shape[1]), **arrays
-    )
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[int]] = {}
+    for place, (_, content) in enumerate(read):
+        alike.setdefault((tuple(content["lines"]), tuple(content["speed_methods"])), []).append(place)
+    newest_first = sorted(alike, key=lambda names: alike[names][-1], reverse=True)
+    lines = tuple(dict.fromkeys(line for some, _ in newest_first for line in some))
+    methods = tuple(dict.fromkeys(method for _, some in newest_first for method in some))
+    contents = [content for _, content in read]
+    arrays = {name: _joined(name, contents, alike, lines, methods) for name in _ARRAYS}
+    return EmissionSeries(times=tuple(time for time, _ in read), lines=lines, speed_methods=methods, **arrays)
+
+
+def _joined(
+    name: str,
+    contents: Sequence[dict[str, Any]],
+    alike: Mapping[tuple[tuple[str, ...], tuple[str, ...]], list[int]],
+    lines: Sequence[str],
+    methods: Sequence[str],
+) -> Any:
+    """Return an array of all rows; ``alike`` has the places of those with the same lines and speed methods."""
+    integers = name in _INTEGERS
+    whole: Any = None
+    for (some_lines, some_methods), places in alike.items():
+        part = np.array([_numbers(contents[place][name]) for place in places], np.int64 if integers else np.float64)
+        axes = [[lines.index(line) for line in some_lines]] if name in _BY_LINE else []
+        axes += [[methods.index(method) for method in some_methods]] if name in _BY_METHOD else []
+        if whole is None:
+            sizes = [len(names) for names, known in ((lines, _BY_LINE), (methods, _BY_METHOD)) if name in known]
+            shape = (len(contents), *sizes, *part.shape[1 + len(axes) :])
+            whole = np.full(shape, EmissionStatus.NOT_ASKED if integers else math.nan, part.dtype)
+        whole[np.ix_(places, *axes)] = part
+    return whole
 
 
 def _rates(series: EmissionSeries) -> Iterable[Rate]:

@@ -48,6 +48,7 @@ STATUS_COLOURS: Final[dict[EmissionStatus, str]] = {
     EmissionStatus.SHIFT_UNRELIABLE: "#771155",
     EmissionStatus.NO_CALIBRATION: "#114477",
     EmissionStatus.PENDING: "#BBBBBB",
+    EmissionStatus.NOT_ASKED: "#DDDDDD",
 }
 VALID: Final = "#d9e3e8"
 
