@@ -103,6 +103,12 @@ class Station(Table):
     recalculate_after_s: NotNegative = Field(
         default=600.0, description="so long after the last late file or calibration a day is calculated again"
     )
+    minimum_free_bytes: int = Field(
+        default=1_000_000_000,
+        ge=0,
+        description="of the station's disk: below, runs over the archive end, and none is ordered, so that what comes "
+        "can be kept",
+    )
     api: Api = Api()
     pages: Pages = Pages()
 

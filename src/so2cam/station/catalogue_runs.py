@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import and_, func, select, update
 
 from so2cam.station.catalogue_records import Fed, Run
-from so2cam.station.catalogue_schema import FEED, RUNS
+from so2cam.station.catalogue_schema import FEED, PAIRS, RUNS
 from so2cam.station.database import Database
 from so2cam.store.items import from_microseconds, to_microseconds
 
@@ -82,6 +82,15 @@ class RunTable:
         with self.database.read() as connection:
             row = connection.execute(select(RUNS).where(where).order_by(RUNS.c.id.desc()).limit(1)).one_or_none()
         return None if row is None else _run(row)
+
+    def result_runs(self, site: str, *, start: datetime, end: datetime) -> list[Run]:
+        """Return the runs that pairs of ``start`` <= time < ``end`` are from, the oldest first."""
+        window = and_(PAIRS.c.site == site, PAIRS.c.time >= to_microseconds(start), PAIRS.c.time < to_microseconds(end))
+        made = select(PAIRS.c.run).where(window).distinct()
+        with self.database.read() as connection:
+            return [
+                _run(row) for row in connection.execute(select(RUNS).where(RUNS.c.id.in_(made)).order_by(RUNS.c.id))
+            ]
 
     def feed(self, run: int, *, file: int | None = None, until: datetime | None = None) -> int:
         """Write down what a run is given next, before it is given; return the number of the entry."""

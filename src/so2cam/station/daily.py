@@ -7,19 +7,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from so2cam import __version__
-from so2cam.core.records import Provenance
 from so2cam.formats.products import write_emission_csv, write_emission_netcdf
-from so2cam.formats.sitefile import settings_hash
-from so2cam.pipeline.output import as_text, write_together
-from so2cam.station.catalogue import Catalogue
+from so2cam.pipeline.output import write_together
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.pair_json import series_of
 from so2cam.station.references import day_bounds
+from so2cam.station.result_origin import provenance_of, result_origin
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_LOOK_S: Final = 5.0
@@ -39,16 +35,8 @@ def write_daily(site: StationSite, day: str, *, command: str = "so2cam station r
     if not rows:
         return None
     series = series_of(rows)
-    settings = site.loaded.site.model_dump(mode="json")
-    provenance = Provenance(
-        software_version=__version__,
-        site_name=site.name,
-        settings=settings,
-        settings_sha256=settings_hash(settings),
-        input_sha256=((as_text(str(site.loaded.path)), site.loaded.sha256), *inputs_of(catalogue, site.name, day)),
-        command=as_text(command),
-        created=datetime.now(UTC),
-    )
+    origin = result_origin(catalogue, site.name, start=start, end=end)
+    provenance = provenance_of(origin.content(site.loaded), site.loaded, command)
     netcdf, table = daily_paths(site.results, day)
     write_together(
         (
@@ -57,17 +45,6 @@ def write_daily(site: StationSite, day: str, *, command: str = "so2cam station r
         )
     )
     return netcdf, table
-
-
-def inputs_of(catalogue: Catalogue, site: str, day: str) -> list[tuple[str, str]]:
-    """Return (path in the archive, SHA-256) of the files that the run used which the day's results are from."""
-    run = catalogue.last_result_run(site, day)
-    if run is None:
-        return []
-    unused = {file for file, _ in catalogue.unused(run.id)}
-    ids = [*run.inputs, *(entry.file for entry in catalogue.fed(run.id) if entry.file is not None)]
-    files = catalogue.files_by_id(key for key in ids if key not in unused)
-    return sorted((file.path, file.sha256) for file in files.values())
 
 
 class DailyFiles:

@@ -25,6 +25,13 @@ from so2cam.station.references import PLUME, choose_references, day_of
 LONGEST: Final = timedelta(days=7)
 """A run knows all its files at once: of a camera with a pair every two seconds these are 300,000 and more."""
 
+_POOLED: Final = frozenset({"clear", "cell"})
+"""What a run takes the mean of; of darks it takes those nearest in time, whatever else there is."""
+_NOT_AS_LIVE: Final = (
+    "clear sky and gas cells of several days are used together, as one set for the whole range: the numbers differ "
+    "from those of the live days, and of runs over one day each"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class FoundFiles:
@@ -34,11 +41,19 @@ class FoundFiles:
     spectra: SpectrumScan
 
 
-def choose_files(site: StationSite, loaded: LoadedSite, start: datetime, end: datetime) -> list[str]:
-    """Return the files for a run with the settings ``loaded``: paths in the archive, plume files in order of time.
+@dataclass(frozen=True, slots=True)
+class ChosenFiles:
+    """Paths in the archive, plume files in order of time, and what is to be said of them."""
 
-    Calibration files are those of every day of the range. Raises InputError where the range has no plume frame, is too
-    long or ends before it begins.
+    paths: list[str]
+    notes: tuple[str, ...] = ()
+
+
+def choose_files(site: StationSite, loaded: LoadedSite, start: datetime, end: datetime) -> ChosenFiles:
+    """Return the files for a run with the settings ``loaded``.
+
+    Calibration files are those of every day of the range, together: a run has one set of them. Raises InputError where
+    the range has no plume frame, is too long or ends before it begins.
     """
     if end <= start:
         raise InputError("the end is not after the start", key="end", value=format_utc(end), remedy="give a later end")
@@ -61,11 +76,14 @@ def choose_files(site: StationSite, loaded: LoadedSite, start: datetime, end: da
         )
     chosen: dict[int, ArchivedFile] = {}
     with_settings = replace(site, loaded=loaded)
+    pooled: set[frozenset[int]] = set()
     for day in _days(frames):
-        for file in choose_references(with_settings, day):
-            if file.subject != PLUME:  # a registration that is found in frames is found in those of the range
-                chosen.setdefault(file.id, file)
-    return [file.path for file in (*chosen.values(), *frames, *spectra)]
+        # A registration that is found in frames is found in those of the range.
+        files_of_day = [file for file in choose_references(with_settings, day) if file.subject != PLUME]
+        chosen |= {file.id: file for file in files_of_day}
+        pooled.add(frozenset(file.id for file in files_of_day if file.subject in _POOLED))
+    notes = (_NOT_AS_LIVE,) if len(pooled) > 1 else ()
+    return ChosenFiles([file.path for file in (*chosen.values(), *frames, *spectra)], notes)
 
 
 def _days(frames: Sequence[ArchivedFile]) -> list[str]:

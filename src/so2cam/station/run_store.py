@@ -4,6 +4,7 @@
 on, ``log.txt`` what it said. Everything else is a product, which is there only when the run is done.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -25,6 +26,10 @@ KEPT: Final = frozenset({"run.json", "site.toml", "files.json", "log.txt"})
 """What a run that made no products still has."""
 ROWS: Final = ".rows.jsonl"
 """Live results that a run puts into files, a row of the catalogue in each line; it goes with the end of the run."""
+OUTCOME: Final = ".outcome.json"
+"""What a run found: there as soon as all its products are, whatever becomes of the station; it goes with the end."""
+_NEWEST: Final = ".newest"
+"""Beside the runs: the highest number that one ever had."""
 _FOLDER: Final = re.compile(r"[0-9]{4,9}")
 _TIMES: Final = ("start", "end", "made", "began", "ended")
 
@@ -106,7 +111,9 @@ class RunStore:
     def add(self, order: RunOrder, *, settings_sha256: str, version: str, files: dict[str, Any]) -> RunRecord:
         """Keep a new run, queued. Raises OutputError where the disk refuses."""
         with self._lock:
-            number = max(self._numbers(), default=0) + 1
+            number = max(self._numbers(), default=0)
+            number = max(number, self._newest()) + 1
+            atomic_write_bytes(self.folder / _NEWEST, str(number).encode())
             record = RunRecord(
                 number,
                 order.kind,
@@ -134,6 +141,36 @@ class RunStore:
         content = json.dumps(_to_json(record), indent=1)
         atomic_write_bytes(self.path(record.id, "run.json"), content.encode())
         return record
+
+    def finish(self, record: RunRecord, outcome: dict[str, Any] | None = None) -> RunRecord | None:
+        """Keep that a run is done, with what it found; None where it did not say that it is done.
+
+        Raises OutputError where the disk refuses; then it can be done once more.
+        """
+        try:
+            found = outcome or json.loads(self.path(record.id, OUTCOME).read_text(encoding="utf-8"))
+            done = replace(
+                record,
+                state="done",
+                pairs=found["pairs"],
+                valid=found["valid"],
+                warnings=tuple(found["warnings"]),
+                summary=tuple((label, value) for label, value in found["summary"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        self.put(done)
+        for path in self.path(record.id).glob(".*"):
+            _remove(path)
+        return done
+
+    def size(self, run: int) -> int:
+        """Return what a run takes on the disk [bytes]."""
+        total = 0
+        for path in self.path(run).rglob("*"):
+            with contextlib.suppress(OSError):  # it may go meanwhile
+                total += 0 if path.is_dir() else path.stat().st_size
+        return total
 
     def get(self, run: int) -> RunRecord:
         """Return a run. Raises InputError where there is none."""
@@ -190,6 +227,12 @@ class RunStore:
             self.path(run).rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
+    def _newest(self) -> int:
+        try:
+            return int((self.folder / _NEWEST).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0
+
     def _numbers(self) -> Iterator[int]:
         if self.folder.is_dir():
             yield from (int(path.name) for path in self.folder.iterdir() if _FOLDER.fullmatch(path.name))
@@ -210,12 +253,17 @@ class RunStore:
 
 
 def interrupted(store: RunStore, *, why: str) -> list[RunRecord]:
-    """Mark runs that were running when the station ended, and remove what they left; return them."""
+    """Mark runs that were running when the station ended, and remove what they left; return them.
+
+    One that had said that it is done, before the station could keep that, is done.
+    """
     found = []
     for record in store.all():
         if record.state == "running":
-            store.tidy(record.id)
-            found.append(store.put(replace(record, state="interrupted", ended=datetime.now(UTC), message=why)))
+            ended = replace(record, ended=datetime.now(UTC))
+            if store.finish(ended) is None:
+                store.tidy(record.id)
+                found.append(store.put(replace(ended, state="interrupted", message=why)))
     return found
 
 

@@ -17,7 +17,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,6 @@ import numpy as np
 
 from so2cam import __version__
 from so2cam.core.errors import So2camError
-from so2cam.core.records import Provenance
 from so2cam.core.results import EmissionSeries, ExampleImage
 from so2cam.core.status import EmissionStatus
 from so2cam.core.times import format_utc
@@ -34,13 +33,15 @@ from so2cam.formats.report_page import ReportPage, write_report
 from so2cam.formats.sitefile import LoadedSite, load_site_text
 from so2cam.pipeline.batch import process_folders
 from so2cam.pipeline.learning import needs_columns
-from so2cam.pipeline.output import as_text, write_together
+from so2cam.pipeline.output import write_together
 from so2cam.pipeline.run_images import ImageRequest
 from so2cam.pipeline.series import flag_counts
-from so2cam.station.catalogue import PairRow
 from so2cam.station.pair_json import series_of
+from so2cam.station.result_origin import provenance_of
 from so2cam.station.run_files import FoundFiles, read_files
-from so2cam.station.run_store import ROWS, RunRecord, RunStore
+from so2cam.station.run_live import read_rows
+from so2cam.station.run_store import OUTCOME, RunRecord, RunStore
+from so2cam.store.atomic import atomic_write_bytes
 
 _LOG = logging.getLogger("so2cam.station.run_worker")
 REPORT: Final = "report.pdf"
@@ -89,13 +90,13 @@ def _run(store: RunStore, record: RunRecord) -> int:
         _LOG.info("skipped: %s: %s", item.path.name, item.reason)
     try:
         if record.kind == "live":
-            return _write_live(folder, record, loaded, found, content)
-        return _process(folder, record, loaded, found)
+            return _write_live(store, record, loaded, found, content)
+        return _process(folder, record, loaded, found, tuple(content.get("notes", ())))
     finally:
         shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
 
 
-def _process(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFiles) -> int:
+def _process(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFiles, notes: tuple[str, ...]) -> int:
     wanted = record.images
     report = process_folders(
         loaded,
@@ -115,6 +116,7 @@ def _process(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFi
     for failure in report.failures:
         _LOG.warning("cannot be read: %s: %s", Path(str(failure.file)).name, failure.message)
     _say(stage="writing the report")
+    warnings = (*notes, *report.warnings)
     page = ReportPage(
         series=report.series,
         site=loaded.site.name,
@@ -123,35 +125,25 @@ def _process(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFi
         origin=_origin(record),
         example=report.example,
         calibration=report.calibration,
-        warnings=report.warnings,
+        warnings=warnings,
     )
     write_report(folder / REPORT, page)
     for name in _FOLDERS:
         if (folder / name).is_dir():
             _pack(folder / name)
-    _finish(report.series, report.warnings)
+    _finish(folder, report.series, warnings)
     return 0
 
 
-def _write_live(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFiles, content: dict[str, Any]) -> int:
+def _write_live(
+    store: RunStore, record: RunRecord, loaded: LoadedSite, found: FoundFiles, content: dict[str, Any]
+) -> int:
     """Write the results that the station has, as it has them, and the report of them."""
-    with (folder / ROWS).open(encoding="utf-8") as stream:
-        read = (json.loads(line) for line in stream)
-        rows = [PairRow(datetime.fromtimestamp(one["time"], UTC), one["flags"], one["record"]) for one in read]
+    folder = store.path(record.id)
+    rows = read_rows(store, record)
     _say(stage="writing results")
     series = series_of(rows)
-    provenance = Provenance(
-        software_version=content["version"],
-        site_name=loaded.site.name,
-        settings=loaded.settings,
-        settings_sha256=content["settings_sha256"],
-        input_sha256=(
-            (as_text(str(loaded.path)), loaded.sha256),
-            *((name, digest) for name, digest in content["inputs"]),
-        ),
-        command=f"so2cam station run; put into files by {record.by}",
-        created=datetime.now(UTC),
-    )
+    provenance = provenance_of(content, loaded, f"so2cam station run; put into files by {record.by}")
     write_together(
         (
             (folder / "emission_rates.nc", lambda path: write_emission_netcdf(path, series, provenance)),
@@ -159,6 +151,7 @@ def _write_live(folder: Path, record: RunRecord, loaded: LoadedSite, found: Foun
         )
     )
     _say(stage="writing the report")
+    notes = tuple(content["notes"])
     example = _example(folder / _SCRATCH, loaded, found, series)
     page = ReportPage(
         series=series,
@@ -168,10 +161,10 @@ def _write_live(folder: Path, record: RunRecord, loaded: LoadedSite, found: Foun
         origin=_origin(record),
         example=example,
         calibration=None,
-        warnings=(),
+        warnings=notes,
     )
     write_report(folder / REPORT, page)
-    _finish(series, ())
+    _finish(folder, series, notes)
     return 0
 
 
@@ -200,7 +193,7 @@ def _origin(record: RunRecord) -> tuple[tuple[str, str], ...]:
     return (("results", what), ("settings", record.settings), ("ordered by", record.by))
 
 
-def _finish(series: EmissionSeries, warnings: tuple[str, ...]) -> None:
+def _finish(folder: Path, series: EmissionSeries, warnings: tuple[str, ...]) -> None:
     for warning in warnings:
         _LOG.warning("%s", warning)
     summary: list[tuple[str, str]] = []
@@ -215,7 +208,9 @@ def _finish(series: EmissionSeries, warnings: tuple[str, ...]) -> None:
         summary.append((method, said))
     summary += [("flag", f"{meaning}: {count} pairs") for meaning, count in flag_counts(series)]
     valid = int(np.sum(series.status == EmissionStatus.OK))
-    _say(done={"pairs": len(series.times), "valid": valid, "warnings": list(warnings), "summary": summary})
+    outcome = {"pairs": len(series.times), "valid": valid, "warnings": list(warnings), "summary": summary}
+    atomic_write_bytes(folder / OUTCOME, json.dumps(outcome).encode())
+    _say(done=outcome)
     _LOG.info("done: %d pairs", len(series.times))
 
 

@@ -7,26 +7,25 @@ station; a run that was cut off is marked ``interrupted`` and can be done again.
 import json
 import logging
 import os
-import signal
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
 from so2cam import __version__
 from so2cam.core.errors import InputError
-from so2cam.core.times import format_utc
-from so2cam.formats.sitefile import LoadedSite, load_site_text, settings_hash
+from so2cam.formats.sitefile import load_site_text, settings_hash
 from so2cam.station.context import StationContext, StationSite
-from so2cam.station.daily import inputs_of
-from so2cam.station.references import day_of
 from so2cam.station.run_files import choose_files, files_content
-from so2cam.station.run_store import ROWS, RunOrder, RunRecord, RunStore, interrupted
+from so2cam.station.run_live import live_content, write_rows
+from so2cam.station.run_process import end_process
+from so2cam.station.run_store import RunOrder, RunRecord, RunStore, interrupted
 
 _LOG = logging.getLogger(__name__)
 _LOOK_S: Final = 1.0
@@ -35,6 +34,7 @@ _TIDY_S: Final = 8.0
 """How long a run may take to end tidily."""
 _PROGRAM: Final = (sys.executable, "-P", "-m", "so2cam.station.run_worker")
 _THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_ROOM: Final = "Delete runs that nobody needs any more, or give the station a larger disk"
 _CUT_OFF: Final = "the station ended while this was running"
 
 
@@ -57,14 +57,22 @@ class _Running:
     outcome: dict[str, Any] | None = None
     failure: str = ""
     began: float = 0.0
+    look_at: float = 0.0
+    """when (monotonic) the disk is looked at next"""
 
 
 class Runs:
     """The runs of all sites of a station, and the service that does them. Safe for threads."""
 
-    def __init__(self, context: StationContext, *, program: Sequence[str] = _PROGRAM) -> None:
-        """``program`` is called with the folder of a run."""
-        self._context, self._program = context, tuple(program)
+    def __init__(
+        self,
+        context: StationContext,
+        *,
+        program: Sequence[str] = _PROGRAM,
+        free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    ) -> None:
+        """``program`` is called with the folder of a run; ``free`` says how much a folder's disk has free [bytes]."""
+        self._context, self._program, self._free = context, tuple(program), free
         self._stores = {site.name: RunStore(runs_folder(context, site)) for site in context.sites}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -84,19 +92,26 @@ class Runs:
     def order(self, site: StationSite, order: RunOrder) -> RunRecord:
         """Queue a run, and return it.
 
-        Raises SiteFileError where its settings are wrong, InputError where there is nothing to process or no result.
+        Raises SiteFileError where its settings are wrong, InputError where there is nothing to process, no result, or
+        no room.
         """
         loaded = load_site_text(order.text, site.loaded.path)
         if loaded.site.name != site.name:
             raise InputError(
                 "the settings are those of another site", key="name", value=loaded.site.name, remedy="keep the name"
             )
-        files = files_content(site.archive.root, choose_files(site, loaded, order.start, order.end))
-        files["site_file"] = str(site.loaded.path)
+        if short := self._shortage(site):
+            raise InputError(short, remedy=_ROOM)
+        chosen = choose_files(site, loaded, order.start, order.end)
+        files = files_content(site.archive.root, chosen.paths)
+        files |= {"site_file": str(site.loaded.path), "notes": list(chosen.notes)}
+        digest, version = settings_hash(loaded.settings), __version__
         if order.kind == "live":
-            files |= self._live_content(site, loaded, order.start, order.end)
-        digest = files.get("settings_sha256") or settings_hash(loaded.settings)
-        record = self._stores[site.name].add(order, settings_sha256=digest, version=__version__, files=files)
+            files |= live_content(self._context.catalogue, site.name, loaded, order.start, order.end)
+            digest, version = files["settings_sha256"], files["version"]
+            if not files["same_settings"]:
+                order = replace(order, settings="others than those of the site file now")
+        record = self._stores[site.name].add(order, settings_sha256=digest, version=version, files=files)
         self._wake.set()
         return record
 
@@ -178,12 +193,14 @@ class Runs:
         stopped = False
         try:
             if running.record.kind == "live":
-                write_rows(self._context, site, store, running.record)
+                write_rows(self._context.catalogue, site, store, running.record)
             stopped = self._work(store, running, stop)
         finally:
             with self._lock:
-                self._end(store, running, stopped=stopped)
-                self._running = None
+                try:
+                    self._end(store, running, stopped=stopped)
+                finally:
+                    self._running = None
 
     def _work(self, store: RunStore, running: _Running, stop: threading.Event) -> bool:
         """Run the process to its end; return whether the station stopped it."""
@@ -202,15 +219,35 @@ class Runs:
         listener.start()
         try:
             while process.poll() is None:
-                if stop.wait(_POLL_S) or running.cancelled_by:
+                if stop.wait(_POLL_S) or running.cancelled_by or self._is_full(running):
                     break
         finally:
             stopped = process.poll() is None
-            _end_process(process)
+            end_process(process, _TIDY_S)
             listener.join(_TIDY_S)
             if process.stdout is not None and not listener.is_alive():
                 process.stdout.close()
-        return stopped and not running.cancelled_by
+        return stopped and not (running.cancelled_by or running.failure)
+
+    def _is_full(self, running: _Running) -> bool:
+        """Return whether a run takes the room that is kept for what comes, and say so in its failure."""
+        if time.monotonic() < running.look_at:
+            return False
+        running.look_at = time.monotonic() + _LOOK_S
+        short = self._shortage(next(site for site in self._context.sites if site.name == running.site))
+        if short:
+            running.failure = f"{short}. {_ROOM}"
+        return bool(short)
+
+    def _shortage(self, site: StationSite) -> str:
+        """Return in words that the station's disk has no room for runs; nothing where it has."""
+        free, kept = self._free(self._context.folder), site.settings.minimum_free_bytes
+        if free >= kept:
+            return ""
+        return (
+            f"the disk of the station is nearly full: {free / 1e9:.1f} GB are free, and {kept / 1e9:.1f} GB are kept "
+            "for what comes (station.minimum_free_bytes)"
+        )
 
     def _listen(self, stream: IO[bytes] | None, running: _Running) -> None:
         began, stage = time.monotonic(), ""
@@ -234,19 +271,7 @@ class Runs:
 
     def _end(self, store: RunStore, running: _Running, *, stopped: bool) -> None:
         record = replace(running.record, ended=_now())
-        found = running.outcome
-        if found is not None and not running.cancelled_by:
-            for path in store.path(record.id).glob(".*"):
-                path.unlink(missing_ok=True)
-            record = replace(
-                record,
-                state="done",
-                pairs=found["pairs"],
-                valid=found["valid"],
-                warnings=tuple(found["warnings"]),
-                summary=tuple((label, value) for label, value in found["summary"]),
-            )
-            store.put(record)
+        if not running.cancelled_by and store.finish(record, running.outcome) is not None:
             return
         store.tidy(record.id)
         if running.cancelled_by:
@@ -258,53 +283,10 @@ class Runs:
             record = replace(record, state="failed", message=message)
         store.put(record)
 
-    # --- live results ------------------------------------------------------------------------------------------------
-
-    def _live_content(self, site: StationSite, loaded: LoadedSite, start: datetime, end: datetime) -> dict[str, Any]:
-        """Return what a run that puts live results into files has to know of them."""
-        catalogue = self._context.catalogue
-        if not catalogue.count_pairs(site.name, start=start, end=end):
-            raise InputError(
-                f"there are no results from {format_utc(start)} to {format_utc(end)}",
-                key="start",
-                remedy="choose another time, or process the range",
-            )
-        inputs: dict[str, str] = {}
-        digest, version, day = settings_hash(loaded.settings), __version__, start
-        while day < end:
-            inputs |= dict(inputs_of(catalogue, site.name, day_of(day)))
-            day += timedelta(days=1)
-        return {
-            "inputs": sorted(inputs.items()),
-            "version": version,
-            "settings_sha256": digest,
-        }
-
 
 def runs_folder(context: StationContext, site: StationSite) -> Path:
     """Return where a site's runs are kept: beside its results, all of which may be published."""
     return context.folder / "runs" / site.results.name
-
-
-def write_rows(context: StationContext, site: str, store: RunStore, record: RunRecord) -> None:
-    """Write the live results of a run's range into its folder, as the catalogue has them."""
-    with store.path(record.id, ROWS).open("w", encoding="utf-8") as stream:
-        for row in context.catalogue.pairs(site, start=record.start, end=record.end):
-            line = {"time": row.time.timestamp(), "flags": row.flags, "record": row.record}
-            stream.write(json.dumps(line) + "\n")
-
-
-def _end_process(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all that it started: tidily, or else at once."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(_TIDY_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(_TIDY_S)
-    if process.stdin is not None:
-        process.stdin.close()
 
 
 def _now() -> datetime:

@@ -78,9 +78,10 @@ class RunPanel:
             none = "The settings that numbers depend on are those of the site file."
         except (OSError, So2camError) as error:
             changes, differ, none = (), "", f"The settings cannot be compared: {error}"
+        taken = await view.in_thread(lambda: self._store.size(record.id))
         self._body.clear()
         with self._body:
-            ui.html(_figures(record), sanitize=False)
+            ui.html(_figures(record, taken), sanitize=False)
             if record.state == "done":
                 self._draw_files(record)
             ui.html(differ if changes else f'<p class="so-note">{escape(none)}</p>', sanitize=False)
@@ -149,7 +150,7 @@ class RunPanel:
             ).props("outline")
 
 
-def _figures(record: RunRecord) -> str:
+def _figures(record: RunRecord, taken: int) -> str:
     rows = [
         ("what", escape(kind_words(record))),
         ("range, UTC", escape(span_words(record.start, record.end))),
@@ -163,6 +164,8 @@ def _figures(record: RunRecord) -> str:
         rows.append(("images", f"{', '.join(images.formats)} of {', '.join(images.quantities)}, every {images.every}"))
     if record.began is not None and record.ended is not None:
         rows.append(("took", f"{(record.ended - record.began).total_seconds():.0f} s"))
+    if not record.is_open:
+        rows.append(("on the disk", size(taken)))
     if record.state == "done":
         rows.append(("values", f"{record.pairs} pairs, {record.valid} valid values of lines"))
     rows += [(escape(label), escape(value)) for label, value in record.summary]

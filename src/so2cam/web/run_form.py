@@ -18,7 +18,8 @@ from so2cam.web.view import View
 _FORMATS: Final = {"png": "PNG pictures", "video": "video", "netcdf": "netCDF", "zarr": "zarr"}
 _LONGEST_NAME: Final = 60
 _HINT: Final = (
-    "A run never changes live results. Calibration files are those that the station would choose for each day."
+    "A run never changes live results. Calibration files are those that the station would choose for each day; of "
+    "several days they are used together."
 )
 
 

@@ -1,5 +1,6 @@
 """The queue of runs: done one after the other, cancelled, cut off, done again; and where their settings are from."""
 
+import json
 import os
 import signal
 import sys
@@ -12,14 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from so2cam.core.errors import InputError, SiteFileError
+from so2cam.core.errors import InputError, OutputError, SiteFileError
+from so2cam.formats.sitefile import load_site
+from so2cam.pipeline.series import assemble
+from so2cam.station import run_worker
 from so2cam.station.catalogue import NewFile
 from so2cam.station.context import StationContext, open_station
 from so2cam.station.drafts import SiteDraft, setup_folder
 from so2cam.station.publish import collect
 from so2cam.station.publish_services import OutwardPaths
+from so2cam.station.run_files import choose_files
 from so2cam.station.run_settings import parse_changes, settings_text
-from so2cam.station.run_store import RunOrder, RunRecord, RunStore
+from so2cam.station.run_store import OUTCOME, RunOrder, RunRecord, RunStore
 from so2cam.station.runs import Runs
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "bench" / "site.toml"
@@ -44,10 +49,22 @@ if name == "stubborn":
 if name == "fails":
     print(json.dumps({"failed": "no darks"}), flush=True)
     raise SystemExit(2)
+if name == "orphans":
+    import signal
+    child = os.fork()
+    if child == 0:
+        os.close(0)
+        while True:
+            signal.pause()
+    print(child, file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 if name == "dies":
     os.abort()
 (folder / "half.nc").rename(folder / "emission_rates.nc")
 (folder / "pid").unlink()
+if name == "kept":
+    outcome = {"pairs": 3, "valid": 2, "warnings": [], "summary": []}
+    (folder / ".outcome.json").write_text(json.dumps(outcome))
 print(json.dumps({"done": {"pairs": 3, "valid": 2, "warnings": ["windy"], "summary": [["total", "1 kg/s"]]}}))
 """
 
@@ -222,7 +239,108 @@ def test_a_run_is_deleted_when_it_neither_waits_nor_runs(runs: Runs, context: St
     runs.cancel(context.sites[0].name, record.id, "Anna")
     store.delete(record.id)
     assert store.all() == []
-    assert list(store.folder.iterdir()) == []
+    assert [path.name for path in store.folder.iterdir()] == [".newest"]
+    assert order(runs, context, "second").id == record.id + 1, "a number names one run for ever"
+
+
+def test_a_run_that_said_that_it_is_done_is_done(runs: Runs, context: StationContext) -> None:
+    """The station was killed before it could keep that."""
+    record = order(runs, context, "whole")
+    store = store_of(runs, context)
+    text = store.path(1, "run.json").read_text().replace('"queued"', '"running"')
+    store.path(1, "run.json").write_text(text)
+    store.path(1, "emission_rates.nc").write_text("whole")
+    store.path(1, OUTCOME).write_text(json.dumps({"pairs": 3, "valid": 2, "warnings": [], "summary": [["a", "b"]]}))
+    with working(runs):
+        until(lambda: state(runs, context, record) != "running")
+    found = store.get(1)
+    assert (found.state, found.pairs, found.summary) == ("done", 3, (("a", "b"),))
+    assert [path.name for path in store.products(1)] == ["emission_rates.nc"]
+    assert not store.path(1, OUTCOME).exists()
+
+
+def test_what_a_run_found_is_kept_before_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[dict[str, object]] = []
+
+    def say(**what: dict[str, object]) -> None:
+        assert json.loads((tmp_path / OUTCOME).read_text()) == json.loads(json.dumps(what["done"]))
+        said.append(what["done"])
+
+    monkeypatch.setattr(run_worker, "_say", say)
+    site = load_site(EXAMPLE).site
+    run_worker._finish(tmp_path, assemble(site, []), ("windy",))
+    assert [(one["pairs"], one["warnings"]) for one in said] == [(0, ["windy"])]
+
+
+def test_a_disk_that_refuses_leaves_the_queue_free(
+    runs: Runs, context: StationContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, site = order(runs, context, "kept"), context.sites[0].name
+    store = store_of(runs, context)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunStore, "finish", refuse)
+        with pytest.raises(OutputError):
+            runs._do(site, record, threading.Event())
+    assert runs.progress(site, record.id) is None, "nothing runs"
+    with pytest.raises(InputError, match="the run is running"):
+        runs.cancel(site, record.id, "Anna")
+    with working(runs):  # the supervisor begins the service anew
+        until(lambda: state(runs, context, record) == "done")
+    assert [path.name for path in store.products(1)] == ["emission_rates.nc"]
+
+
+def refuse(*_: object) -> None:
+    raise OutputError("no space left on the disk")
+
+
+def test_what_a_run_started_ends_with_it(runs: Runs, context: StationContext) -> None:
+    record = order(runs, context, "orphans")
+    with working(runs):
+        until(lambda: state(runs, context, record) == "failed")
+    child = int(store_of(runs, context).log(1))
+    until(lambda: _status(child).get("State", "Z")[0] in "ZX")
+
+
+def test_runs_leave_room_for_what_comes(runs: Runs, context: StationContext) -> None:
+    kept = context.sites[0].settings.minimum_free_bytes
+    free = kept - 1
+    careful = Runs(context, program=runs._program, free=lambda _: free)
+    with pytest.raises(InputError, match=r"nearly full: 1\.0 GB are free") as found:
+        order(careful, context, "waits")
+    assert found.value.remedy
+    free = kept
+    record = order(careful, context, "waits")
+    store = store_of(careful, context)
+    with working(careful):
+        until(lambda: store.path(1, "pid").exists())
+        assert state(careful, context, record) == "running"
+        free = kept - 1
+        until(lambda: state(careful, context, record) == "failed")
+    assert "nearly full" in store.get(1).message
+    assert store.products(1) == []
+    assert store.size(1) == sum(path.stat().st_size for path in store.path(1).iterdir())
+
+
+def test_days_with_other_calibration_files_are_said_to_be_pooled(context: StationContext) -> None:
+    site = context.sites[0]
+    day = timedelta(days=1)
+
+    def add(subject: str, time: datetime) -> None:
+        name = f"{subject}-{time:%d}.png"
+        new = NewFile(
+            site.name, name, "here", "frame", subject, "camera-on", time, f"{time:%Y/%m/%d}", name, 1, "0" * 64
+        )
+        context.catalogue.add_file(new)
+
+    add("plume", START + day)
+    add("clear", START)
+    add("dark", START)
+    add("dark", START + day)
+    assert choose_files(site, site.loaded, START, START + 2 * day).notes == (), "the days have one clear sky"
+    add("clear", START + day)
+    assert choose_files(site, site.loaded, START, START + day).notes == ()
+    (note,) = choose_files(site, site.loaded, START, START + 2 * day).notes
+    assert "used together" in note
 
 
 def test_runs_are_never_published(runs: Runs, context: StationContext) -> None:
