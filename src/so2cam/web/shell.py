@@ -120,7 +120,8 @@ def _who(view: View) -> str:
         here = escape(view.request.url.path)
         return f'<a class="so-who" data-testid="sign-in" href="/sign-in?next={here}">Sign in</a>'
     return (
-        f'<span class="so-who so-wide" data-testid="who" title="signed in as {name}">{name} · {role}</span>'
+        f'<span class="so-who so-wide" data-testid="who" title="signed in as {name}, {role}">{name}'
+        f'<span class="so-role"> · {role}</span></span>'
         '<form method="post" action="/session/end"><button class="so-icon" data-testid="sign-out" title="Sign out" '
         f'aria-label="Sign out">{_ICONS["out"]}</button></form>'
     )
