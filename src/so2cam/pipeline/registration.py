@@ -141,15 +141,15 @@ def control_point_registration(registration: Registration) -> tuple[Alignment, f
 
 
 def _with_matrix(site: Site, matrix: FloatArray) -> Site:
-    settings = site.model_dump(mode="json")
-    settings["registration"]["matrix"] = [[round(float(value), 9) for value in row] for row in matrix]
+    settings = site.registration.model_dump(mode="json")
+    settings["matrix"] = [[round(float(value), 9) for value in row] for row in matrix]
     try:
-        return Site.model_validate(settings)
+        return site.model_copy(update={"registration": Registration.model_validate(settings)})
     except ValidationError:
         raise SiteFileError(
             "what was found is no mapping between two cameras of one kind: it mirrors, or scales by more than two",
             key="registration",
-            value=settings["registration"]["matrix"],
+            value=settings["matrix"],
             remedy="check the control points: on-band x and y first, then off-band x and y",
         ) from None
 
