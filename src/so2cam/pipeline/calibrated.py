@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
+from so2cam.core.records import FloatImage
 from so2cam.core.status import QualityFlag
 from so2cam.science.calibration.curve import BandShape, ColumnCurve
 
@@ -22,6 +24,22 @@ class Calibration:
     scale_uncertainty: float = 0.0
     flags: QualityFlag = QualityFlag.NONE
     number: int = -1
+
+
+def column_image(absorbance: FloatImage, calibration: Calibration) -> FloatImage:
+    """Return the column density [molecules cm-2], float32, of an absorbance image (rows, columns); NaN stays NaN.
+
+    ``CD = K(AA) - K(0)`` with K the calibration curve. Absorbance is counted from the sky behind the plume, and
+    plume-free air holds no SO2: what the curve has at zero absorbance is the error of the background where the
+    spectrometer looks. It is left out on the lines too, and would else stand everywhere in the empty sky.
+    """
+    curve = calibration.curve
+    return (curve.column(np.asarray(absorbance, np.float64)) - curve.column(np.zeros(1))).astype(np.float32)
+
+
+def column_image_ppm_m(absorbance: FloatImage, calibration: Calibration) -> FloatImage:
+    """Return ``column_image`` in ppm m."""
+    return column_image(absorbance, calibration) / np.float32(MOLEC_CM2_PER_PPM_M)
 
 
 def calibration_again(

@@ -5,9 +5,11 @@ What a source says at a time follows from what had passed by then alone, so that
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import numpy as np
 
 from so2cam.core.site import Site
 from so2cam.pipeline.columns import ColumnPoint
@@ -17,6 +19,7 @@ from so2cam.pipeline.dilution_terrain import measure_extinction, site_ground
 from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.pipeline.steps import LogImage
 from so2cam.science.imaging.extinction_series import band_correlation, fixed_extinction
+from so2cam.science.imaging.terrain_pixels import TerrainPoints
 
 _KEPT = 48
 """Extinctions that the smooth series looks back on."""
@@ -56,11 +59,14 @@ class FixedDilution(PlumeSource):
 
 
 class TerrainDilution(PlumeSource):
-    """Extinctions from dark ground of known distance in the images: found from time to time, slow in between."""
+    """Extinctions from dark ground of known distance in the images: found from time to time, slow in between.
 
-    def __init__(self, site: Site, folder: Path) -> None:
+    ``ground`` is that of the site where it is known already.
+    """
+
+    def __init__(self, site: Site, folder: Path, ground: TerrainPoints | None = None) -> None:
         super().__init__(site, folder)
-        self._ground = site_ground(site, folder)
+        self._ground = site_ground(site, folder) if ground is None else ground
         self._every = timedelta(minutes=site.processing.light_dilution.recalculation_min)
         self._tried: datetime | None = None
         self._times: deque[datetime] = deque(maxlen=_KEPT)
@@ -92,6 +98,40 @@ class TerrainDilution(PlumeSource):
         self._times.append(time)
         self._found.append(found)
         self._now = (smoothed(self._times, self._found, time, causal=True), band_correlation(*found))
+
+
+class RecordedDilution(PlumeSource):
+    """Extinctions that results say their pairs were corrected by, whatever found them, and in whatever order.
+
+    ``recorded`` returns those of the pair of a time (``PairRecord.extinction_per_m``), None where it was not corrected.
+    How far the errors of the bands agree is not kept: only images are to be made with it.
+    """
+
+    def __init__(
+        self, site: Site, folder: Path, recorded: Callable[[datetime], tuple[float, float, float, float] | None]
+    ) -> None:
+        super().__init__(site, folder)
+        self._recorded = recorded
+
+    def add_column(self, point: ColumnPoint) -> None:
+        """A column changes nothing."""
+
+    def at(self, time: datetime, on: LogImage, off: LogImage) -> PlumeDilution | None:
+        """Return what the pair of ``time`` was corrected by; what ``recorded`` raises is passed on."""
+        found = self._recorded(time)
+        if found is None or not np.isfinite(found).all():
+            return None
+        return self.dilution(time, (fixed_extinction(found[0], found[2]), fixed_extinction(found[1], found[3])), 1.0)
+
+    @property
+    def frozen(self) -> bool:
+        """What was recorded stays."""
+        return True
+
+    @property
+    def found(self) -> Sequence[BandExtinctions]:
+        """Nothing is found here."""
+        return ()
 
 
 def build_dilution(site: Site, folder: Path, whole: Sequence[ColumnPoint] | None = None) -> DilutionSource | None:

@@ -89,8 +89,13 @@ class PlumeSource:
         return self._kept[1:]
 
     def airlight(self) -> tuple[float, float]:
-        """Return the brightness of the air before the plume over that of the sky behind it, and 1 sigma."""
+        """Return the brightness of the air before the plume over that of the sky behind it, and 1 sigma.
+
+        1 and 0 where spectra tell the dilution: theirs is the share of light itself, whatever the air's brightness.
+        """
         settings = self.site.processing.light_dilution
+        if settings.mode == "spectrum":
+            return 1.0, 0.0
         return settings.airlight_ratio, settings.airlight_ratio_uncertainty
 
     def dilution(self, time: datetime, found: BandExtinctions, correlation: float) -> PlumeDilution | None:

@@ -52,10 +52,6 @@ class _FromSpectra(PlumeSource):
         """Why nothing was found; None where something was."""
         return None if self._found else self._trouble
 
-    def airlight(self) -> tuple[float, float]:
-        """Return 1 and 0: what spectra tell is the share of light itself, whatever the air's brightness."""
-        return 1.0, 0.0
-
     def stretch(self, time: datetime, points: Sequence[ColumnPoint]) -> BandExtinctions | None:
         """Return what ``points`` tell together; None where they tell nothing."""
         distances = self.distances(time)

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from so2cam.core.site import Site
 from so2cam.formats.images import ImageRecord, ImageWriter
+from so2cam.pipeline.calibrated import column_image
 from so2cam.pipeline.records import Observer, PairImages
+from so2cam.pipeline.steps import shown_absorbance
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.motion.flow import REDUCTION, Flow
 
@@ -56,14 +58,12 @@ def observers(site: Site, request: ImageRequest | None, writer: ImageWriter | No
 def image_record(site: Site, images: PairImages, request: ImageRequest) -> ImageRecord:
     """Return a pair's images with everything masked that is not sky or not valid."""
     image = images.image
-    absorbance = np.where(image.valid & image.in_sky, image.absorbance, np.float32(np.nan))
+    absorbance = shown_absorbance(image)
     columns = flow = None
     if "columns" in request.quantities:
         columns = np.full(absorbance.shape, np.nan, np.float32)
         if images.calibration is not None:
-            # Plume-free air holds no SO2: the curve's offset is left out, as on the lines.
-            curve = images.calibration.curve
-            columns = (curve.column(absorbance) - curve.column(np.zeros(1))).astype(np.float32)
+            columns = column_image(absorbance, images.calibration)
     if "flow" in request.quantities and images.flow is not None:
         flow = full_flow_px_s(images.flow, image.valid.shape, images.interval_s)
     return ImageRecord(images.time, absorbance, columns, flow, site.plume_lines)

@@ -117,6 +117,11 @@ class AbsorbanceImage:
     diluted: FloatImage | None = None
 
 
+def shown_absorbance(image: AbsorbanceImage) -> FloatImage:
+    """Return the absorbance (rows, columns) as it is shown and written: NaN wherever it is not sky or not valid."""
+    return np.where(image.valid & image.in_sky, image.absorbance, np.float32(np.nan))
+
+
 def dark_corrected(counts: Counts, dark: DarkFrame, sensor: Sensor) -> tuple[FloatImage, BoolImage]:
     """Return a frame less its dark [DN], with hot pixels filled, and where it is valid."""
     signal, valid = subtract_dark(

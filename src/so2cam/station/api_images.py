@@ -7,10 +7,11 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.records import FloatImage
 from so2cam.core.site import Site
+from so2cam.pipeline.calibrated import column_image_ppm_m
 from so2cam.pipeline.records import PairImages
+from so2cam.pipeline.steps import shown_absorbance
 
 Quantity = Literal["absorbance", "column"]
 GREY: Final = (96, 96, 96)
@@ -23,15 +24,10 @@ def values_of(images: PairImages, quantity: Quantity) -> FloatImage | None:
 
     None for a column density without a calibration.
     """
-    valid = images.image.valid & images.image.in_sky
-    absorbance = np.where(valid, images.image.absorbance, np.float32(np.nan)).astype(np.float32)
+    absorbance = shown_absorbance(images.image)
     if quantity == "absorbance":
         return absorbance
-    if images.calibration is None:
-        return None
-    columns = np.full(absorbance.shape, np.nan, np.float32)
-    columns[valid] = images.calibration.curve.column(absorbance[valid].astype(np.float64)) / MOLEC_CM2_PER_PPM_M
-    return columns
+    return None if images.calibration is None else column_image_ppm_m(absorbance, images.calibration)
 
 
 def npy_bytes(values: FloatImage) -> bytes:

@@ -5,25 +5,26 @@ as the site's settings make them now. What was asked for lately is kept.
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import InputError
-from so2cam.core.records import Band, FloatImage, FrameInfo, FramePair
+from so2cam.core.records import Band, FrameInfo, FramePair
+from so2cam.core.status import QUALITY_TEXT, QualityFlag
 from so2cam.formats.sitefile import LoadedSite
 from so2cam.pages import FrameHeader, encode_frame, encode_values
-from so2cam.pipeline.calibrated import Calibration, calibration_again
+from so2cam.pipeline.calibrated import Calibration, column_image_ppm_m
 from so2cam.pipeline.pairing import pair_frames, pair_interpolated
+from so2cam.pipeline.steps import shown_absorbance
 from so2cam.station.archive_query import ArchiveQuery
 from so2cam.station.archive_view import ArchiveView
 from so2cam.station.arrivals import FRAME
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.live_day import processing_hash
 from so2cam.station.live_images import Quantity
+from so2cam.station.recorded import MadeWith
 from so2cam.station.references import PLUME, day_of
 from so2cam.station.setup_frames import SetupFrames
 
@@ -41,7 +42,7 @@ class ArchiveImages:
         self._catalogue = context.catalogue
         self._view = ArchiveView(context.catalogue)
         self._lock = threading.Lock()
-        self._messages: OrderedDict[tuple[Quantity, datetime, str, tuple[int, ...]], bytes] = OrderedDict()
+        self._messages: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._pairs: OrderedDict[tuple[datetime, str], FramePair] = OrderedDict()
 
     def settings(self) -> str:
@@ -53,17 +54,18 @@ class ArchiveImages:
 
         Raises InputError saying why there is none, CatalogueError where the catalogue refuses.
         """
-        made_with: tuple[int, ...] = ()
+        pair, files = self.pair(time), tuple[int, ...]()
+        result: MadeWith | None = None
         if quantity not in ("on", "off"):
-            made_with = self._frames.references(self._site.loaded, day_of(time))
-        key = quantity, time, self.settings(), made_with
+            files = self._frames.references(self._site.loaded, day_of(pair.time))
+            result = self._frames.made_with(pair.time)
+        key = quantity, time, self.settings(), files, result
         with self._lock:
             kept = self._messages.get(key)
             if kept is not None:
                 self._messages.move_to_end(key)
                 return kept
-        pair = self.pair(time)
-        made = self._band(quantity, pair) if quantity in ("on", "off") else self._processed(quantity, pair)
+        made = self._band(quantity, pair) if quantity in ("on", "off") else self._processed(quantity, pair, result)
         with self._lock:
             self._messages[key] = made
             while len(self._messages) > _KEPT:
@@ -128,36 +130,27 @@ class ArchiveImages:
         )
         return encode_frame(np.asarray(frame.counts).astype(np.uint16, copy=False), header)
 
-    def _processed(self, quantity: Quantity, pair: FramePair) -> bytes:
+    def _processed(self, quantity: Quantity, pair: FramePair, result: MadeWith | None) -> bytes:
         loaded = self._site.loaded
         image = self._frames.absorbance(loaded, pair)
-        shown = image.valid & image.in_sky
-        absorbance = np.where(shown, image.absorbance, np.float32(np.nan)).astype(np.float32)
+        uncorrected = loaded.site.processing.light_dilution.mode != "none" and image.dilution is None
+        why = QUALITY_TEXT[QualityFlag.DILUTION_UNKNOWN] if uncorrected else None
+        absorbance = shown_absorbance(image)
         if quantity == "absorbance":
-            return encode_values(absorbance, FrameHeader(label="absorbance", time=pair.time))
-        calibration = self._calibration(loaded, pair)
+            return encode_values(absorbance, FrameHeader(label="absorbance", time=pair.time, why=why))
+        calibration = self._calibration(loaded, pair, result)
         if calibration is None:
             raise InputError("there is no calibration of this pair: look at the absorbance")
-        columns: FloatImage = np.full(absorbance.shape, np.nan, np.float32)
-        columns[shown] = calibration.curve.column(absorbance[shown].astype(np.float64)) / MOLEC_CM2_PER_PPM_M
-        return encode_values(columns, FrameHeader(label="SO2 column density", unit="ppm m", time=pair.time))
+        columns = column_image_ppm_m(absorbance, calibration)
+        header = FrameHeader(label="SO2 column density", unit="ppm m", time=pair.time, why=why)
+        return encode_values(columns, header)
 
-    def _calibration(self, loaded: LoadedSite, pair: FramePair) -> Calibration | None:
+    def _calibration(self, loaded: LoadedSite, pair: FramePair, result: MadeWith | None) -> Calibration | None:
         """Return the calibration of a pair: where it changes with time, the one that its result was made with."""
         references = self._frames.chain(loaded, day_of(pair.time)).references
-        if loaded.site.processing.calibration.source not in _RECORDED:
+        if loaded.site.processing.calibration.source not in _RECORDED or result is None:
             return references.calibration
-        record = self._view.record_of(self._site.name, pair.time)
-        if record is None:
-            return references.calibration
-        slope, offset = _recorded(record, "slope"), _recorded(record, "offset")
-        return calibration_again(slope, offset, references.shape) or references.calibration
-
-
-def _recorded(record: Mapping[str, Any], what: str) -> tuple[float, float]:
-    found = [record.get(f"calibration_{what}{kind}_molec_cm2") for kind in ("", "_uncertainty")]
-    first, second = (math.nan if value is None else float(value) for value in found)
-    return first, second
+        return result.calibration(references.shape) or references.calibration
 
 
 def _as_named(names: list[str], infos: tuple[FrameInfo, ...], time: datetime) -> FramePair | None:

@@ -22,7 +22,7 @@ from so2cam.science.imaging.background_modes import (
     correct_background,
     needed_areas,
 )
-from so2cam.station.setup_pairs import PairLook, SetupPairs
+from so2cam.station.setup_pairs import PairLook, SetupPairs, uncorrected
 
 Quantity = Literal["after", "before", "sky", "mask", "on", "off"]
 _TITLES: Final[Mapping[str, tuple[str, str]]] = {
@@ -77,7 +77,8 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class BackgroundLook:
-    """What a draft's background makes of a pair. ``why`` says why there is none; numbers are then None.
+    """What a draft's background makes of a pair. ``why`` says why there is none; numbers are then None, or what
+    is wrong with it.
 
     ``level``: mean optical depth (on - off) of the fitted sky against the clear-sky frames; ``noise`` 1 sigma of one
     pixel; ``structure`` what of the sky no surface follows; ``sky_share`` of the image that is plume-free sky.
@@ -197,7 +198,7 @@ def look_at_background(pairs: SetupPairs, loaded: LoadedSite, pair: FramePair) -
     return BackgroundLook(
         time=pair.time,
         shape=shape,
-        why="" if image is not None else _why(look, sky, found, clear),
+        why=uncorrected(look.record) if image is not None else _why(look, sky, found, clear),
         level=None if image is None else image.background_level,
         noise=None if image is None else image.noise,
         structure=None if image is None else image.structure,

@@ -19,7 +19,7 @@ from so2cam.pages import FrameHeader, encode_values
 from so2cam.pipeline.records import Emission, PairImages
 from so2cam.pipeline.steps import measure_line
 from so2cam.science.emission.lines import LineSamples, sample_image
-from so2cam.station.setup_pairs import NO_CALIBRATION, Processed, SetupPairs, around
+from so2cam.station.setup_pairs import NO_CALIBRATION, Processed, SetupPairs, around, uncorrected
 
 PLACE_KEYS: Final = ("start", "end", "points", "arc", "closed", "file", "normal")
 _NORMALS: Final = ("left", "right", "up", "down")
@@ -72,7 +72,10 @@ class LineLook:
 
 @dataclass(frozen=True, slots=True)
 class LinesLook:
-    """All lines of a draft on one pair, and its absorbance image as a message of the viewer."""
+    """All lines of a draft on one pair, and its absorbance image as a message of the viewer.
+
+    ``why`` says why there are none, or what is wrong with them.
+    """
 
     time: datetime
     why: str
@@ -103,7 +106,7 @@ def look_at_lines(
         return LinesLook(pair.time, STATUS_TEXT[status], {}, None)
     lines = {line.name: _look(line, found, seen) for line in found.chain.site.lines}
     header = FrameHeader(label="absorbance above the sky", time=pair.time)
-    return LinesLook(pair.time, "", lines, encode_values(seen.image.absorbance, header))
+    return LinesLook(pair.time, uncorrected(record), lines, encode_values(seen.image.absorbance, header))
 
 
 def speeds_of(found: Processed, time: datetime, line: str) -> tuple[Speed, ...]:

@@ -21,7 +21,7 @@ from so2cam.science.motion.cross_correlation import correlation_curve
 from so2cam.science.motion.flow import REDUCTION, Flow
 from so2cam.science.motion.statistics import DominantMotion, plume_vectors
 from so2cam.station.line_view import Speed, speeds_of
-from so2cam.station.setup_pairs import NO_CALIBRATION, SetupPairs, around
+from so2cam.station.setup_pairs import NO_CALIBRATION, SetupPairs, around, uncorrected
 
 _ARROW_PX: Final = 22.0
 """Length at which the usual arrow is drawn, in pixels of the image, where that is a whole multiple of its motion."""
@@ -60,7 +60,7 @@ class MotionLook:
     """The motion from one pair to the next.
 
     ``arrows`` are (x0, y0, x1, y1) in pixels of the image, ``times`` as long as the motion. ``why`` says why there is
-    none.
+    none, or what is wrong with it.
     """
 
     time: datetime
@@ -121,8 +121,8 @@ def look_at_motion(
         name: _line(seen, samples, speeds_of(found, pair.time, name), found.chain.site.processing.speed.optical_flow)
         for name, samples in seen.geometry.lines.items()
     }
-    if seen.calibration is None and not why:
-        why = NO_CALIBRATION
+    if not why:
+        why = NO_CALIBRATION if seen.calibration is None else uncorrected(record)
     interval = float(seen.interval_s) if np.isfinite(seen.interval_s) else None
     return MotionLook(pair.time, why, interval, arrows, times, lines, message)
 

@@ -15,7 +15,8 @@ from so2cam.core.spectra import SpectrumInfo
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.formats.sitefile import LoadedSite
 from so2cam.pipeline.cell_frames import find_cell_frames
-from so2cam.pipeline.dilution import build_dilution
+from so2cam.pipeline.dilution import RecordedDilution, build_dilution
+from so2cam.pipeline.dilution_source import DilutionSource
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
 from so2cam.pipeline.geometry import resolve_view
 from so2cam.pipeline.image_chain import ImageChain
@@ -24,10 +25,12 @@ from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.references import References, build_references
 from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.steps import AbsorbanceImage
+from so2cam.station.archive_view import ArchiveView
 from so2cam.station.arrivals import FRAME, Recogniser
 from so2cam.station.catalogue import ArchivedFile
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.live_day import processing_hash
+from so2cam.station.recorded import MadeWith
 from so2cam.station.references import PLUME, choose_references, day_of, read_references
 
 _CHAINS: Final = 4
@@ -40,8 +43,10 @@ _LOOK_S: Final = 5.0
 class SetupChain:
     """What makes absorbance images of one day, as a run over that day would have it.
 
-    ``site`` has its view and registration found. ``no_calibration`` says why there is no calibration by gas cells or a
-    known slope, where the settings want one. ``frames`` are the calibration frames.
+    ``site`` has its view and registration found. Where light dilution is found from pair to pair, ``chain`` corrects it
+    as the result of each pair says: images are asked for in any order, by whoever looks. ``no_calibration`` says why
+    there is no calibration by gas cells or a known slope, where the settings want one. ``frames`` are the calibration
+    frames.
     """
 
     site: Site
@@ -59,9 +64,10 @@ class SetupFrames:
 
     def __init__(self, context: StationContext, site: StationSite) -> None:
         self._context, self._site = context, site
+        self._view = ArchiveView(context.catalogue)
         self._lock = threading.RLock()
         self._chains: OrderedDict[tuple[str, str, tuple[int, ...]], SetupChain] = OrderedDict()
-        self._images: OrderedDict[tuple[str, tuple[int, ...], str, str], AbsorbanceImage] = OrderedDict()
+        self._images: OrderedDict[tuple[object, ...], AbsorbanceImage] = OrderedDict()
         self._references: OrderedDict[tuple[str, float], tuple[float, tuple[int, ...]]] = OrderedDict()
 
     def infos(self, loaded: LoadedSite, files: Sequence[ArchivedFile]) -> tuple[FrameInfo, ...]:
@@ -118,9 +124,13 @@ class SetupFrames:
             return kept
 
     def absorbance(self, loaded: LoadedSite, pair: FramePair) -> AbsorbanceImage:
-        """Return the absorbance image of a pair. Raises InputError saying why there is none."""
+        """Return the absorbance image of a pair. Raises InputError saying why there is none.
+
+        Light dilution that runs find is corrected as the pair's result was; where there is none, there is no image.
+        """
         files = self.references(loaded, day_of(pair.time))
-        key = processing_hash(loaded.site), files, str(pair.on.path), str(pair.off.path)
+        corrected = self._corrected_by(pair.time) if _is_found(loaded.site) else None
+        key = processing_hash(loaded.site), files, str(pair.on.path), str(pair.off.path), corrected
         with self._lock:
             kept = self._images.get(key)
             if kept is not None:
@@ -151,6 +161,20 @@ class SetupFrames:
                 self._references.popitem(last=False)
         return found
 
+    def made_with(self, time: datetime) -> MadeWith | None:
+        """Return what the pair of this very time was processed with; None where it has no result."""
+        record = self._view.record_of(self._site.name, time)
+        return None if record is None else MadeWith.of(record)
+
+    def _corrected_by(self, time: datetime) -> tuple[float, float, float, float] | None:
+        made = self.made_with(time)
+        if made is None:
+            raise InputError(
+                "its light dilution is not known: it is found while pairs are processed, and this one has no result",
+                remedy="let the station process its day, or look at the bands",
+            )
+        return made.extinction_per_m
+
     def forget(self) -> None:
         """Forget what was made of calibration files: they have changed."""
         with self._lock:
@@ -175,7 +199,11 @@ class SetupFrames:
         except InputError as error:
             references = build_references(_uncalibrated(resolved), known, darks, reader)
             problem = error.message
-        dilution = build_dilution(resolved, loaded.path.parent)
+        dilution: DilutionSource | None
+        if _is_found(resolved):
+            dilution = RecordedDilution(resolved, loaded.path.parent, self._corrected_by)
+        else:
+            dilution = build_dilution(resolved, loaded.path.parent)
         chain = ImageChain(resolved, references, darks, dilution)
         notes = (*view_notes, *cell_notes, *registration_notes)
         return SetupChain(resolved, references, darks, reader, chain, notes, problem, tuple(known))
@@ -196,6 +224,11 @@ def absorbance_of(chain: SetupChain, pair: FramePair, record: PairRecord | None 
     if isinstance(found, EmissionStatus):
         raise InputError(STATUS_TEXT[found], file=pair.on.path)
     return found
+
+
+def _is_found(site: Site) -> bool:
+    """Return whether light dilution is found in what passes before, so that a pair by itself does not tell it."""
+    return site.processing.light_dilution.mode in ("terrain", "spectrum")
 
 
 def _uncalibrated(site: Site) -> Site:

@@ -9,19 +9,25 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from so2cam.core.errors import InputError
 from so2cam.core.records import FramePair
 from so2cam.core.site import Background, Emission, Site, Speed
-from so2cam.core.status import STATUS_TEXT, EmissionStatus
+from so2cam.core.site_dilution import LightDilution
+from so2cam.core.status import QUALITY_TEXT, STATUS_TEXT, EmissionStatus, QualityFlag
 from so2cam.formats.sitefile import LoadedSite
+from so2cam.pipeline.dilution import RecordedDilution, TerrainDilution, build_dilution
+from so2cam.pipeline.dilution_source import DilutionSource
+from so2cam.pipeline.dilution_terrain import site_ground
 from so2cam.pipeline.geometry import WindField
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.pair_run import push_pair
 from so2cam.pipeline.processor import Processor
 from so2cam.pipeline.records import PairImages, PairRecord
 from so2cam.pipeline.steps import AbsorbanceImage, LogImage
+from so2cam.science.imaging.terrain_pixels import TerrainPoints
 from so2cam.station.context import Board
 from so2cam.station.live_day import processing_hash
 from so2cam.station.references import day_of
@@ -60,6 +66,7 @@ class SetupPairs:
         """``board`` and the site's name tell the calibration of live data, where cells and a slope are not given."""
         self._frames, self._board, self._site = frames, board, site
         self._lock = threading.RLock()
+        self._seen_ground: tuple[object, TerrainPoints] | None = None
         self._logs: OrderedDict[tuple[str, str, str], tuple[LogImage, LogImage]] = OrderedDict()
 
     def pairs(self, loaded: LoadedSite, *, day: str | None = None, limit: int = 400) -> tuple[FramePair, ...]:
@@ -86,7 +93,7 @@ class SetupPairs:
         base = self._frames.chain(replace(loaded, site=_common(loaded.site)), day)
         camera = loaded.site.camera.model_copy(update={"view": base.site.camera.view})
         site = loaded.site.model_copy(update={"camera": camera, "registration": base.site.registration})
-        images = ImageChain(site, base.references, base.darks, base.chain.dilution)
+        images = ImageChain(site, base.references, base.darks, self._dilution(loaded, site))
         return replace(base, site=site, chain=images)
 
     def look(self, loaded: LoadedSite, pair: FramePair) -> PairLook:
@@ -139,6 +146,32 @@ class SetupPairs:
         by_time = {record.time: record for record in records}
         return Processed(replace(chain, site=site, references=references), by_time, images)
 
+    def _dilution(self, loaded: LoadedSite, site: Site) -> DilutionSource | None:
+        """Return what finds the light dilution of the pairs to come, and knows of none that were seen before.
+
+        From spectra it is that of the pairs' results: a run knows them all, a few pairs tell nothing.
+        """
+        folder, mode = loaded.path.parent, site.processing.light_dilution.mode
+        if mode == "spectrum":
+            return RecordedDilution(site, folder, self._corrected_by)
+        return (
+            TerrainDilution(site, folder, self._ground(site, folder))
+            if mode == "terrain"
+            else build_dilution(site, folder)
+        )
+
+    def _corrected_by(self, time: datetime) -> tuple[float, float, float, float] | None:
+        made = self._frames.made_with(time)
+        return None if made is None else made.extinction_per_m
+
+    def _ground(self, site: Site, folder: Path) -> TerrainPoints:
+        """Return the ground of a site: terrain models take long to read, lines and motion do not change it."""
+        key = site.processing.light_dilution, site.camera, site.volcano
+        with self._lock:
+            if self._seen_ground is None or self._seen_ground[0] != key:
+                self._seen_ground = key, site_ground(site, folder)
+            return self._seen_ground[1]
+
     def _log_images(
         self, chain: SetupChain, loaded: LoadedSite, pair: FramePair, record: PairRecord
     ) -> tuple[LogImage, LogImage]:
@@ -169,9 +202,20 @@ def around(pairs: Sequence[FramePair], index: int) -> tuple[FramePair, ...]:
     return tuple(pairs[max(index - 1, 0) : index + 2])
 
 
+def uncorrected(record: PairRecord | None) -> str:
+    """Return that a pair's light dilution should have been corrected and was not; empty where all is well."""
+    unknown = record is not None and QualityFlag.DILUTION_UNKNOWN in record.flags
+    return QUALITY_TEXT[QualityFlag.DILUTION_UNKNOWN] if unknown else ""
+
+
 def _common(site: Site) -> Site:
     """Return the site with everything left out that calibration files do not depend on."""
     processing = site.processing.model_copy(
-        update={"background": Background(), "speed": Speed(), "emission": Emission()}
+        update={
+            "background": Background(),
+            "light_dilution": LightDilution(),
+            "speed": Speed(),
+            "emission": Emission(),
+        }
     )
     return site.model_copy(update={"lines": (), "processing": processing})

@@ -35,6 +35,7 @@ from so2cam.station.watch import FolderWatcher
 
 pytestmark = pytest.mark.timeout(120)
 PAIRS = 16
+Changes = tuple[tuple[tuple[str | int, ...], object], ...]
 
 
 @dataclass
@@ -73,9 +74,20 @@ def volcano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Volcano]:
         context.close()
 
 
-def test_numbers_are_those_of_a_run(volcano: Volcano, tmp_path: Path) -> None:
+FIXED = {"on_extinction_per_km": 0.08, "off_extinction_per_km": 0.06}
+FIXED |= {f"{band}_extinction_uncertainty_per_km": 0.01 for band in ("on", "off")}
+POINTS = [[50.0, 60.0, 52.0, 57.0], [600.0, 80.0, 602.0, 77.0], [320.0, 400.0, 322.0, 397.0]]
+AS_IT_IS: Changes = ()
+CORRECTED: Changes = (
+    (("processing", "light_dilution"), {"mode": "fixed", **FIXED}),
+    (("registration",), {"source": "control-points", "control_points": POINTS}),
+)
+
+
+@pytest.mark.parametrize("changes", [AS_IT_IS, CORRECTED], ids=["as it is", "dilution and control points"])
+def test_numbers_are_those_of_a_run(volcano: Volcano, tmp_path: Path, changes: Changes) -> None:
     methods = ["flow_raw", "flow_histogram", "cross_correlation"]
-    loaded = volcano.edited((("processing", "speed", "methods"), methods))
+    loaded = volcano.edited((("processing", "speed", "methods"), methods), *changes)
     series = process_folders(loaded, [volcano.folder / "frames"], tmp_path / "out", command="test").series
     assert [pair.time for pair in volcano.chosen] == list(series.times)
     index = 8
@@ -84,6 +96,7 @@ def test_numbers_are_those_of_a_run(volcano: Volcano, tmp_path: Path) -> None:
     sky = look_at_background(volcano.pairs, loaded, volcano.chosen[index])
     assert (sky.level, sky.noise) == (series.background_level[index], series.background_noise[index])
     assert sky.why == lines.why == motion.why == ""
+    assert np.isfinite(series.extinction_per_m[index]).all() == bool(changes)
     for number, name in enumerate(series.lines):
         look = lines.lines[name]
         assert look.amount == series.integrated_column_amount_kg_m[index, number]
