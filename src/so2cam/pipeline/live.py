@@ -27,22 +27,20 @@ from itertools import takewhile
 from pathlib import Path
 
 from so2cam.core.errors import InputError
-from so2cam.core.records import Band, FrameInfo, FrameKind, FramePair
+from so2cam.core.records import FrameInfo, FrameKind, FramePair
 from so2cam.core.site import Site
 from so2cam.core.spectra import SpectrumInfo, SpectrumKind
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
-from so2cam.pipeline.cell_frames import find_cell_frames
 from so2cam.pipeline.columns import COLUMN_MARGIN, ColumnPoint, point_of, pools_dilution
 from so2cam.pipeline.dilution import build_dilution
-from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
-from so2cam.pipeline.geometry import WindField, resolve_view
+from so2cam.pipeline.frames import FrameReader, keep_last
+from so2cam.pipeline.geometry import WindField
+from so2cam.pipeline.known_before import know_before
 from so2cam.pipeline.learning import build_learner, known_at
 from so2cam.pipeline.live_pairing import FOREVER, build_pairer, frame_order
-from so2cam.pipeline.pairing import pair_frames
 from so2cam.pipeline.processor import Processor
 from so2cam.pipeline.records import Observer, PairRecord
 from so2cam.pipeline.references import build_references
-from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.spectra_batch import spectrum_order
 from so2cam.pipeline.spectrum_processor import ColumnRecord, SpectrumProcessor, SpectrumReader
 
@@ -101,30 +99,19 @@ class LiveRun:
         self._on_column, self._note = on_column, note
         self.counts = LiveCounts()
         self._pooled = pools_dilution(loaded)
-        site, view_notes = resolve_view(loaded.site)
-        site, policy_notes = _rolling(site)
+        site, policy_notes = _rolling(loaded.site)
         folder = loaded.path.parent
         self._own_reader = FrameReader(site)
-        known, cell_notes = find_cell_frames(site, frames, self._own_reader)
-        darks = DarkLibrary([f for f in known if f.kind is FrameKind.DARK], site.processing, self._own_reader)
-        plume = {band: [f for f in known if f.kind is FrameKind.PLUME and f.band is band] for band in Band}
-        earlier = pair_frames(plume[Band.ON], plume[Band.OFF], tolerance_s=site.processing.pairing.tolerance_s).pairs
-        if site.registration.source == "automatic" and not earlier:
-            raise InputError(
-                "needs pairs of an earlier time in a live run, and there are none",
-                key="registration.source",
-                value="automatic",
-                remedy="give the plume frames of an earlier day too, or set the matrix that `so2cam register` finds",
-            )
-        self.site, registration_notes = resolve_registration(site, earlier, darks, self._own_reader)
-        self.references = build_references(self.site, known, darks, self._own_reader)
+        known = know_before(site, frames, self._own_reader)
+        self.site = known.site
+        self.references = build_references(self.site, known.frames, known.darks, self._own_reader)
         self.learner = build_learner(self.site, folder, self.references)
         """What is learnt from the spectrometer. Calibrations to be stored: ``learner.stored.save()`` after the end."""
-        self.warnings = (*view_notes, *policy_notes, *cell_notes, *registration_notes)
+        self.warnings = (*policy_notes, *known.notes)
         self._processor = Processor(
             self.site,
             self.references,
-            darks,
+            known.darks,
             wind=WindField(self.site, folder),
             observer=observer,
             calibrator=self.learner.source,

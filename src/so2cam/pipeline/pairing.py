@@ -1,12 +1,13 @@
 """Which off-band frame belongs to which on-band frame."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from so2cam.core.records import FrameInfo, FramePair
+from so2cam.core.records import Band, FrameInfo, FrameKind, FramePair
+from so2cam.core.site import Pairing as PairingSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,15 @@ class Pairing:
 
     pairs: tuple[FramePair, ...]
     unpaired: tuple[FrameInfo, ...]
+
+
+def pair_plume(frames: Iterable[FrameInfo], settings: PairingSettings) -> Pairing:
+    """Pair the plume frames among ``frames`` as the settings of a site say; all others are passed over."""
+    plume = [frame for frame in frames if frame.kind is FrameKind.PLUME]
+    on, off = ([frame for frame in plume if frame.band is band] for band in (Band.ON, Band.OFF))
+    if settings.off_band == "interpolated":
+        return pair_interpolated(on, off, maximum_gap_s=settings.maximum_gap_s)
+    return pair_frames(on, off, tolerance_s=settings.tolerance_s)
 
 
 def pair_interpolated(on: Sequence[FrameInfo], off: Sequence[FrameInfo], *, maximum_gap_s: float) -> Pairing:

@@ -13,7 +13,7 @@ from so2cam.core.times import format_utc
 from so2cam.formats.folder import FrameScan, SkippedFile, scan_frames
 from so2cam.pipeline.cell_frames import find_cell_frames
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
-from so2cam.pipeline.pairing import pair_frames, pair_interpolated
+from so2cam.pipeline.pairing import pair_plume
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,7 @@ def plan_run(
                 remedy=f"add the folder of the {band} band to --frames; an SO2 camera's absorbance needs both bands",
             )
     settings = site.processing.pairing
-    if settings.off_band == "interpolated":
-        pairing = pair_interpolated(plume[Band.ON], plume[Band.OFF], maximum_gap_s=settings.maximum_gap_s)
-    else:
-        pairing = pair_frames(plume[Band.ON], plume[Band.OFF], tolerance_s=settings.tolerance_s)
+    pairing = pair_plume((*plume[Band.ON], *plume[Band.OFF]), settings)
     if not pairing.pairs and settings.off_band == "interpolated":
         raise InputError(
             f"none of {len(plume[Band.ON])} on-band plume frames lies between two off-band frames at most "

@@ -16,7 +16,7 @@ from so2cam.core.status import QUALITY_TEXT, QualityFlag
 from so2cam.formats.sitefile import LoadedSite
 from so2cam.pages import FrameHeader, encode_frame, encode_values
 from so2cam.pipeline.calibrated import Calibration, column_image_ppm_m
-from so2cam.pipeline.pairing import pair_frames, pair_interpolated
+from so2cam.pipeline.pairing import pair_plume
 from so2cam.pipeline.steps import shown_absorbance
 from so2cam.station.archive_query import ArchiveQuery
 from so2cam.station.archive_view import ArchiveView
@@ -110,11 +110,7 @@ class ArchiveImages:
             if pair is not None:
                 return pair
         infos = self._frames.infos(loaded, files)
-        on, off = ([info for info in infos if info.band is band] for band in (Band.ON, Band.OFF))
-        if settings.off_band == "interpolated":
-            pairs = pair_interpolated(on, off, maximum_gap_s=settings.maximum_gap_s).pairs
-        else:
-            pairs = pair_frames(on, off, tolerance_s=settings.tolerance_s).pairs
+        pairs = pair_plume(infos, settings).pairs
         if not pairs:
             raise InputError(f"the archive has no pair of frames near {time:%Y-%m-%d %H:%M:%S} UTC that can be read")
         return min(pairs, key=lambda pair: abs(pair.time - time))

@@ -9,21 +9,19 @@ from datetime import datetime
 from typing import Final
 
 from so2cam.core.errors import FrameFileError, InputError
-from so2cam.core.records import Band, Frame, FrameInfo, FrameKind, FramePair
+from so2cam.core.records import Frame, FrameInfo, FramePair
 from so2cam.core.site import Site
 from so2cam.core.spectra import SpectrumInfo
 from so2cam.core.status import STATUS_TEXT, EmissionStatus
 from so2cam.formats.sitefile import LoadedSite
-from so2cam.pipeline.cell_frames import find_cell_frames
 from so2cam.pipeline.dilution import RecordedDilution, build_dilution
 from so2cam.pipeline.dilution_source import DilutionSource
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
-from so2cam.pipeline.geometry import resolve_view
 from so2cam.pipeline.image_chain import ImageChain
-from so2cam.pipeline.pairing import pair_frames, pair_interpolated
+from so2cam.pipeline.known_before import know_before
+from so2cam.pipeline.pairing import pair_plume
 from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.references import References, build_references
-from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.station.archive_view import ArchiveView
 from so2cam.station.arrivals import FRAME, Recogniser
@@ -68,7 +66,7 @@ class SetupFrames:
         self._lock = threading.RLock()
         self._chains: OrderedDict[tuple[str, str, tuple[int, ...]], SetupChain] = OrderedDict()
         self._images: OrderedDict[tuple[object, ...], AbsorbanceImage] = OrderedDict()
-        self._references: OrderedDict[tuple[str, float], tuple[float, tuple[int, ...]]] = OrderedDict()
+        self._references: OrderedDict[tuple[str, float, str], tuple[float, tuple[int, ...]]] = OrderedDict()
 
     def infos(self, loaded: LoadedSite, files: Sequence[ArchivedFile]) -> tuple[FrameInfo, ...]:
         """Return what the pipeline wants to know of archived frames; those that cannot be read are left out."""
@@ -90,14 +88,7 @@ class SetupFrames:
         files = self._context.catalogue.find_files(
             self._site.name, kind=FRAME, subject=PLUME, start=start, end=end, newest=True, limit=2 * limit + 2
         )
-        infos = self.infos(loaded, files)
-        on, off = ([info for info in infos if info.band is band] for band in (Band.ON, Band.OFF))
-        settings = loaded.site.processing.pairing
-        if settings.off_band == "interpolated":
-            pairs = pair_interpolated(on, off, maximum_gap_s=settings.maximum_gap_s).pairs
-        else:
-            pairs = pair_frames(on, off, tolerance_s=settings.tolerance_s).pairs
-        return pairs[-limit:]
+        return pair_plume(self.infos(loaded, files), loaded.site.processing.pairing).pairs[-limit:]
 
     def frame(self, loaded: LoadedSite, info: FrameInfo) -> Frame:
         """Return a frame. Raises InputError with the reason where it cannot be read."""
@@ -149,7 +140,8 @@ class SetupFrames:
         They are looked up at most every ``_LOOK_S``: darks of today may come while somebody looks.
         """
         site = replace(self._site, loaded=loaded)
-        key, now = (day, site.settings.reference_days), time.monotonic()
+        key = day, site.settings.reference_days, loaded.site.registration.source
+        now = time.monotonic()
         with self._lock:
             kept = self._references.get(key)
         if kept is not None and now - kept[0] < _LOOK_S:
@@ -185,19 +177,14 @@ class SetupFrames:
     def _build(self, loaded: LoadedSite, day: str) -> SetupChain:
         site = replace(self._site, loaded=loaded)
         infos = read_references(site, choose_references(site, day)).frames
-        viewed, view_notes = resolve_view(loaded.site)
-        reader = FrameReader(viewed)
-        known, cell_notes = find_cell_frames(viewed, infos, reader)
-        darks = DarkLibrary([info for info in known if info.kind is FrameKind.DARK], viewed.processing, reader)
-        pairs: tuple[FramePair, ...] = ()
-        if viewed.registration.source == "automatic":
-            pairs = self.pairs(loaded)
-        resolved, registration_notes = resolve_registration(viewed, pairs, darks, reader)
+        reader = FrameReader(loaded.site)
+        known = know_before(loaded.site, infos, reader)
+        resolved, darks = known.site, known.darks
         problem = ""
         try:
-            references = build_references(resolved, known, darks, reader)
+            references = build_references(resolved, known.frames, darks, reader)
         except InputError as error:
-            references = build_references(_uncalibrated(resolved), known, darks, reader)
+            references = build_references(_uncalibrated(resolved), known.frames, darks, reader)
             problem = error.message
         dilution: DilutionSource | None
         if _is_found(resolved):
@@ -205,8 +192,7 @@ class SetupFrames:
         else:
             dilution = build_dilution(resolved, loaded.path.parent)
         chain = ImageChain(resolved, references, darks, dilution)
-        notes = (*view_notes, *cell_notes, *registration_notes)
-        return SetupChain(resolved, references, darks, reader, chain, notes, problem, tuple(known))
+        return SetupChain(resolved, references, darks, reader, chain, known.notes, problem, known.frames)
 
 
 def absorbance_of(chain: SetupChain, pair: FramePair, record: PairRecord | None = None) -> AbsorbanceImage:

@@ -16,7 +16,9 @@ from so2cam.formats.siteedit import edit_text
 from so2cam.formats.sitefile import LoadedSite, load_site_text
 from so2cam.pages.frames import decode_frame
 from so2cam.pipeline.batch import process_folders
+from so2cam.pipeline.live import LiveRun
 from so2cam.simulate import load_scenario, simulate
+from so2cam.station import references
 from so2cam.station.background_view import look_at_background
 from so2cam.station.context import StationContext, open_station
 from so2cam.station.line_view import (
@@ -29,6 +31,7 @@ from so2cam.station.line_view import (
     read_line_file,
 )
 from so2cam.station.motion_view import look_at_lag, look_at_motion
+from so2cam.station.references import choose_references, day_of, read_references
 from so2cam.station.setup_frames import SetupFrames
 from so2cam.station.setup_pairs import SetupPairs
 from so2cam.station.watch import FolderWatcher
@@ -221,3 +224,18 @@ def test_a_pycam_line_is_read(volcano: Volcano) -> None:
         read_line_file(site, "a.txt", b"x=1,2\ny=3,4\n")
     with pytest.raises(InputError, match="not text"):
         read_line_file(site, "a.png", b"\xff\xfe\x00")
+
+
+def test_a_registration_is_found_in_the_frames_that_a_live_run_knows(
+    volcano: Volcano, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "_REGISTRATION_FRAMES", 8)
+    loaded = volcano.edited((("registration",), {"source": "automatic"}))
+    day = volcano.chosen[0].time
+    before, after = (day_of(day + timedelta(days=days)) for days in (0, 1))
+    site = replace(volcano.context.sites[0], loaded=loaded)
+    frames = SetupFrames(volcano.context, site)
+    known = read_references(site, choose_references(site, after))
+    assert frames.chain(loaded, after).site.registration == LiveRun(loaded, known.frames).site.registration
+    with pytest.raises(InputError, match="earlier time"):
+        frames.chain(loaded, before)
