@@ -54,6 +54,11 @@ class ArchiveQuery:
         """Whether files without any quality are left out."""
         return self.valid or self.with_flags != 0 or self.without_flags != 0
 
+    @property
+    def asks_results(self) -> bool:
+        """Whether times without any results are left out."""
+        return self.asks_quality or self.least_share > 0
+
 
 def found_files(query: ArchiveQuery, days: GoodDays | None = None) -> Any:
     """Return what the query finds as a table: ``id``, ``time`` and ``bytes`` of files. ``days``: of these alone.

@@ -80,6 +80,15 @@ class FilmStep:
 
 
 @dataclass(frozen=True, slots=True)
+class PlumeFiles:
+    """How many plume frames and spectra a span has, the newest one's id, and their last time: others, other values."""
+
+    count: int
+    newest_id: int
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Film:
     """The pairs of a span, in order of time; every ``every``-th of ``pairs`` where they are too many.
 
@@ -215,7 +224,7 @@ class ArchiveView:
                 chosen.outerjoin(RATES, same).outerjoin(moving, beside)
             )
             rows = connection.execute(asked.where(chosen.c.number % every == 0).order_by(chosen.c.time)).all()
-        if rows or device is None or query.asks_quality:
+        if rows or device is None or query.asks_results:
             steps = tuple(FilmStep(from_microseconds(row.moment), row.flags, _rate(row)) for row in rows)
             return Film(steps, pairs, every, True)
         return self._frames(query, device, most)
@@ -226,6 +235,14 @@ class ArchiveView:
         asked = select(FILES.c.device).where(*plume, *between(FILES.c.time, query.start, query.end)).distinct()
         with self._database.read() as connection:
             return sorted(connection.execute(asked).scalars())
+
+    def plume_files(self, site: str, start: datetime, end: datetime) -> PlumeFiles | None:
+        """Return what plume frames and spectra there are of ``start`` <= time < ``end``; None where there are none."""
+        where = [FILES.c.site == site, FILES.c.kind.in_((FRAME, SPECTRUM)), FILES.c.subject == PLUME]
+        asked = select(func.count(), func.max(FILES.c.id), func.max(FILES.c.time))
+        with self._database.read() as connection:
+            count, newest, last = connection.execute(asked.where(*where, *between(FILES.c.time, start, end))).one()
+        return PlumeFiles(int(count), int(newest), from_microseconds(int(last))) if count else None
 
     def record_of(self, site: str, time: datetime) -> dict[str, Any] | None:
         """Return what the pair of this very time gave (``station.pair_json``)."""

@@ -12,7 +12,7 @@ from so2cam.station.context import StationSite
 _PIECE: Final = 1 << 18
 _OLDEST: Final = (1980, 1, 1, 0, 0, 0)
 NOT_HERE: Final = "not-included.txt"
-"""The file in a zip that says which files could not be read, where there are such."""
+"""The file in a zip that says which files could not be read, or not to their end, where there are such."""
 
 
 class _Outlet(io.RawIOBase):
@@ -36,7 +36,8 @@ class _Outlet(io.RawIOBase):
 def zip_of(sites: Mapping[str, StationSite], files: Iterable[ArchivedFile]) -> Iterator[bytes]:
     """Yield a zip of files with their sidecars, in folders of their hours; below the site's name with several sites.
 
-    Images are stored as they are: they are compressed already. What cannot be read is named in ``NOT_HERE``.
+    Images are stored as they are: they are compressed already. What cannot be read is named in ``NOT_HERE``, and so is
+    what is in the zip but cut off, because reading broke off or the archive's file is shorter than it was.
     """
     outlet = _Outlet()
     missing: list[str] = []
@@ -44,18 +45,22 @@ def zip_of(sites: Mapping[str, StationSite], files: Iterable[ArchivedFile]) -> I
     with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as made:
         for file in files:
             site = sites[file.site]
-            parts = [(file.path, site.archive.path_of(file))]
+            parts = [(file.path, file.size, site.archive.path_of(file))]
             if file.sidecar_path is not None:
-                parts.append((file.sidecar_path, site.archive.path_of(file, sidecar=True)))
-            for name, path in parts:
+                parts.append((file.sidecar_path, file.sidecar_size or 0, site.archive.path_of(file, sidecar=True)))
+            for name, size, path in parts:
                 inside = f"{file.site}/{name}" if several else name
+                info, why = zipfile.ZipInfo(inside, max(file.time.timetuple()[:6], _OLDEST)), ""
                 try:
                     with path.open("rb") as source:
-                        yield from _copied(
-                            made, zipfile.ZipInfo(inside, max(file.time.timetuple()[:6], _OLDEST)), source, outlet
-                        )
+                        yield from _copied(made, info, source, outlet)
                 except OSError as error:
-                    missing.append(f"{inside}: {error.strerror or error}")
+                    why = error.strerror or str(error)
+                if inside not in made.NameToInfo:
+                    missing.append(f"{inside}: {why}")
+                elif info.file_size < size:
+                    short = f"is here, but cut off after {info.file_size} of {size} bytes"
+                    missing.append(f"{inside}: {short}{f' ({why})' if why else ''}")
         if missing:
             made.writestr(NOT_HERE, "\n".join(missing) + "\n")
     yield outlet.take()

@@ -5,6 +5,7 @@ fit or of the view is calculated again from what was read.
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,8 +42,11 @@ from so2cam.pipeline.references import (
     read_cells,
 )
 from so2cam.pipeline.spectrometer_view import find_view, view_weights_map
+from so2cam.pipeline.spectrum_processor import SpectrumProcessor, SpectrumReader
 from so2cam.science.calibration.view_inversion import INVERSION_TEXT
+from so2cam.station.archive_view import ArchiveView, PlumeFiles
 from so2cam.station.arrivals import SPECTRUM, Recogniser
+from so2cam.station.catalogue import ArchivedFile
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.references import PLUME, choose_references, day_of, read_references
 from so2cam.station.setup_frames import SetupChain, SetupFrames
@@ -52,6 +56,8 @@ MOST_IMAGES: Final = 240
 _MOST_PAIRS: Final = 2000
 _MOST_SPECTRA: Final = 1500
 _KEPT: Final = 3
+_LOOK_S: Final = 120.0
+"""How long the plume's files of a range are taken to be the same: it is not read again for each pair that comes."""
 Progress = Callable[[int, int], None]
 
 
@@ -144,8 +150,10 @@ class CalibrationStudies:
     def __init__(self, context: StationContext, site: StationSite, frames: SetupFrames) -> None:
         self._context, self._site, self._frames = context, site, frames
         self._lock = threading.Lock()
-        self._ranges: OrderedDict[tuple[str, datetime, datetime], _Range] = OrderedDict()
-        self._columns: OrderedDict[tuple[str, str], ColumnPoint | None] = OrderedDict()
+        self._view = ArchiveView(context.catalogue)
+        self._ranges: OrderedDict[tuple[object, ...], _Range] = OrderedDict()
+        self._columns: OrderedDict[tuple[object, ...], ColumnPoint | None] = OrderedDict()
+        self._looked: OrderedDict[tuple[datetime, datetime], tuple[float, PlumeFiles | None]] = OrderedDict()
 
     def study(
         self, loaded: LoadedSite, start: datetime, end: datetime, progress: Progress | None = None
@@ -187,13 +195,27 @@ class CalibrationStudies:
 
     def _range(self, loaded: LoadedSite, start: datetime, end: datetime, progress: Progress | None) -> _Range:
         plain = without_exclusions(loaded)
-        key = _reading_hash(plain.site), start, end
+        key = _reading_hash(plain.site), start, end, *self._made_of(plain, start, end)
         if key not in self._ranges:
             self._ranges[key] = self._read(plain, start, end, progress)
             while len(self._ranges) > _KEPT:
                 self._ranges.popitem(last=False)
         self._ranges.move_to_end(key)
         return self._ranges[key]
+
+    def _made_of(self, loaded: LoadedSite, start: datetime, end: datetime) -> tuple[object, ...]:
+        """Return what a range is made of: the plume's files, looked up every ``_LOOK_S``, and the calibration files."""
+        now, kept = time.monotonic(), self._looked.get((start, end))
+        if kept is None or now - kept[0] >= _LOOK_S:
+            found = self._view.plume_files(self._site.name, start - COLUMN_MARGIN, end + COLUMN_MARGIN)
+            self._looked[start, end] = kept = now, found
+            while len(self._looked) > 4 * _KEPT:
+                self._looked.popitem(last=False)
+        files = kept[1]
+        if files is None:
+            return ()
+        last = min(max(files.last, start), end - timedelta(microseconds=1))
+        return files, self._frames.references(loaded, day_of(last))
 
     def _read(self, loaded: LoadedSite, start: datetime, end: datetime, progress: Progress | None) -> _Range:
         pairs = self._frames.pairs(loaded, start=start, end=end, limit=_MOST_PAIRS)
@@ -253,32 +275,46 @@ class CalibrationStudies:
             newest=True,
             limit=_MOST_SPECTRA,
         )
-        fitter = build_fitter(loaded, site, read_references(station_site, choose_references(station_site, day)).spectra)
+        references = choose_references(station_site, day)
+        fitter = build_fitter(loaded, site, read_references(station_site, references).spectra)
         if fitter is None:
             return []
-        reader, processor = fitter
-        settings = settings_hash(loaded.site.model_dump(mode="json", include={"spectrometer"}))
-        settings += loaded.site.processing.light_dilution.mode + day
+        fitted_with = (
+            settings_hash(loaded.site.model_dump(mode="json", include={"spectrometer"})),
+            loaded.site.processing.light_dilution.mode,
+            tuple(file.id for file in references if file.kind == SPECTRUM),
+        )
         recogniser = Recogniser(loaded.site)
         points: list[ColumnPoint] = []
         for file in files:
-            key = settings, str(file.id)
+            key = *fitted_with, file.id
             if key not in self._columns:
-                self._columns[key] = None
-                try:
-                    info = recogniser.infos(self._site.archive.path_of(file))
-                except FrameFileError:
-                    continue
-                spectrum = reader.read(info) if isinstance(info, SpectrumInfo) else None
-                if spectrum is not None:
-                    (record,) = processor.process([spectrum])
-                    self._columns[key] = point_of(record, pooled=pools_dilution(loaded))
+                self._columns[key] = self._fit(loaded, recogniser, fitter, file)
             point = self._columns[key]
             if point is not None:
                 points.append(point)
         while len(self._columns) > 4 * _MOST_SPECTRA:
             self._columns.popitem(last=False)
         return sorted(points, key=lambda point: (point.end, point.time))
+
+    def _fit(
+        self,
+        loaded: LoadedSite,
+        recogniser: Recogniser,
+        fitter: tuple[SpectrumReader, SpectrumProcessor],
+        file: ArchivedFile,
+    ) -> ColumnPoint | None:
+        """Return the column of an archived spectrum; None where it cannot be read, or has none."""
+        reader, processor = fitter
+        try:
+            info = recogniser.infos(self._site.archive.path_of(file))
+        except FrameFileError:
+            return None
+        spectrum = reader.read(info) if isinstance(info, SpectrumInfo) else None
+        if spectrum is None:
+            return None
+        (record,) = processor.process([spectrum])
+        return point_of(record, pooled=pools_dilution(loaded))
 
 
 def study_of(loaded: LoadedSite, read: _Range) -> CalibrationStudy:

@@ -64,7 +64,7 @@ def add_archive_routes(app: FastAPI, pages: Pages) -> None:
         query = query_of(read_state({**asked, "scope": ""}), pages.context, found)
 
         def make() -> tuple[bytes, bytes]:
-            devices = [] if query.asks_quality else view.devices(query)
+            devices = [] if query.asks_results else view.devices(query)
             on = (one for one in devices if images[found.name].band_of(one, query) is Band.ON)
             device = next(on, None)  # the film of a span without results goes by its times
             motion = found.loaded.site.lines[0].name if line == TOTAL else None

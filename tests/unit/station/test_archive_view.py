@@ -240,6 +240,8 @@ def test_without_results_a_film_is_of_one_camera(catalogue: Catalogue) -> None:
     film = view.film(query, line=TOTAL, method="flow", device="camera-on")
     assert not film.processed
     assert [step.time.second for step in film.steps] == [1, 3, 5, 7, 9]
+    good = view.film(replace(query, least_share=0.5), line=TOTAL, method="flow", device="camera-on")
+    assert (good.steps, good.processed) == ((), True), "no day is good, which is not to say that none was processed"
     assert view.last_time(("etna", "hill")) == T0 + timedelta(seconds=9)
     assert view.last_time(("hill",)) is None
 

@@ -26,12 +26,12 @@ class FakeSite:
     archive: FakeArchive
 
 
-def file(site: str, number: int, *, sidecar: bool = True) -> ArchivedFile:
+def file(site: str, number: int, *, sidecar: bool = True, size: int = 600_000) -> ArchivedFile:
     name = f"{number}.png"
     beside = f"{number}.json" if sidecar else None
     return ArchivedFile(
-        *(number, site, str(number), "a", "frame", "plume", "camera-on", T0, T0, "2026/03/01/12", name, 9, "0"),
-        *(beside, 2, "1", "kept"),
+        *(number, site, str(number), "a", "frame", "plume", "camera-on", T0, T0, "2026/03/01/12", name, size, "0"),
+        *(beside, 600_000, "1", "kept"),
     )
 
 
@@ -59,8 +59,41 @@ def test_files_of_one_site_lie_in_their_hours(tmp_path: Path) -> None:
     site: Any = FakeSite(FakeArchive(tmp_path))
     (tmp_path / "2026/03/01/12").mkdir(parents=True)
     (tmp_path / "2026/03/01/12/1.png").write_bytes(b"x")
-    made = zipfile.ZipFile(io.BytesIO(b"".join(zip_of({"etna": site}, [file("etna", 1, sidecar=False)]))))
+    made = zipfile.ZipFile(io.BytesIO(b"".join(zip_of({"etna": site}, [file("etna", 1, sidecar=False, size=1)]))))
     assert made.namelist() == ["2026/03/01/12/1.png"]
     assert path_in(site, file("etna", 1, sidecar=False), "main") == tmp_path / "2026/03/01/12/1.png"
     assert path_in(site, file("etna", 1, sidecar=False), "sidecar") is None
     assert path_in(site, file("etna", 2), "main") is None
+
+
+class BreakingFile(io.BytesIO):
+    """A file of a disk that fails after the first piece."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell():
+            raise OSError(5, "Input/output error")
+        return super().read(size)
+
+
+@dataclass
+class BreakingPath:
+    content: bytes
+
+    def open(self, mode: str) -> io.BytesIO:
+        return BreakingFile(self.content)
+
+
+def test_what_is_cut_off_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "2026/03/01/12").mkdir(parents=True)
+    (tmp_path / "2026/03/01/12/1.png").write_bytes(bytes(1000))
+    archive: Any = FakeArchive(tmp_path)
+    broken: Any = FakeArchive(tmp_path)
+    broken.path_of = lambda *_, **__: BreakingPath(bytes(600_000))
+    sites: dict[str, Any] = {"etna": FakeSite(archive), "hill": FakeSite(broken)}
+    files = [file(site, 1, sidecar=False) for site in sites]
+    made = zipfile.ZipFile(io.BytesIO(b"".join(zip_of(sites, files))))
+    assert made.testzip() is None
+    shorter, failed = made.read(NOT_HERE).decode().splitlines()
+    assert shorter == "etna/2026/03/01/12/1.png: is here, but cut off after 1000 of 600000 bytes"
+    assert failed.startswith("hill/2026/03/01/12/1.png: is here, but cut off after 262144 of 600000 bytes")
+    assert "Input/output error" in failed

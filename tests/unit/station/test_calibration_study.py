@@ -1,5 +1,7 @@
 """The calibration that set-up pages show is that of a run over the same files; what is left out; ground."""
 
+import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,11 +12,14 @@ import numpy as np
 import pytest
 
 from so2cam.core.errors import InputError
+from so2cam.core.records import FrameKind
 from so2cam.core.site_station import WatchedFolder
+from so2cam.formats.folder import scan_frames
 from so2cam.formats.siteedit import edit_text
 from so2cam.formats.sitefile import LoadedSite, load_site_text
 from so2cam.pipeline.batch import RunReport, process_folders
 from so2cam.simulate import load_scenario, simulate
+from so2cam.station import calibration_study, setup_frames
 from so2cam.station.calibration_study import CalibrationStudies, CalibrationStudy, curve_of, slope_of
 from so2cam.station.context import StationContext, open_station
 from so2cam.station.dilution_view import dilution_preview
@@ -116,6 +121,59 @@ def test_without_any_cell_a_study_says_why_there_is_no_calibration(volcano: Volc
 def test_a_range_without_pairs_is_said(volcano: Volcano) -> None:
     with pytest.raises(InputError, match="no pairs"):
         volcano.studies.study(volcano.edited({}), volcano.end, volcano.end + timedelta(hours=1))
+
+
+def test_a_range_is_read_anew_when_files_come(
+    volcano: Volcano, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration_study, "_LOOK_S", 0.0)
+    monkeypatch.setattr(setup_frames, "_LOOK_S", 0.0)
+    site, source = volcano.folder / "site.toml", tmp_path / "frames"
+    source.mkdir()
+    with contextlib.closing(open_station([site], folder=tmp_path / "station")) as context:
+        watched = WatchedFolder(name="frames", folder=str(source), settle_s=0.0)
+        watcher = FolderWatcher(context, context.sites[0], watched)
+        loaded = context.sites[0].loaded
+        frames = scan_frames([volcano.folder / "frames"], loaded.site.files).frames
+        middle = volcano.start + (volcano.end - volcano.start) / 2
+
+        def come(*kinds: FrameKind, cell: float | None = None, late: bool | None = None) -> None:
+            for frame in frames:
+                if frame.kind in kinds and frame.cell_ppm_m == cell and late in (None, frame.time > middle):
+                    shutil.copy2(frame.path, source / frame.path.name)
+                    beside = frame.path.with_suffix(".json")
+                    if beside.exists():
+                        shutil.copy2(beside, source / beside.name)
+            watcher.look()
+            watcher.look()
+
+        come(FrameKind.DARK, FrameKind.CLEAR)
+        come(FrameKind.PLUME, late=False)
+        *labels, last = sorted({frame.cell_ppm_m for frame in frames if frame.cell_ppm_m is not None})
+        for label in labels:
+            come(FrameKind.CELL, cell=label)
+        studies = CalibrationStudies(context, context.sites[0], SetupFrames(context, context.sites[0]))
+        before = studies.study(loaded, volcano.start, volcano.end)
+        come(FrameKind.PLUME, late=True)
+        more = studies.study(loaded, volcano.start, volcano.end)
+        assert 0 < before.available < more.available == volcano.study({}).available
+        assert len(more.cells) == len(labels)
+        come(FrameKind.CELL, cell=last)
+        assert len(studies.study(loaded, volcano.start, volcano.end).cells) == len(labels) + 1
+
+
+def test_a_spectrum_whose_fit_was_broken_off_is_fitted_again(volcano: Volcano, monkeypatch: pytest.MonkeyPatch) -> None:
+    studies = CalibrationStudies(volcano.context, volcano.context.sites[0], volcano.frames)
+    arguments = volcano.edited(BY_SPECTROMETER), volcano.start, volcano.end
+
+    def breaks(*_: object, **__: object) -> None:
+        raise InputError("broken off")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(calibration_study, "point_of", breaks)
+        with pytest.raises(InputError, match="broken off"):
+            studies.study(*arguments)
+    assert studies.study(*arguments).columns == volcano.study(BY_SPECTROMETER).columns > 0
 
 
 def test_the_inversion_sees_the_view_where_the_correlation_does(volcano: Volcano) -> None:
