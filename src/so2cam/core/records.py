@@ -85,6 +85,11 @@ class FramePair:
     later_off: FrameInfo | None = None
 
     @property
+    def frames(self) -> tuple[FrameInfo, ...]:
+        """All its frames: the on band, the off band, and the later one of the off band where there is one."""
+        return (self.on, self.off) if self.later_off is None else (self.on, self.off, self.later_off)
+
+    @property
     def time(self) -> datetime:
         """Mid-exposure of the on-band frame, UTC."""
         return self.on.time

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from so2cam.core.errors import FrameFileError
-from so2cam.core.records import Frame, FrameInfo
+from so2cam.core.records import Frame, FrameInfo, FramePair
 from so2cam.core.site import Processing, Site
 from so2cam.formats.image_files import read_frame
 from so2cam.pipeline.steps import DarkFrame, MeanFrame, mean_frame
 from so2cam.science.imaging.dark import select_darks
 from so2cam.science.imaging.dark_model import mean_exposure_s, modelled_dark, select_offset_and_dark
 from so2cam.science.imaging.hot_pixels import find_hot_pixels
+
+Read = Callable[[FrameInfo], Frame | None]
+"""Reads a frame; None where that cannot be."""
 
 
 class FrameReader:
@@ -45,7 +48,17 @@ class FrameReader:
         return f"; {len(failed)} unreadable, the first: {Path(str(first.file)).name} {first.message}"
 
 
-def keep_last(reader: FrameReader, count: int = 4) -> Callable[[FrameInfo], Frame | None]:
+def read_pair(pair: FramePair, read: Read) -> tuple[Frame, ...] | None:
+    """Return the frames of a pair in the order of ``FramePair.frames``; None where one of them cannot be read.
+
+    All are read even so: the reader then knows of each.
+    """
+    frames = [read(info) for info in pair.frames]
+    found = tuple(frame for frame in frames if frame is not None)
+    return found if len(found) == len(frames) else None
+
+
+def keep_last(reader: FrameReader, count: int = 4) -> Read:
     """Return what reads with ``reader`` and keeps the last frames: two pairs share one of an interpolated off band."""
     kept: dict[Path, Frame | None] = {}
 

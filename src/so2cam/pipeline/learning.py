@@ -10,7 +10,7 @@ import numpy as np
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
 from so2cam.core.errors import InputError
-from so2cam.core.records import Frame, FrameInfo, FramePair
+from so2cam.core.records import FramePair
 from so2cam.core.results import NO_FIT, CalibrationRecord, CalibrationSummary
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus, QualityFlag
@@ -21,11 +21,10 @@ from so2cam.pipeline.calibration_store import StoredCalibrations, load_stored
 from so2cam.pipeline.column_correction import ColumnCorrection, corrects_columns
 from so2cam.pipeline.columns import OTHER_TIME_REMEDY, ColumnPoint, ColumnSet
 from so2cam.pipeline.dilution_agreement import knows_dilution_twice
+from so2cam.pipeline.frames import Read, read_pair
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.references import MODEL_TEXT, CellReading, References, label_uncertainties, summarise
-
-Read = Callable[[FrameInfo], Frame | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +91,9 @@ def learn_whole(
             if chain.dilution is not None:
                 chain.dilution.add_column(event)
         else:
-            frames = [read(event.on), read(event.off), None if event.later_off is None else read(event.later_off)]
-            on, off, later = frames
-            if on is not None and off is not None and (later is not None or event.later_off is None):
-                image = chain.image(PairRecord(event), on, off, later)
+            frames = read_pair(event, read)
+            if frames is not None:
+                image = chain.image(PairRecord(event), *frames)
                 if not isinstance(image, EmissionStatus):
                     calibrator.observe(event, image)
         if progress is not None:
@@ -115,8 +113,7 @@ def in_order(pairs: Sequence[FramePair], columns: Sequence[ColumnPoint]) -> list
 
 def known_at(pair: FramePair) -> datetime:
     """Return when the last exposure of a pair ends, UTC."""
-    frames = [pair.on, pair.off] if pair.later_off is None else [pair.on, pair.off, pair.later_off]
-    return max(frame.time + timedelta(seconds=frame.exposure_s / 2) for frame in frames)
+    return max(frame.time + timedelta(seconds=frame.exposure_s / 2) for frame in pair.frames)
 
 
 def needs_columns(site: Site) -> bool:

@@ -33,7 +33,7 @@ from so2cam.core.spectra import SpectrumInfo, SpectrumKind
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.pipeline.columns import COLUMN_MARGIN, ColumnPoint, point_of, pools_dilution
 from so2cam.pipeline.dilution import build_dilution
-from so2cam.pipeline.frames import FrameReader, keep_last
+from so2cam.pipeline.frames import FrameReader, keep_last, read_pair
 from so2cam.pipeline.geometry import WindField
 from so2cam.pipeline.known_before import know_before
 from so2cam.pipeline.learning import build_learner, known_at
@@ -275,18 +275,17 @@ class LiveRun:
             self._processor.add_column(heapq.heappop(self._columns)[3])
 
     def _push(self, pair: FramePair) -> list[PairRecord]:
-        on, off = self._read(pair.on), self._read(pair.off)
-        later_off = None if pair.later_off is None else self._read(pair.later_off)
+        frames = read_pair(pair, self._read)
         for path, error in self._reader.failures.items():
             self._leave_out(Path(path), error.message)
         for path, digest in self._reader.hashes.items():
             self._say(FileNote(Path(path), sha256=digest))
         self._reader.failures.clear()
         self._reader.hashes.clear()
-        if on is None or off is None or (later_off is None and pair.later_off is not None):
+        if frames is None:
             return []
         self.counts.pairs += 1
-        return self._processor.push(pair, on, off, later_off)
+        return self._processor.push(pair, *frames)
 
     def _leave_out(self, path: Path, reason: str) -> None:
         self.counts.left_out += 1

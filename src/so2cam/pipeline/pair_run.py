@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from so2cam.core.errors import InputError
-from so2cam.core.records import Frame, FrameInfo, FramePair
+from so2cam.core.records import FramePair
 from so2cam.pipeline.columns import ColumnPoint
-from so2cam.pipeline.frames import FrameReader
+from so2cam.pipeline.frames import FrameReader, Read, read_pair
 from so2cam.pipeline.processor import Processor
 from so2cam.pipeline.records import PairImages, PairRecord
 
 Progress = Callable[[int, int], None]
-Read = Callable[[FrameInfo], Frame | None]
 
 
 @dataclass(slots=True)
@@ -44,11 +43,8 @@ class PairRun:
 
 def push_pair(pair: FramePair, processor: Processor, read: Read) -> list[PairRecord] | None:
     """Read a pair's frames and push it; None where one of them cannot be read."""
-    on, off = read(pair.on), read(pair.off)
-    later_off = None if pair.later_off is None else read(pair.later_off)
-    if on is None or off is None or (later_off is None and pair.later_off is not None):
-        return None
-    return processor.push(pair, on, off, later_off)
+    frames = read_pair(pair, read)
+    return None if frames is None else processor.push(pair, *frames)
 
 
 def run_pairs(

@@ -29,6 +29,7 @@ from so2cam.pipeline.calibration_drift import Drift, drift_of
 from so2cam.pipeline.column_correction import ColumnCorrection, corrects_columns
 from so2cam.pipeline.columns import COLUMN_MARGIN, ColumnPoint, point_of, pools_dilution
 from so2cam.pipeline.dilution import build_dilution
+from so2cam.pipeline.frames import read_pair
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.learning import cell_points, evenly, in_order, learning_warnings, needs_columns, with_columns
 from so2cam.pipeline.live import build_fitter
@@ -246,9 +247,8 @@ class CalibrationStudies:
                 if dilution is not None:
                     dilution.add_column(event)
                 continue
-            infos = (event.on, event.off, *(() if event.later_off is None else (event.later_off,)))
-            frames = [frame for info in infos if (frame := chain.reader.read(info)) is not None]
-            made = images_of.image(PairRecord(event), *frames) if len(frames) == len(infos) else None
+            frames = read_pair(event, chain.reader.read)
+            made = None if frames is None else images_of.image(PairRecord(event), *frames)
             if made is None or isinstance(made, EmissionStatus):
                 failed += 1
             else:

@@ -19,7 +19,7 @@ from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.steps import LogImage
 from so2cam.science.imaging.extinction import EXTINCTION_TEXT
 from so2cam.station.references import day_of
-from so2cam.station.setup_frames import SetupFrames, absorbance_of
+from so2cam.station.setup_frames import SetupFrames, absorbance_of, frames_of
 
 _MOST_POINTS: Final = 600
 
@@ -72,10 +72,9 @@ def dilution_preview(frames: SetupFrames, loaded: LoadedSite, pair: FramePair) -
         except InputError as error:
             problem = error.message
     seeing = ImageChain(site, chain.references, chain.darks, dilution)
-    on, off = (frames.frame(loaded, info) for info in (pair.on, pair.off))
     if settings.regions or settings.terrain_model is not None:
         try:
-            logs = _logs(seeing, pair, on, off)
+            logs = _logs(seeing, pair, frames_of(pair, chain.reader))
             fits = tuple(_band_fit(name, band) for name, band in zip(("on", "off"), ground_bands(
                 site, site_ground(_known(site), loaded.path.parent), *logs), strict=True))  # fmt: skip
         except (InputError, ValueError) as error:
@@ -88,8 +87,8 @@ def dilution_preview(frames: SetupFrames, loaded: LoadedSite, pair: FramePair) -
     return DilutionPreview(fits, image.absorbance, image.diluted, image.dilution, problem)
 
 
-def _logs(chain: ImageChain, pair: FramePair, on: Frame, off: Frame) -> tuple[LogImage, LogImage]:
-    found = chain.log_images(PairRecord(pair), on, off)
+def _logs(chain: ImageChain, pair: FramePair, frames: tuple[Frame, ...]) -> tuple[LogImage, LogImage]:
+    found = chain.log_images(PairRecord(pair), *frames)
     if found is None:
         raise InputError(STATUS_TEXT[EmissionStatus.NO_DARK], file=pair.on.path)
     return found

@@ -45,7 +45,7 @@ def pair_row(site: Site, record: PairRecord) -> PairRow:
     content = {
         "lines": list(series.lines),
         "speed_methods": list(series.speed_methods),
-        "frames": [frame.path.name for frame in (record.pair.on, record.pair.off, record.pair.later_off) if frame],
+        "frames": [frame.path.name for frame in record.pair.frames],
         **{name: _plain(getattr(series, name)[0].tolist()) for name in _ARRAYS},
     }
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))

@@ -92,11 +92,7 @@ class SetupFrames:
 
     def frame(self, loaded: LoadedSite, info: FrameInfo) -> Frame:
         """Return a frame. Raises InputError with the reason where it cannot be read."""
-        reader = FrameReader(loaded.site)
-        frame = reader.read(info)
-        if frame is None:
-            raise InputError(reader.failures[str(info.path)].message, file=info.path)
-        return frame
+        return _read(info, FrameReader(loaded.site))
 
     def chain(self, loaded: LoadedSite, day: str) -> SetupChain:
         """Return what makes absorbance images of a day (UTC, ``2026-03-01``) with these settings.
@@ -195,18 +191,24 @@ class SetupFrames:
         return SetupChain(resolved, references, darks, reader, chain, known.notes, problem, known.frames)
 
 
+def frames_of(pair: FramePair, reader: FrameReader) -> tuple[Frame, ...]:
+    """Return the frames of a pair. Raises InputError with the reason where one cannot be read."""
+    return tuple(_read(info, reader) for info in pair.frames)
+
+
+def _read(info: FrameInfo, reader: FrameReader) -> Frame:
+    frame = reader.read(info)
+    if frame is None:
+        raise InputError(reader.failures[str(info.path)].message, file=info.path)
+    return frame
+
+
 def absorbance_of(chain: SetupChain, pair: FramePair, record: PairRecord | None = None) -> AbsorbanceImage:
     """Return the absorbance image of a pair; what is known of it goes to ``record``.
 
     Raises InputError saying why there is none.
     """
-    frames = []
-    for info in (pair.on, pair.off, *(() if pair.later_off is None else (pair.later_off,))):
-        frame = chain.reader.read(info)
-        if frame is None:
-            raise InputError(chain.reader.failures[str(info.path)].message, file=info.path)
-        frames.append(frame)
-    found = chain.chain.image(PairRecord(pair) if record is None else record, *frames)
+    found = chain.chain.image(PairRecord(pair) if record is None else record, *frames_of(pair, chain.reader))
     if isinstance(found, EmissionStatus):
         raise InputError(STATUS_TEXT[found], file=pair.on.path)
     return found

@@ -31,7 +31,7 @@ from so2cam.science.imaging.terrain_pixels import TerrainPoints
 from so2cam.station.context import Board
 from so2cam.station.live_day import processing_hash
 from so2cam.station.references import day_of
-from so2cam.station.setup_frames import SetupChain, SetupFrames
+from so2cam.station.setup_frames import SetupChain, SetupFrames, frames_of
 
 _LOGS: Final = 6
 NO_CALIBRATION: Final = "no calibration by gas cells or a known slope; the spectrometer's is made while data come"
@@ -181,13 +181,7 @@ class SetupPairs:
             if kept is not None:
                 self._logs.move_to_end(key)
                 return kept
-        frames = []
-        for info in (pair.on, pair.off, *(() if pair.later_off is None else (pair.later_off,))):
-            frame = chain.reader.read(info)
-            if frame is None:
-                raise InputError(chain.reader.failures[str(info.path)].message, file=info.path)
-            frames.append(frame)
-        found = chain.chain.log_images(record, *frames)
+        found = chain.chain.log_images(record, *frames_of(pair, chain.reader))
         if found is None:
             raise InputError(STATUS_TEXT[EmissionStatus.NO_DARK], file=pair.on.path)
         with self._lock:
