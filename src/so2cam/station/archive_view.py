@@ -22,6 +22,7 @@ from so2cam.station.archive_query import (
 from so2cam.station.archive_query import pair_conditions as conditions_of_pairs
 from so2cam.station.arrivals import FRAME, SPECTRUM
 from so2cam.station.catalogue import ArchivedFile, Catalogue, ColumnRow, Rate
+from so2cam.station.catalogue_results import column_of, rate_of
 from so2cam.station.catalogue_schema import COLUMNS, FILES, PAIRS, RATES
 from so2cam.station.references import PLUME
 from so2cam.store.items import from_microseconds, to_microseconds
@@ -225,7 +226,10 @@ class ArchiveView:
             )
             rows = connection.execute(asked.where(chosen.c.number % every == 0).order_by(chosen.c.time)).all()
         if rows or device is None or query.asks_results:
-            steps = tuple(FilmStep(from_microseconds(row.moment), row.flags, _rate(row)) for row in rows)
+            steps = tuple(
+                FilmStep(from_microseconds(row.moment), row.flags, None if row.line is None else rate_of(row))
+                for row in rows
+            )
             return Film(steps, pairs, every, True)
         return self._frames(query, device, most)
 
@@ -296,9 +300,7 @@ class ArchiveView:
                     wanted.append(RATES.c.method == query.method)
                 order = [RATES.c.site, RATES.c.time, RATES.c.status.desc()]  # a valid one is taken last, and stays
                 for row in connection.execute(select(RATES).where(*wanted).order_by(*order)):
-                    found = _rate(row)
-                    if found is not None:
-                        rates[(row.site, row.time)] = found
+                    rates[(row.site, row.time)] = rate_of(row)
         return flags, rates
 
     def _columns(self, query: ArchiveQuery, times: Sequence[datetime]) -> dict[tuple[str, str], ColumnRow]:
@@ -308,38 +310,13 @@ class ArchiveView:
             for first in range(0, len(moments), _CHUNK):
                 wanted = COLUMNS.c.time.in_(moments[first : first + _CHUNK])
                 for row in connection.execute(select(COLUMNS).where(COLUMNS.c.site.in_(query.sites), wanted)):
-                    made[(row.site, row.file)] = ColumnRow(
-                        from_microseconds(row.time),
-                        row.file,
-                        row.so2,
-                        row.so2_uncertainty,
-                        row.light_dilution,
-                        row.status,
-                    )
+                    made[(row.site, row.file)] = column_of(row)
         return made
 
 
 def _counted(query: ArchiveQuery, days: GoodDays | None) -> Any:
     good = func.count() if query.valid else func.sum(case((good_pair(query), 1), else_=0))
     return select(func.count(), good).select_from(PAIRS).where(*conditions_of_pairs(query, days))
-
-
-def _rate(row: Any) -> Rate | None:
-    if row.line is None:
-        return None
-    return Rate(
-        from_microseconds(row.time),
-        row.line,
-        row.method,
-        row.rate,
-        row.random,
-        row.systematic,
-        row.speed,
-        row.speed_uncertainty,
-        row.direction,
-        row.amount,
-        row.status,
-    )
 
 
 def _time(microseconds: int | None) -> datetime | None:

@@ -22,6 +22,7 @@ from so2cam.science.imaging.background_modes import (
     correct_background,
     needed_areas,
 )
+from so2cam.station.plain import all_known
 from so2cam.station.setup_pairs import PairLook, SetupPairs, uncorrected
 
 Quantity = Literal["after", "before", "sky", "mask", "on", "off"]
@@ -146,7 +147,7 @@ class BackgroundLook:
         def of(image: FloatImage | None) -> tuple[float | None, ...]:
             if image is None:
                 return (None,) * x.size
-            return _plain(sample_image(image, np.isfinite(image), x, y))
+            return all_known(sample_image(image, np.isfinite(image), x, y))
 
         on_sky, off_sky = (None, None) if self.surfaces is None else self.surfaces
         images = self.images
@@ -252,7 +253,3 @@ def _areas(found: SkyAreas, look: PairLook) -> tuple[Area, ...]:
 
 def _where(image: FloatImage, valid: np.ndarray) -> FloatImage:
     return np.where(valid, image, np.float32(np.nan)).astype(np.float32)
-
-
-def _plain(values: FloatArray) -> tuple[float | None, ...]:
-    return tuple(float(value) if np.isfinite(value) else None for value in values)

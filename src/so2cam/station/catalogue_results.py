@@ -1,7 +1,7 @@
 """The part of the catalogue that knows the results: pairs, emission rates, columns of spectra, and days."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from so2cam.station.database import Database
 from so2cam.store.items import from_microseconds, to_microseconds
 
 _CHUNK: Final = 500
+_RATE: Final = tuple(field.name for field in fields(Rate))
+_COLUMN: Final = tuple(field.name for field in fields(ColumnRow))
 
 
 class ResultTable:
@@ -100,7 +102,7 @@ class ResultTable:
             order = [column.desc() for column in order]
         with self.database.read() as connection:
             rows = connection.execute(select(RATES).where(*conditions).order_by(*order).limit(limit)).all()
-        found = [_rate(row) for row in rows]
+        found = [rate_of(row) for row in rows]
         return found[::-1] if newest else found
 
     def latest_rates(self, site: str, *, valid: bool = False) -> list[Rate]:
@@ -112,7 +114,7 @@ class ResultTable:
             rows = connection.execute(select(RATES).where(where).order_by(RATES.c.line, RATES.c.method)).all()
             if valid:
                 rows = [self._newest_valid(connection, row) for row in rows]
-        return [_rate(row) for row in rows if row is not None]
+        return [rate_of(row) for row in rows if row is not None]
 
     def _newest_valid(self, connection: Connection, row: Any) -> Any:
         if row.status == 0:
@@ -142,12 +144,7 @@ class ResultTable:
             rows = connection.execute(select(COLUMNS).where(where).order_by(*order).limit(limit)).all()
         if newest:
             rows = rows[::-1]
-        return [
-            ColumnRow(
-                from_microseconds(row.time), row.file, row.so2, row.so2_uncertainty, row.light_dilution, row.status
-            )
-            for row in rows
-        ]
+        return [column_of(row) for row in rows]
 
     # --- days ----------------------------------------------------------------------------------------------------
 
@@ -233,7 +230,13 @@ def _worth(pair: PairRow) -> tuple[int, bool]:
     return statuses.count(EmissionStatus.OK), EmissionStatus.TIME_NOT_INCREASING not in statuses
 
 
-def _rate(row: Any) -> Rate:
-    values = dict(row._mapping)
-    del values["site"]
-    return Rate(**values | {"time": from_microseconds(values["time"])})
+def rate_of(row: Any) -> Rate:
+    """Return the emission rate in a row that has the columns of ``RATES``, whatever else it has."""
+    values = {name: getattr(row, name) for name in _RATE}
+    return Rate(**values | {"time": from_microseconds(row.time)})
+
+
+def column_of(row: Any) -> ColumnRow:
+    """Return the column in a row of ``COLUMNS``."""
+    values = {name: getattr(row, name) for name in _COLUMN}
+    return ColumnRow(**values | {"time": from_microseconds(row.time)})

@@ -19,6 +19,7 @@ from so2cam.pages import FrameHeader, encode_values
 from so2cam.pipeline.records import Emission, PairImages
 from so2cam.pipeline.steps import measure_line
 from so2cam.science.emission.lines import LineSamples, sample_image
+from so2cam.station.plain import all_known, known
 from so2cam.station.setup_pairs import NO_CALIBRATION, Processed, SetupPairs, around, uncorrected
 
 PLACE_KEYS: Final = ("start", "end", "points", "arc", "closed", "file", "normal")
@@ -120,11 +121,11 @@ def speed_words(method: str, emission: Emission) -> Speed:
     ok = emission.status is EmissionStatus.OK
     return Speed(
         method,
-        _known(emission.speed),
-        _known(emission.speed_uncertainty),
-        _known(emission.direction_deg),
-        _known(emission.rate),
-        _known(float(np.hypot(emission.random, emission.systematic))) if ok else None,
+        known(emission.speed),
+        known(emission.speed_uncertainty),
+        known(emission.direction_deg),
+        known(emission.rate),
+        known(float(np.hypot(emission.random, emission.systematic))) if ok else None,
         "" if ok else STATUS_TEXT[emission.status],
     )
 
@@ -174,16 +175,16 @@ def _made(
     return LineLook(
         line.name,
         why,
-        _known(float(np.sum(samples.piece_m))),
+        known(float(np.sum(samples.piece_m))),
         samples.line.length_px,
-        _known(float(np.mean(samples.distance_m))),
+        known(float(np.mean(samples.distance_m))),
         None if amount is None else amount[0],
         None if amount is None else amount[1],
         flags,
         tuple(float(value) for value in at),
-        _plain(profile),
-        _plain(nothing if baseline is None else baseline),
-        _plain(nothing if column is None else column),
+        all_known(profile),
+        all_known(nothing if baseline is None else baseline),
+        all_known(nothing if column is None else column),
         speeds,
     )
 
@@ -282,11 +283,3 @@ def read_line_file(site: Site, name: str, content: bytes) -> dict[str, Any]:
     table = line.model_dump(mode="json", exclude_none=True, include={"name", "start", "end", "normal"})
     checked_line(site, table)
     return table
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _plain(values: FloatArray) -> tuple[float | None, ...]:
-    return tuple(float(value) if np.isfinite(value) else None for value in values)

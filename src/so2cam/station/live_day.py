@@ -29,6 +29,7 @@ from so2cam.station.arrivals import Recogniser
 from so2cam.station.catalogue import ArchivedFile, ColumnRow, PairRow, Run
 from so2cam.station.context import StationSite
 from so2cam.station.pair_json import pair_row
+from so2cam.station.plain import known
 from so2cam.station.references import ReferenceInfos, day_bounds
 
 _LOG = logging.getLogger(__name__)
@@ -221,15 +222,11 @@ def column_row(record: ColumnRecord) -> ColumnRow:
     return ColumnRow(
         record.info.time,
         record.info.path.name,
-        _known(so2),
-        _known(uncertainty),
-        _known(record.light_dilution[0]),
+        known(so2),
+        known(uncertainty),
+        known(record.light_dilution[0]),
         int(record.status),
     )
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _end_of(info: FrameInfo | SpectrumInfo) -> datetime:

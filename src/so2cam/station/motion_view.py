@@ -21,6 +21,7 @@ from so2cam.science.motion.cross_correlation import correlation_curve
 from so2cam.science.motion.flow import REDUCTION, Flow
 from so2cam.science.motion.statistics import DominantMotion, plume_vectors
 from so2cam.station.line_view import Speed, speeds_of
+from so2cam.station.plain import all_known, known
 from so2cam.station.setup_pairs import NO_CALIBRATION, SetupPairs, around, uncorrected
 
 _ARROW_PX: Final = 22.0
@@ -161,15 +162,15 @@ def look_at_lag(
     return LagLook(
         settings.lines,
         tuple(record.time for record in records),
-        _plain(first),
-        _plain(second),
+        all_known(first),
+        all_known(second),
         tuple(float(value) for value in lags),
-        _plain(curve),
-        _known(lag.lag_s),
-        _known(lag.uncertainty_s),
-        _known(emission.speed),
-        _known(emission.speed_uncertainty),
-        _known(lag.correlation),
+        all_known(curve),
+        known(lag.lag_s),
+        known(lag.uncertainty_s),
+        known(emission.speed),
+        known(emission.speed_uncertainty),
+        known(lag.correlation),
         "" if ok else STATUS_TEXT[emission.status],
     )
 
@@ -280,11 +281,3 @@ def _amount(record: PairRecord, line: str) -> float:
 
 def _tuple(values: FloatArray) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _plain(values: FloatArray) -> tuple[float | None, ...]:
-    return tuple(float(value) if np.isfinite(value) else None for value in values)

@@ -18,6 +18,7 @@ from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.records import PairRecord
 from so2cam.pipeline.series import assemble
 from so2cam.station.catalogue import TOTAL, PairRow, Rate
+from so2cam.station.plain import known
 
 _NO_ARRAYS: Final = ("times", "lines", "speed_methods", "dilution")
 """Names, and how extinctions agree, which is said of whole runs."""
@@ -103,32 +104,28 @@ def _rates(series: EmissionSeries) -> Iterable[Rate]:
                 time,
                 line,
                 method,
-                _known(series.emission_rate_kg_s[at]),
-                _known(series.random_uncertainty_kg_s[at]),
-                _known(series.systematic_uncertainty_kg_s[at]),
-                _known(series.plume_speed_m_s[at]),
-                _known(series.plume_speed_uncertainty_m_s[at]),
-                _known(series.plume_direction_deg[at]),
-                _known(series.integrated_column_amount_kg_m[0, i]),
+                known(series.emission_rate_kg_s[at]),
+                known(series.random_uncertainty_kg_s[at]),
+                known(series.systematic_uncertainty_kg_s[at]),
+                known(series.plume_speed_m_s[at]),
+                known(series.plume_speed_uncertainty_m_s[at]),
+                known(series.plume_direction_deg[at]),
+                known(series.integrated_column_amount_kg_m[0, i]),
                 int(series.status[at]),
             )
         yield Rate(
             time,
             TOTAL,
             method,
-            _known(series.total_emission_rate_kg_s[0, m]),
-            _known(series.total_random_uncertainty_kg_s[0, m]),
-            _known(series.total_systematic_uncertainty_kg_s[0, m]),
+            known(series.total_emission_rate_kg_s[0, m]),
+            known(series.total_random_uncertainty_kg_s[0, m]),
+            known(series.total_systematic_uncertainty_kg_s[0, m]),
             None,
             None,
             None,
             None,
             int(series.total_status[0, m]),
         )
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _plain(value: Any) -> Any:
