@@ -25,10 +25,13 @@ from so2cam.science.calibration.curve import ColumnCurve
 from so2cam.simulate import load_scenario, simulate
 from so2cam.station.api_images import values_of
 from so2cam.station.archive_images import ArchiveImages
+from so2cam.station.background_view import look_at_background
 from so2cam.station.context import StationContext, open_station
+from so2cam.station.dilution_view import dilution_preview
 from so2cam.station.live_images import Quantity
 from so2cam.station.pair_json import pair_row
 from so2cam.station.setup_frames import SetupFrames
+from so2cam.station.setup_pairs import SetupPairs
 from so2cam.station.watch import FolderWatcher
 
 pytestmark = pytest.mark.timeout(120)
@@ -139,6 +142,33 @@ def test_a_result_that_was_not_corrected_is_shown_as_it_was_and_says_so(volcano:
     shown = np.isfinite(values)
     np.testing.assert_allclose(values[shown], seen.image.diluted[shown], atol=header["scale"])
     np.testing.assert_array_equal(look(images, "absorbance", time)[1], corrected)
+
+
+def test_set_up_pages_correct_by_the_ground_of_the_pair_in_whatever_order(volcano: Volcano) -> None:
+    loaded = edited(volcano)
+    frames = SetupFrames(volcano.context, volcano.context.sites[0])
+    pairs = SetupPairs(frames)
+    chosen = pairs.pairs(loaded)
+    for pair in reversed(chosen):
+        image, ground = pairs.look(loaded, pair).image, dilution_preview(frames, loaded, pair).dilution
+        assert image is not None
+        assert image.dilution is not None
+        assert ground is not None
+        assert image.dilution.extinctions == ground.extinctions
+
+
+def test_set_up_pages_take_what_spectra_told_from_results_and_say_where_there_is_none(volcano: Volcano) -> None:
+    loaded = edited(volcano, *BY_SPECTRA)
+    pairs = SetupPairs(SetupFrames(volcano.context, volcano.context.sites[0]))
+    *chosen, last = pairs.pairs(loaded)
+    seen = volcano.seen[chosen[0].time].image
+    image = pairs.look(loaded, chosen[0]).image
+    assert seen.dilution is not None
+    assert image is not None
+    assert image.dilution is not None
+    assert image.dilution.extinctions == seen.dilution.extinctions
+    assert not look_at_background(pairs, loaded, chosen[0]).why
+    assert "light dilution" in look_at_background(pairs, loaded, last).why
 
 
 def test_the_empty_sky_has_no_so2_whatever_the_calibrations_offset(volcano: Volcano) -> None:
