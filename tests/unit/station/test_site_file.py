@@ -152,7 +152,7 @@ def test_what_an_installation_does_not_have_is_kept() -> None:
     assert not [one for one in check_text(together, EXAMPLE) if one.kind == "wrong"]
 
 
-@pytest.mark.parametrize("data", [b"no zip", packed(a="x" * (MOST_BYTES + 1))])
+@pytest.mark.parametrize("data", [b"no zip", packed(a="x" * (MOST_BYTES + 1))], ids=["damaged", "huge"])
 def test_damaged_and_huge_zips_are_refused(data: bytes) -> None:
     with pytest.raises(InputError):
         import_uploads({"pycam.zip": data})
