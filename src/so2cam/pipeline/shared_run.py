@@ -23,13 +23,13 @@ from so2cam.core.status import EmissionStatus
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration import GivenCalibration
 from so2cam.pipeline.dilution_source import DilutionSource
-from so2cam.pipeline.frames import DarkLibrary, FrameReader, keep_last
+from so2cam.pipeline.frames import DarkLibrary, FrameReader, Read, keep_last
 from so2cam.pipeline.geometry import WindField
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.lag_window import METHOD as CROSS_CORRELATION
 from so2cam.pipeline.lag_window import window_index
 from so2cam.pipeline.learning import Learner, in_order
-from so2cam.pipeline.pair_run import ExampleKeeper, PairRun, Progress, Read, push_pair
+from so2cam.pipeline.pair_run import ExampleKeeper, PairRun, Progress, push_pair
 from so2cam.pipeline.plan import RunPlan
 from so2cam.pipeline.processes import shared_among
 from so2cam.pipeline.processor import Processor
