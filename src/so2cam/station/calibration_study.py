@@ -5,35 +5,27 @@ fit or of the view is calculated again from what was read.
 """
 
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
-from so2cam.core.errors import FrameFileError, InputError
+from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray, FloatImage, FrameKind
 from so2cam.core.results import CalibrationFit, CalibrationPoint, ViewRecord
 from so2cam.core.site import Site
-from so2cam.core.spectra import SpectrumInfo
-from so2cam.core.status import EmissionStatus
-from so2cam.formats.sitefile import LoadedSite, settings_hash
+from so2cam.formats.sitefile import LoadedSite
 from so2cam.pages.frames import FrameHeader, encode_values
 from so2cam.pipeline.calibrated import Calibration
-from so2cam.pipeline.calibration import SmallImage, SpectrometerCalibrator, small_image
+from so2cam.pipeline.calibration import SpectrometerCalibrator
 from so2cam.pipeline.calibration_drift import Drift, drift_of
 from so2cam.pipeline.column_correction import ColumnCorrection, corrects_columns
-from so2cam.pipeline.columns import COLUMN_MARGIN, ColumnPoint, point_of, pools_dilution
-from so2cam.pipeline.dilution import build_dilution
-from so2cam.pipeline.frames import read_pair
-from so2cam.pipeline.image_chain import ImageChain
-from so2cam.pipeline.learning import cell_points, evenly, in_order, learning_warnings, needs_columns, with_columns
-from so2cam.pipeline.live import build_fitter
-from so2cam.pipeline.records import PairRecord
+from so2cam.pipeline.columns import ColumnPoint
+from so2cam.pipeline.learning import cell_points, learning_warnings
 from so2cam.pipeline.references import (
     CellReading,
     cell_images,
@@ -43,23 +35,12 @@ from so2cam.pipeline.references import (
     read_cells,
 )
 from so2cam.pipeline.spectrometer_view import find_view, view_weights_map
-from so2cam.pipeline.spectrum_processor import SpectrumProcessor, SpectrumReader
 from so2cam.science.calibration.view_inversion import INVERSION_TEXT
-from so2cam.station.archive_view import ArchiveView, PlumeFiles
-from so2cam.station.arrivals import SPECTRUM, Recogniser
-from so2cam.station.catalogue import ArchivedFile
+from so2cam.station.calibration_reading import Progress, RangeReader, ReadRange
 from so2cam.station.context import StationContext, StationSite
-from so2cam.station.references import PLUME, choose_references, day_of, read_references
 from so2cam.station.setup_frames import SetupChain, SetupFrames
 
-MOST_IMAGES: Final = 240
-"""Images of a range that are read for a study; more are thinned evenly."""
-_MOST_PAIRS: Final = 2000
-_MOST_SPECTRA: Final = 1500
 _KEPT: Final = 3
-_LOOK_S: Final = 120.0
-"""How long the plume's files of a range are taken to be the same: it is not read again for each pair that comes."""
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,36 +106,13 @@ class CalibrationStudy:
         return point.column_molec_cm2 - float(self.calibration.curve.column(np.array([point.absorbance]))[0])
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """What was read for a range: images with the chain that made them, and the columns about them.
-
-    ``events``: images and columns in the order in which they become known.
-    """
-
-    chain: SetupChain
-    events: tuple[SmallImage | ColumnPoint, ...]
-    columns: tuple[ColumnPoint, ...]
-    available: int
-    pooled: bool
-    notes: tuple[str, ...]
-
-    @property
-    def images(self) -> list[SmallImage]:
-        """The images in order."""
-        return [event for event in self.events if isinstance(event, SmallImage)]
-
-
 class CalibrationStudies:
     """The studies of one site. Safe for threads; one range is read at a time."""
 
     def __init__(self, context: StationContext, site: StationSite, frames: SetupFrames) -> None:
-        self._context, self._site, self._frames = context, site, frames
+        self._reader = RangeReader(context, site, frames)
         self._lock = threading.Lock()
-        self._view = ArchiveView(context.catalogue)
-        self._ranges: OrderedDict[tuple[object, ...], _Range] = OrderedDict()
-        self._columns: OrderedDict[tuple[object, ...], ColumnPoint | None] = OrderedDict()
-        self._looked: OrderedDict[tuple[datetime, datetime], tuple[float, PlumeFiles | None]] = OrderedDict()
+        self._ranges: OrderedDict[tuple[object, ...], ReadRange] = OrderedDict()
 
     def study(
         self, loaded: LoadedSite, start: datetime, end: datetime, progress: Progress | None = None
@@ -192,132 +150,18 @@ class CalibrationStudies:
             bell = (x, y, found.bell.radius * block)
         return found.weights, block, bell, INVERSION_TEXT[found.status]
 
-    # --- reading -----------------------------------------------------------------------------------------------------
-
-    def _range(self, loaded: LoadedSite, start: datetime, end: datetime, progress: Progress | None) -> _Range:
+    def _range(self, loaded: LoadedSite, start: datetime, end: datetime, progress: Progress | None) -> ReadRange:
         plain = without_exclusions(loaded)
-        key = _reading_hash(plain.site), start, end, *self._made_of(plain, start, end)
+        key = self._reader.key(plain, start, end)
         if key not in self._ranges:
-            self._ranges[key] = self._read(plain, start, end, progress)
+            self._ranges[key] = self._reader.read(plain, start, end, progress)
             while len(self._ranges) > _KEPT:
                 self._ranges.popitem(last=False)
         self._ranges.move_to_end(key)
         return self._ranges[key]
 
-    def _made_of(self, loaded: LoadedSite, start: datetime, end: datetime) -> tuple[object, ...]:
-        """Return what a range is made of: the plume's files, looked up every ``_LOOK_S``, and the calibration files."""
-        now, kept = time.monotonic(), self._looked.get((start, end))
-        if kept is None or now - kept[0] >= _LOOK_S:
-            found = self._view.plume_files(self._site.name, start - COLUMN_MARGIN, end + COLUMN_MARGIN)
-            self._looked[start, end] = kept = now, found
-            while len(self._looked) > 4 * _KEPT:
-                self._looked.popitem(last=False)
-        files = kept[1]
-        if files is None:
-            return ()
-        last = min(max(files.last, start), end - timedelta(microseconds=1))
-        return files, self._frames.references(loaded, day_of(last))
 
-    def _read(self, loaded: LoadedSite, start: datetime, end: datetime, progress: Progress | None) -> _Range:
-        pairs = self._frames.pairs(loaded, start=start, end=end, limit=_MOST_PAIRS)
-        if not pairs:
-            raise InputError("there are no pairs of images in this range", remedy="choose another day or time")
-        chain = self._frames.chain(loaded, day_of(pairs[-1].time))
-        site = chain.site
-        notes: list[str] = [*chain.notes]
-        if not needs_columns(site):
-            return _Range(chain, (), (), len(pairs), False, tuple(notes))
-        columns = self._read_columns(loaded, site, start, end, day_of(pairs[-1].time))
-        near = with_columns(pairs, columns, site)
-        settings = site.processing.calibration.spectrometer
-        most = min(settings.field_of_view.images, MOST_IMAGES)
-        chosen = evenly(near, most)
-        if len(chosen) < len(near):
-            notes.append(f"{len(chosen)} of {len(near)} pairs with a column beside them are looked at, evenly in time")
-        whole = settings.policy == "whole"
-        dilution = build_dilution(site, loaded.path.parent, columns if whole else None)
-        images_of = ImageChain(site, chain.references, chain.darks, dilution)
-        pooled = any(point.diluted for point in columns)
-        aerosol = corrects_columns(site, pooled=pooled)
-        events: list[SmallImage | ColumnPoint] = []
-        done = failed = 0
-        for event in in_order(chosen, columns):
-            if isinstance(event, ColumnPoint):
-                events.append(event)
-                if dilution is not None:
-                    dilution.add_column(event)
-                continue
-            frames = read_pair(event, chain.reader.read)
-            made = None if frames is None else images_of.image(PairRecord(event), *frames)
-            if made is None or isinstance(made, EmissionStatus):
-                failed += 1
-            else:
-                events.append(small_image(event, made, settings.field_of_view.reduction, aerosol=aerosol))
-            done += 1
-            if progress is not None:
-                progress(done, len(chosen))
-        if failed:
-            notes.append(f"{failed} pairs have no absorbance image")
-        return _Range(chain, tuple(events), tuple(columns), len(pairs), pooled, tuple(notes))
-
-    def _read_columns(
-        self, loaded: LoadedSite, site: Site, start: datetime, end: datetime, day: str
-    ) -> list[ColumnPoint]:
-        """Return the columns of the archive's spectra about a range, fitted with the draft's settings."""
-        station_site = replace(self._site, loaded=loaded)
-        margin = min(COLUMN_MARGIN, timedelta(seconds=4 * site.processing.calibration.spectrometer.maximum_gap_s))
-        files = self._context.catalogue.find_files(
-            self._site.name,
-            kind=SPECTRUM,
-            subject=PLUME,
-            start=start - margin,
-            end=end + margin,
-            newest=True,
-            limit=_MOST_SPECTRA,
-        )
-        references = choose_references(station_site, day)
-        fitter = build_fitter(loaded, site, read_references(station_site, references).spectra)
-        if fitter is None:
-            return []
-        fitted_with = (
-            settings_hash(loaded.site.model_dump(mode="json", include={"spectrometer"})),
-            loaded.site.processing.light_dilution.mode,
-            tuple(file.id for file in references if file.kind == SPECTRUM),
-        )
-        recogniser = Recogniser(loaded.site)
-        points: list[ColumnPoint] = []
-        for file in files:
-            key = *fitted_with, file.id
-            if key not in self._columns:
-                self._columns[key] = self._fit(loaded, recogniser, fitter, file)
-            point = self._columns[key]
-            if point is not None:
-                points.append(point)
-        while len(self._columns) > 4 * _MOST_SPECTRA:
-            self._columns.popitem(last=False)
-        return sorted(points, key=lambda point: (point.end, point.time))
-
-    def _fit(
-        self,
-        loaded: LoadedSite,
-        recogniser: Recogniser,
-        fitter: tuple[SpectrumReader, SpectrumProcessor],
-        file: ArchivedFile,
-    ) -> ColumnPoint | None:
-        """Return the column of an archived spectrum; None where it cannot be read, or has none."""
-        reader, processor = fitter
-        try:
-            info = recogniser.infos(self._site.archive.path_of(file))
-        except FrameFileError:
-            return None
-        spectrum = reader.read(info) if isinstance(info, SpectrumInfo) else None
-        if spectrum is None:
-            return None
-        (record,) = processor.process([spectrum])
-        return point_of(record, pooled=pools_dilution(loaded))
-
-
-def study_of(loaded: LoadedSite, read: _Range) -> CalibrationStudy:
+def study_of(loaded: LoadedSite, read: ReadRange) -> CalibrationStudy:
     """Return what ``loaded`` makes of what was read: nothing is read again but frames of gas cells."""
     site = _with_exclusions(read.chain.site, loaded)
     cells, used, notes = _cells(site, read.chain)
@@ -394,14 +238,14 @@ def _searched_beside(
     return (found.described(images[-1].time),), found.correlation_map
 
 
-def _calibrator(site: Site, read: _Range, cells: Sequence[CellReading]) -> SpectrometerCalibrator:
+def _calibrator(site: Site, read: ReadRange, cells: Sequence[CellReading]) -> SpectrometerCalibrator:
     joint = site.processing.calibration.source == "joint" and cells
     correction = ColumnCorrection(site) if corrects_columns(site, pooled=read.pooled) else None
     points = cell_points(site, cells) if joint else None
     return SpectrometerCalibrator(site, read.chain.references.shape, points, None, correction)
 
 
-def _fed(calibrator: SpectrometerCalibrator, read: _Range) -> Iterator[Calibration | None]:
+def _fed(calibrator: SpectrometerCalibrator, read: ReadRange) -> Iterator[Calibration | None]:
     """Let images and columns pass in order; yield what holds after each image of a rolling calibration."""
     rolling = calibrator.site.processing.calibration.spectrometer.policy == "rolling"
     for event in read.events:
@@ -503,24 +347,6 @@ def _with_exclusions(site: Site, loaded: LoadedSite) -> Site:
 def _site_with(site: Site, exclude: tuple[Any, ...]) -> Site:
     calibration = site.processing.calibration.model_copy(update={"exclude": exclude})
     return site.model_copy(update={"processing": site.processing.model_copy(update={"calibration": calibration})})
-
-
-def _reading_hash(site: Site) -> str:
-    """Return a hash of what decides which images and columns are read, and how."""
-    settings = site.model_dump(mode="json", exclude={"station", "instrument", "alarms", "publication", "lines"})
-    calibration = settings["processing"]["calibration"]
-    spectrometer = calibration["spectrometer"]
-    kept = {
-        "by": calibration["source"],
-        "cells": [calibration[key] for key in ("region", "search", "sensitivity_cell_ppm_m")],
-        "policy": spectrometer["policy"],
-        "gap": spectrometer["maximum_gap_s"],
-        "view": [spectrometer["field_of_view"][key] for key in ("images", "reduction")],
-        "model": calibration["model"],
-        "slope": [calibration["slope_molec_cm2"], calibration["slope_uncertainty_molec_cm2"]],
-    }
-    settings["processing"]["calibration"] = kept
-    return settings_hash(settings)
 
 
 def slope_of(calibration: Calibration | None) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from so2cam.formats.siteedit import edit_text
 from so2cam.formats.sitefile import LoadedSite, load_site_text
 from so2cam.pipeline.batch import RunReport, process_folders
 from so2cam.simulate import load_scenario, simulate
-from so2cam.station import calibration_study, setup_frames
+from so2cam.station import calibration_reading, setup_frames
 from so2cam.station.calibration_study import CalibrationStudies, CalibrationStudy, curve_of, slope_of
 from so2cam.station.context import StationContext, open_station
 from so2cam.station.dilution_view import dilution_preview
@@ -126,7 +126,7 @@ def test_a_range_without_pairs_is_said(volcano: Volcano) -> None:
 def test_a_range_is_read_anew_when_files_come(
     volcano: Volcano, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration_study, "_LOOK_S", 0.0)
+    monkeypatch.setattr(calibration_reading, "_LOOK_S", 0.0)
     monkeypatch.setattr(setup_frames, "_LOOK_S", 0.0)
     site, source = volcano.folder / "site.toml", tmp_path / "frames"
     source.mkdir()
@@ -170,7 +170,7 @@ def test_a_spectrum_whose_fit_was_broken_off_is_fitted_again(volcano: Volcano, m
         raise InputError("broken off")
 
     with monkeypatch.context() as patched:
-        patched.setattr(calibration_study, "point_of", breaks)
+        patched.setattr(calibration_reading, "point_of", breaks)
         with pytest.raises(InputError, match="broken off"):
             studies.study(*arguments)
     assert studies.study(*arguments).columns == volcano.study(BY_SPECTROMETER).columns > 0
