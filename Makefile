@@ -21,10 +21,10 @@ help:
 	@echo "make docs       build the documentation into site/"
 	@echo "make clean      remove everything that was made"
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.ready
 	$(BIN)/so2cam demo $(DEMO)
 
-batch: $(VENV)/.installed
+batch: $(VENV)/.ready
 	$(BIN)/so2cam demo --batch --seed $(SEED)
 
 test: $(VENV)/.compiled
@@ -60,10 +60,14 @@ $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,station]'
 	@touch $@ $(VENV)/.installed
 
-# Fits are compiled at their first use and kept. Before the tests, or every process of theirs would do it for itself.
-$(VENV)/.compiled: $(VENV)/.installed-dev $(wildcard src/so2cam/science/spectra/*.py)
-	$(BIN)/python -m pytest -q tests/integration/test_live.py -k test_light_dilution_from_many_spectra --timeout 900
+# Fits are compiled at their first use and kept. Before it, or a first emission rate waits, and so does each test's process.
+$(VENV)/.ready: $(VENV)/.installed $(wildcard src/so2cam/science/spectra/*.py)
+	$(BIN)/so2cam compile
 	@touch $@
+
+$(VENV)/.compiled: $(VENV)/.installed-dev $(wildcard src/so2cam/science/spectra/*.py)
+	$(BIN)/so2cam compile --all
+	@touch $@ $(VENV)/.ready
 
 clean:
 	rm -rf $(VENV) demo out site build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

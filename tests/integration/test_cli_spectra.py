@@ -20,6 +20,7 @@ from so2cam.formats.reference_spectra import reference_table
 from so2cam.pipeline import spectra_batch
 from so2cam.pipeline.spectrum_processor import SpectrumProcessor
 from so2cam.science.spectra.forward import model_spectra
+from so2cam.science.spectra.kernel import fit_batch
 from so2cam.science.spectra.model import FitTables, build_fit
 from so2cam.science.spectra.table import SpectralTable
 
@@ -799,3 +800,11 @@ def test_examples_for_the_quicklook(case: Case, monkeypatch: pytest.MonkeyPatch)
         changed(lambda x, y: (x, np.full(x.size, 1000.0)))(path)
     everything(case, FitStatus.TOO_DARK)
     assert kept == []
+
+
+def test_fits_are_compiled_beforehand(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compile"]) == 0
+    shown = capsys.readouterr().out
+    assert "the fits of columns" in shown
+    assert "dilution" not in shown, "only where it is asked for"
+    assert fit_batch.signatures  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ _COMMANDS = {
     "alarms": ("so2cam.cli.alarms", "Show alarms of a station, acknowledge them, send a test."),
     "archive": ("so2cam.cli.archive", "Find, verify and copy what a station has archived."),
     "check": ("so2cam.cli.check", "Say what is wrong or risky in a site file."),
+    "compile": ("so2cam.cli.compile", "Compile the fits of spectra now, not with the first spectrum."),
     "demo": ("so2cam.cli.demo", "Simulate a volcano, process it, and compare with the truth."),
     "import-legacy": ("so2cam.cli.import_legacy", "Write a site file from an existing installation's settings."),
     "instrument": ("so2cam.cli.instrument", "Run an instrument on the volcano, and speak to it."),
