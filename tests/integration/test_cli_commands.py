@@ -109,7 +109,7 @@ def test_check_of_the_example(capsys: pytest.CaptureFixture[str]) -> None:
 def test_check_prints_risks(case: Any) -> None:
     case.edit_site("azimuth_uncertainty_deg = 0.1", "azimuth_uncertainty_deg = 0")
     result = case.run("check", case.site)
-    result.said("is valid, with 1 warnings", "Warning: camera.view.azimuth_uncertainty_deg: is 0")
+    result.said("is valid, with 1 warning", "Warning: camera.view.azimuth_uncertainty_deg: is 0")
 
 
 def test_check_of_names_with_signs(case: Any) -> None:

@@ -370,6 +370,18 @@ def test_a_run_waits_for_calibration_files_and_begins_when_they_come(station: St
     assert_same(station.series(), volcano.batch)
 
 
+def test_a_site_file_with_placeholders_gives_no_rates(
+    station: Station, volcano: Volcano, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("so2cam.station.live.placeholders", lambda site: [("camera.position", "is a placeholder")])
+    station.arrive(*volcano.others())
+    station.arrive(*volcano.plume())
+    state = station.context.board.live(station.name)
+    assert state is not None
+    assert (state.state, state.message) == ("waiting", "the site file still has placeholders: camera.position")
+    assert not list(station.context.catalogue.rates(station.name, line="total", limit=5))
+
+
 def test_a_calibration_that_comes_later_marks_the_days_it_changes(station: Station, volcano: Volcano) -> None:
     others = volcano.others()
     clear = [path for path in others if "Clear" in path.name and path.suffix == ".png"]

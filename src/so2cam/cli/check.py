@@ -97,4 +97,7 @@ def command(site: Path) -> None:
     for risk in risks:
         report_warning(risk)
     report_schedule(loaded)
-    console.print(f"{site} is valid" + (f", with {len(risks)} warnings" if risks else ""), markup=False)
+    console.print(
+        f"{site} is valid" + (f", with {len(risks)} warning{'s' if len(risks) > 1 else ''}" if risks else ""),
+        markup=False,
+    )

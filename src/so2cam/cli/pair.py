@@ -64,7 +64,9 @@ def offer(site: Path, node: str | None, station: bool, role: str, receiver: str 
         f"  for {home.name}, role {role}{as_receiver}; valid for {VALID_S / 60:.0f} minutes, once", markup=False
     )
     if home.link is not None and home.place is not None:
-        console.print(f"  on the other computer: so2cam pair join {home.place.address}:{home.place.port}", markup=False)
+        as_station = " --site site.toml --station" if receiver == "station" else ""
+        where = f"{home.place.address}:{home.place.port}"
+        console.print(f"  on the other computer: so2cam pair join {where}{as_station}", markup=False)
     console.print(f"  certificate, SHA-256: {spaced(home.fingerprint())}", markup=False)
 
 

@@ -74,7 +74,13 @@ def find_registration(
     found = [found for pair in chosen if (found := _align_pair(site, pair, darks, reader, given)) is not None]
     good = [pair for pair in found if pair.alignment.status == "ok"]
     if not good:
-        states = sorted({pair.alignment.status.replace("_", " ") for pair in found}) or ["no readable pair with darks"]
+        if not found:
+            raise InputError(
+                f"no registration found: of {len(chosen)} pairs none can be read and has darks of both bands",
+                key="registration.source",
+                remedy="take darks of both bands first, with the lenses covered",
+            )
+        states = sorted({pair.alignment.status.replace("_", " ") for pair in found})
         raise InputError(
             f"no registration found in {len(chosen)} pairs: {', '.join(states)}",
             key="registration.source",

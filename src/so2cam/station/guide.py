@@ -3,18 +3,20 @@
 Nothing is kept: who comes later, or loads the page anew, finds the installation where it stands.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
+from so2cam.core.errors import FrameFileError
 from so2cam.core.health import DeviceState, HealthRecord
 from so2cam.core.site import Site
 from so2cam.core.status import EmissionStatus
 from so2cam.formats.sitefile import check_site
 from so2cam.formats.starter import placeholders
-from so2cam.station.arrivals import FRAME, SPECTRUM
+from so2cam.station.arrivals import FRAME, SPECTRUM, Recogniser
 from so2cam.station.catalogue import TOTAL, Rate
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.drafts import DraftState
@@ -24,6 +26,7 @@ State = Literal["done", "todo", "warn"]
 _TOO_DARK: Final = 0.1
 _TOO_BRIGHT: Final = 0.95
 _LOOK_BACK: Final = timedelta(days=30)
+_MOST_CELLS: Final = 200
 _CLOCKS: Final = {
     "gps": "set by satellites",
     "ntp": "set over the network",
@@ -40,6 +43,8 @@ class Archived:
     on: Counter[str]
     off: Counter[str]
     spectra: Counter[str]
+    cells: frozenset[float] = frozenset()
+    """columns of the newest gas cells [ppm m]; 0 is the empty one"""
 
     def both(self, kind: str) -> int:
         """Return of how many frames of a kind both bands have at least so many."""
@@ -117,7 +122,20 @@ def archived(context: StationContext, site: StationSite, bands: Mapping[str, str
             band = bands.get(device, device.removeprefix("camera-"))
             for name in (band,) if band in found else ("on", "off") if device == "camera" else ():
                 found[name][subject] += count
-    return Archived(found["on"], found["off"], spectra)
+    return Archived(found["on"], found["off"], spectra, _cells(context, site, since))
+
+
+def _cells(context: StationContext, site: StationSite, since: datetime) -> frozenset[float]:
+    """Return the columns of the newest gas cells in the archive [ppm m]."""
+    recogniser = Recogniser(site.loaded.site)
+    found = set()
+    for file in context.catalogue.find_files(
+        site.name, kind=FRAME, subject="cell", start=since, newest=True, limit=_MOST_CELLS
+    ):
+        with contextlib.suppress(FrameFileError):
+            infos = recogniser.infos(site.archive.path_of(file))
+            found |= {info.cell_ppm_m for info in infos} if isinstance(infos, tuple) else set()
+    return frozenset(column for column in found if column is not None)
 
 
 def steps(facts: Facts) -> tuple[Step, ...]:
@@ -245,6 +263,8 @@ def _calibration(facts: Facts) -> Step:
         missing.append("clear sky in both bands")
     if source in ("cells", "joint") and not found.both("cell"):
         missing.append("gas cells in both bands")
+    elif source in ("cells", "joint") and not any(column > 0 for column in found.cells):
+        missing.append("a gas cell that is not empty")
     if source in ("spectrometer", "joint") and facts.site.spectrometer is None:
         missing.append("a [spectrometer]")
     if source == "spectrometer" and not found.spectra["dark"]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from so2cam import __version__
 from so2cam.core.errors import So2camError
+from so2cam.formats.starter import placeholders
 from so2cam.pipeline.records import PairImages
 from so2cam.station.arrivals import FRAME, SPECTRUM
 from so2cam.station.calibration_view import calibration_key, view_of
@@ -147,6 +148,9 @@ class LiveProcessing:
     def _begin(self, day: str) -> bool:
         """Begin the run of a day with all its files that are there; return whether that went."""
         site = self._site
+        if left := [key for key, _ in placeholders(site.loaded.site) if key != "volcano.name"]:
+            self._block(f"the site file still has placeholders: {', '.join(left)}", day)
+            return False
         references = read_references(site, choose_references(site, day))
         prepared = Run(
             0, site.name, day, "live", "open", processing_hash(site.loaded.site), __version__, references.ids, _now()
@@ -204,7 +208,7 @@ class LiveProcessing:
 
     def _block(self, message: str, day: str) -> None:
         if message != self._blocked:
-            _LOG.warning("%s: waiting for calibration files of %s: %s", self._site.name, day, message)
+            _LOG.warning("%s: no emission rates of %s yet: %s", self._site.name, day, message)
         self._blocked = message
         self._retry_at = self._clock() + _RETRY_S
         self._show("waiting", message=message, day=day)

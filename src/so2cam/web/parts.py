@@ -221,7 +221,8 @@ def action(
         if error is None:
             report.say(said or f"{label}: done", "ok")
         elif isinstance(error, So2camError):
-            report.say(f"{label}: {error.message}" + (f". {error.remedy}" if error.remedy else ""), "bad")
+            key = f"{error.key} " if error.key and error.key not in error.message else ""
+            report.say(f"{label}: {key}{error.message}" + (f". {error.remedy}" if error.remedy else ""), "bad")
         else:
             _LOG.error("%s failed", label, exc_info=error)
             report.say(f"{label} failed: {type(error).__name__}: {error}", "bad")

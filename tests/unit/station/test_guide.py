@@ -46,7 +46,7 @@ def facts(tmp_path: Path) -> Facts:
     state = SiteDraft(path, tmp_path / "draft").state()
     frames = Counter({"plume": 9, "dark": 9, "clear": 9, "cell": 9})
     rate = Rate(NOW, TOTAL, "flow", 4.0, 0.3, 0.4, None, None, None, None, 0)
-    archived = Archived(frames, frames, Counter({"dark": 3}))
+    archived = Archived(frames, frames, Counter({"dark": 3}), frozenset({0.0, 500.0}))
     return Facts(state, 1, (("lead", True, health()),), archived, 0, 0, rate)
 
 
@@ -72,3 +72,9 @@ def test_it_is_not_while_a_step_says_look(facts: Facts, record: HealthRecord, wo
     assert step.state == "warn"
     assert words in step.words
     assert not step.words.endswith("..")
+
+
+def test_an_empty_cell_alone_calibrates_nothing(facts: Facts) -> None:
+    only_empty = replace(facts, archived=replace(facts.archived, cells=frozenset({0.0})))
+    step = next(step for step in steps(only_empty) if step.key == "calibration")
+    assert (step.state, step.words) == ("todo", "Missing: a gas cell that is not empty.")
