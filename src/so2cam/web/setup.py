@@ -300,8 +300,8 @@ class _DraftBar:
 
     async def _ask_save(self) -> None:
         with ui.dialog() as dialog, ui.card().classes("so-panel").props("data-testid=save-dialog"):
-            when = "The station takes it up at once." if self._view.pages.restart else "It holds from the next start on."
-            ui.label(f"Save the draft as a new version of the site file. {when}")
+            when = "the station takes it up at once" if self._view.pages.restart else "it holds from the next start on"
+            ui.label(f"Save the draft as a new version of the site file: {when}.")
             note = ui.input("What changed, and why").props("autofocus outlined dense data-testid=save-note")
             with ui.row():
                 ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
