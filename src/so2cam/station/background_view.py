@@ -43,6 +43,8 @@ _KEYS: Final = {
 }
 """Keys of the site file by the fields of ``SkyAreas``."""
 _LONGEST: Final = 800
+_MOST_LEFT: Final = 0.02
+"""Mean absorbance of plume-free sky beyond which a background is wrong: some 50 ppm m of SO2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ def look_at_background(pairs: SetupPairs, loaded: LoadedSite, pair: FramePair) -
     return BackgroundLook(
         time=pair.time,
         shape=shape,
-        why=uncorrected(look.record) if image is not None else _why(look, sky, found, clear),
+        why=(uncorrected(look.record) or _left(sky_mean)) if image is not None else _why(look, sky, found, clear),
         level=None if image is None else image.background_level,
         noise=None if image is None else image.noise,
         structure=None if image is None else image.structure,
@@ -208,6 +210,16 @@ def look_at_background(pairs: SetupPairs, loaded: LoadedSite, pair: FramePair) -
         areas=_areas(found, look),
         images=images,
         surfaces=surfaces,
+    )
+
+
+def _left(sky_mean: float | None) -> str:
+    """Say that plume-free sky is not at zero; nothing where it is."""
+    if sky_mean is None or abs(sky_mean) <= _MOST_LEFT:
+        return ""
+    return (
+        f"an absorbance of {sky_mean:.3f} is left in plume-free sky, where it should be 0: an area of sky has plume or "
+        "cloud in it, or the clear-sky frames show another sky"
     )
 
 

@@ -162,6 +162,22 @@ def test_a_background_follows_the_draft(volcano: Volcano) -> None:
     assert set(np.unique(np.rint(pixels * header["scale"] + header["offset"]))) == {0, 1, 2}
 
 
+def test_an_area_of_sky_on_the_plume_is_said(volcano: Volcano) -> None:
+    pair = volcano.chosen[8]
+    base = ("processing", "background")
+    found = look_at_background(volcano.pairs, volcano.edited(((*base, "mode"), "scale")), pair)
+    assert found.why == ""
+    thick = np.nan_to_num(found.images["after"], nan=-1.0)
+    y, x = (int(place) for place in np.unravel_index(int(np.argmax(thick)), thick.shape))
+    area = [x - 12, y - 12, x + 12, y + 12]
+    look = look_at_background(
+        volcano.pairs, volcano.edited(((*base, "mode"), "scale"), ((*base, "scale_rectangle"), area)), pair
+    )
+    assert look.sky_mean is not None
+    assert look.sky_mean < -0.05
+    assert "is left in plume-free sky" in look.why
+
+
 def test_it_says_why_there_is_no_background(volcano: Volcano) -> None:
     pair = volcano.chosen[8]
     base = ("processing", "background")
