@@ -172,7 +172,7 @@ def test_keys_help_and_dark_are_there(page: Page, station: Any) -> None:
     dark = "() => document.body.classList.contains('body--dark')"
     before = page.evaluate(dark)
     page.get_by_test_id("theme").click()
-    assert page.evaluate(dark) is not before
+    page.wait_for_function(f"({dark})() === {str(not before).lower()}")
     page.reload()
     expect(page.get_by_test_id("header")).to_be_visible()
     page.wait_for_function(f"({dark})() === {str(not before).lower()}")

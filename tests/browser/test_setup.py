@@ -33,7 +33,7 @@ def conflict(page: Page, archive: Any, other: Page, *, theirs: str, mine: str) -
     """Somebody types into the order while ``other`` sets it."""
     page.get_by_test_id(f"key-{ORDER}").fill(mine)
     write(other, ORDER, theirs)
-    expect(page.get_by_test_id("card-facts")).to_contain_text(theirs)
+    expect(page.get_by_test_id("card-facts")).to_contain_text(re.compile(rf"now\s*{theirs}\b"))
     page.get_by_test_id(f"key-{ORDER}").press("Enter")
     expect(page.get_by_test_id("conflict-theirs")).to_contain_text(theirs)
 

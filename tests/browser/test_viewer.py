@@ -276,8 +276,8 @@ def test_a_line_dragged_under_a_live_stream_has_exact_coordinates(page: Page, se
     page.mouse.move(*client(page, 20, 10))
     page.mouse.down()
     for step in range(1, 21):
-        server.show(encode_frame(ramp() + np.uint16(step), HEADER))
         seen = page.evaluate("frames_seen")
+        server.show(encode_frame(ramp() + np.uint16(step), HEADER))
         page.mouse.move(*client(page, 20 + 0.5 * step, 10 + step))
         page.wait_for_function("(seen) => frames_seen > seen", arg=seen)
         assert shape_of(page, "near")["points"] == [[20 + 0.5 * step, 10 + step], [60, 12]]

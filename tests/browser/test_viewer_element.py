@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import uvicorn
 from fastapi import FastAPI, Response
+from nicegui import app as gui
 from nicegui import ui
 from playwright.sync_api import Page
 
@@ -50,6 +51,8 @@ class Station:
                     on_click=self.events.append,
                 )
 
+        gui.user_middleware.clear()  # what an earlier test of this process put around NiceGUI is taken off
+        gui.middleware_stack = None
         ui.run_with(app)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
