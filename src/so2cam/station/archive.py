@@ -154,6 +154,8 @@ class Archive:
         back. Raises ArchiveError for a name that no archive can keep, or content that is not what was announced;
         SpoolError where the disk refuses, CatalogueError where the catalogue does. Then nothing is acknowledged.
         """
+        for text in (arrival.origin, arrival.node, arrival.kind, arrival.subject, arrival.device):
+            _require_text(text)
         _require_name(arrival.name)
         if sidecar is not None:
             _require_name(arrival.sidecar_name or f"{_stem(arrival.name)[0]}.json")
@@ -345,6 +347,12 @@ def origin_of(item: LinkItem) -> str:
 def _stem(name: str) -> tuple[str, str]:
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix) if dot else (name, "")
+
+
+def _require_text(text: str) -> None:
+    """Raise ArchiveError for what no database can hold: half of a character."""
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise ArchiveError("is no text", value=ascii(text), remedy="send it as it was written")
 
 
 def _require_name(name: str) -> None:
