@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from so2cam.station.context import StationContext, open_station
+
 settings.register_profile("so2cam", deadline=None)  # how long an example takes never decides a test
 settings.load_profile("so2cam")
 
@@ -103,3 +105,13 @@ def make_node(linked: ModuleType, tmp_path: Path) -> Iterator[Callable[..., Any]
 def node(make_node: Callable[..., Any]) -> Any:
     """A node with a link, in this process."""
     return make_node()
+
+
+@pytest.fixture
+def bench_station(tmp_path: Path) -> Iterator[StationContext]:
+    """The station of the example of the bench, in a folder of its own."""
+    site = tmp_path / "site.toml"
+    site.write_bytes((Path(__file__).resolve().parents[1] / "examples" / "bench" / "site.toml").read_bytes())
+    opened = open_station([site], folder=tmp_path / "station")
+    yield opened
+    opened.close()

@@ -14,7 +14,7 @@ from so2cam.cli.main import run
 from so2cam.pipeline import batch
 from so2cam.simulate import load_scenario, simulate
 from so2cam.station.access import Access
-from so2cam.station.context import StationContext, open_station
+from so2cam.station.context import StationContext
 
 PAIRS = 7
 PRODUCTS = ("emission_rates.csv", "emission_rates.nc", "quicklook.png")
@@ -170,13 +170,9 @@ def say(
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Iterator[StationContext]:
+def context(bench_station: StationContext) -> StationContext:
     """The station of the example of the bench."""
-    site = tmp_path / "site.toml"
-    site.write_bytes(EXAMPLE.read_bytes())
-    opened = open_station([site], folder=tmp_path / "station")
-    yield opened
-    opened.close()
+    return bench_station
 
 
 @pytest.fixture

@@ -373,7 +373,7 @@ def test_a_run_waits_for_calibration_files_and_begins_when_they_come(station: St
 def test_a_site_file_with_placeholders_gives_no_rates(
     station: Station, volcano: Volcano, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("so2cam.station.live.placeholders", lambda site: [("camera.position", "is a placeholder")])
+    monkeypatch.setattr("so2cam.station.live.without_meaning", lambda site: ["camera.position"])
     station.arrive(*volcano.others())
     station.arrive(*volcano.plume())
     state = station.context.board.live(station.name)

@@ -88,5 +88,10 @@ def is_new(site: Site) -> bool:
     return bool(keys & {"volcano.vent", "camera.position"})
 
 
+def without_meaning(site: Site) -> list[str]:
+    """Return the keys of placeholders that are still there and with which an emission rate means nothing."""
+    return [key for key, _ in placeholders(site) if key != "volcano.name"]
+
+
 def _place(point: GeoPoint) -> tuple[float, float, float]:
     return point.latitude, point.longitude, point.altitude_m

@@ -14,7 +14,7 @@ from typing import Final
 
 from so2cam import __version__
 from so2cam.core.errors import So2camError
-from so2cam.formats.starter import placeholders
+from so2cam.formats.starter import without_meaning
 from so2cam.pipeline.records import PairImages
 from so2cam.station.arrivals import FRAME, SPECTRUM
 from so2cam.station.calibration_view import calibration_key, view_of
@@ -148,7 +148,7 @@ class LiveProcessing:
     def _begin(self, day: str) -> bool:
         """Begin the run of a day with all its files that are there; return whether that went."""
         site = self._site
-        if left := [key for key, _ in placeholders(site.loaded.site) if key != "volcano.name"]:
+        if left := without_meaning(site.loaded.site):
             self._block(f"the site file still has placeholders: {', '.join(left)}", day)
             return False
         references = read_references(site, choose_references(site, day))

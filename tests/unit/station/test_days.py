@@ -1,6 +1,5 @@
 """Which run the results of a day are from, when it is calculated again, and how the run of a day ends."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ import pytest
 from so2cam import __version__
 from so2cam.formats.sitefile import settings_hash
 from so2cam.station.catalogue import NewFile, PairRow
-from so2cam.station.context import StationContext, open_station
+from so2cam.station.context import StationContext
 from so2cam.station.live_day import LiveDay, processing_hash
 from so2cam.station.recalculate import CALIBRATION, Recalculation
 from so2cam.station.result_origin import provenance_of, result_origin
@@ -22,12 +21,8 @@ DAY = "2026-01-15"
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Iterator[StationContext]:
-    site = tmp_path / "site.toml"
-    site.write_bytes(EXAMPLE.read_bytes())
-    opened = open_station([site], folder=tmp_path / "station")
-    yield opened
-    opened.close()
+def context(bench_station: StationContext) -> StationContext:
+    return bench_station
 
 
 def add_dark(context: StationContext, number: int) -> int:

@@ -18,7 +18,7 @@ from so2cam.formats.sitefile import load_site
 from so2cam.pipeline.series import assemble
 from so2cam.station import run_worker
 from so2cam.station.catalogue import NewFile
-from so2cam.station.context import StationContext, open_station
+from so2cam.station.context import StationContext
 from so2cam.station.drafts import SiteDraft, setup_folder
 from so2cam.station.publish import collect
 from so2cam.station.publish_services import OutwardPaths
@@ -70,14 +70,11 @@ print(json.dumps({"done": {"pairs": 3, "valid": 2, "warnings": ["windy"], "summa
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Iterator[StationContext]:
-    site = tmp_path / "site.toml"
-    site.write_bytes(EXAMPLE.read_bytes())
-    opened = open_station([site], folder=tmp_path / "station")
+def context(bench_station: StationContext) -> StationContext:
     for number in range(3):
-        opened.catalogue.add_file(
+        bench_station.catalogue.add_file(
             NewFile(
-                site=opened.sites[0].name,
+                site=bench_station.sites[0].name,
                 origin=f"here/{number}",
                 node="here",
                 kind="frame",
@@ -90,8 +87,7 @@ def context(tmp_path: Path) -> Iterator[StationContext]:
                 sha256="0" * 64,
             )
         )
-    yield opened
-    opened.close()
+    return bench_station
 
 
 @pytest.fixture

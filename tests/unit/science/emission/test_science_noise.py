@@ -22,6 +22,13 @@ MATRICES = [
 ]
 
 
+def noise_image(rng: np.random.Generator, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return an absorbance image of nothing but noise, the off band moved by ``moved``, and where it is valid."""
+    on, off = (rng.normal(0, SIGMA, SHAPE).astype(np.float32) for _ in range(2))
+    seen, valid = warp_to_on_band(off, np.ones(SHAPE, np.bool_), moved)
+    return np.where(valid, on - seen, 0).astype(np.float32), valid
+
+
 @pytest.mark.parametrize("matrix", MATRICES)
 @pytest.mark.parametrize("weights", [np.ones(N), np.hanning(N), np.r_[-np.ones(20), np.ones(30), -np.ones(20)]])
 def test_the_scatter_of_sums_is_what_is_stated(matrix: list[list[float]], weights: np.ndarray) -> None:
@@ -29,9 +36,7 @@ def test_the_scatter_of_sums_is_what_is_stated(matrix: list[list[float]], weight
     rng = np.random.default_rng(3)
     sums, noises = [], []
     for _ in range(400):
-        on, off = (rng.normal(0, SIGMA, SHAPE).astype(np.float32) for _ in range(2))
-        seen, valid = warp_to_on_band(off, np.ones(SHAPE, np.bool_), moved)
-        absorbance = np.where(valid, on - seen, 0).astype(np.float32)
+        absorbance, valid = noise_image(rng, moved)
         noises.append(pixel_noise(absorbance, valid))
         sums.append(float(weights @ sample_image(absorbance, valid, X, Y)))
     stated = line_noise(X, Y, SHAPE, moved).sigma(weights, float(np.mean(noises)))
@@ -44,9 +49,7 @@ def test_the_scatter_of_means_of_blocks_is_what_is_stated(matrix: list[list[floa
     rng = np.random.default_rng(4)
     scatter, noises = [], []
     for _ in range(40):
-        on, off = (rng.normal(0, SIGMA, SHAPE).astype(np.float32) for _ in range(2))
-        seen, valid = warp_to_on_band(off, np.ones(SHAPE, np.bool_), moved)
-        absorbance = np.where(valid, on - seen, 0).astype(np.float32)
+        absorbance, valid = noise_image(rng, moved)
         noises.append(pixel_noise(absorbance, valid))
         blocks = absorbance[8:88, 8:120].reshape(10, 8, 14, 8).mean(axis=(1, 3))  # all of them valid
         scatter.append(float(np.sqrt(np.mean(blocks**2))))
