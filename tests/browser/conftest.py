@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +40,49 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 def page(context: BrowserContext) -> Page:
     """A page in that profile."""
     return context.new_page()
+
+
+Place = tuple[float, float]
+HAS_IMAGE = (
+    "element => { const v = element.querySelector('so2cam-viewer'); return v && v.image && v.image.header.rows > 0; }"
+)
+PLACES = "(element, points) => points.map(([x, y]) => element.querySelector('so2cam-viewer').toClient(x, y))"
+BOX = "element => { const { left, top } = element.getBoundingClientRect(); return [left, top]; }"
+
+
+def _places(viewer: Locator, points: list[Place]) -> list[Place]:
+    """Return where pixels of the image are on the screen, once all of them lie still and in the open."""
+    page, stage = viewer.page, viewer.get_by_test_id("viewer-stage")
+    page.wait_for_function(HAS_IMAGE, arg=viewer.element_handle())
+    for point in reversed(points):
+        (x, y), (left, top) = viewer.evaluate(PLACES, [list(point)])[0], stage.evaluate(BOX)
+        stage.hover(position={"x": x - left, "y": y - top})  # waits until it is at rest and nothing lies over it
+    return [(x, y) for x, y in viewer.evaluate(PLACES, [list(point) for point in points])]
+
+
+@pytest.fixture
+def drag() -> Callable[[Locator, Place, Place], None]:
+    """Drag from one pixel of a viewer's image to another."""
+
+    def do(viewer: Locator, start: Place, end: Place) -> None:
+        mouse, (first, last) = viewer.page.mouse, _places(viewer, [start, end])
+        mouse.move(*first)
+        mouse.down()
+        mouse.move((first[0] + last[0]) / 2, (first[1] + last[1]) / 2)
+        mouse.move(*last)
+        mouse.up()
+
+    return do
+
+
+@pytest.fixture
+def click() -> Callable[[Locator, Place], None]:
+    """Click a pixel of a viewer's image."""
+
+    def do(viewer: Locator, point: Place) -> None:
+        viewer.page.mouse.click(*_places(viewer, [point])[0])
+
+    return do
 
 
 def _fake(name: str) -> ModuleType:

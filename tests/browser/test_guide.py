@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -136,22 +136,9 @@ def done(page: Page, test: str) -> None:
     expect(page.get_by_test_id(test)).to_have_attribute("data-state", "ok", timeout=LONG)
 
 
-def draw_line(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    viewer = page.get_by_test_id("guide-lines")
-    viewer.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('[data-testid=guide-lines] so2cam-viewer')?.image?.header?.rows > 0")
-    at = [
-        viewer.locator("so2cam-viewer").evaluate("(v, at) => v.toClient(at[0], at[1])", list(point))
-        for point in (start, end)
-    ]
-    page.mouse.move(*at[0])
-    page.mouse.down()
-    page.mouse.move((at[0][0] + at[1][0]) / 2, (at[0][1] + at[1][1]) / 2)
-    page.mouse.move(*at[1])
-    page.mouse.up()
-
-
-def test_from_an_empty_site_file_to_the_first_emission_rate(page: Page, installation: Installation) -> None:
+def test_from_an_empty_site_file_to_the_first_emission_rate(
+    page: Page, installation: Installation, drag: Callable[..., None]
+) -> None:
     truth, url = installation.truth, installation.url
     page.goto(f"{url}/sign-in")
     page.get_by_test_id("token").fill(installation.token)
@@ -228,7 +215,7 @@ def test_from_an_empty_site_file_to_the_first_emission_rate(page: Page, installa
 
     open_step(page, "lines")
     line = truth["lines"][0]
-    draw_line(page, tuple(line["start"]), tuple(line["end"]))
+    drag(page.get_by_test_id("guide-lines"), line["start"], line["end"])
     state(page, "lines", "done")
 
     state(page, "save", "to do")

@@ -3,29 +3,24 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 PATIENCE_MS = 60_000
+Click = Callable[[Locator, tuple[float, float]], None]
 pytestmark = pytest.mark.timeout(400)
 KNOWN = ((0.999847695156, -0.017452406437, 16.281479178), (0.017452406437, 0.999847695156, -14.608919558))
 """The simulated cameras' registration, as the scenario has it."""
 PLACES = ((120.0, 400.0), (560.0, 420.0), (330.0, 300.0))
-CLIENT = "([test, x, y]) => document.querySelector(`[data-testid=${test}] so2cam-viewer`).toClient(x, y)"
 
 
 def number(text: str) -> float:
     found = re.search(r"[−-]?\d+(\.\d+)?", text)
     assert found is not None, text
     return float(found[0].replace("−", "-"))
-
-
-def click(page: Page, viewer: str, x: float, y: float) -> None:
-    """Click a pixel of an image."""
-    page.get_by_test_id(viewer).scroll_into_view_if_needed()
-    page.mouse.click(*page.evaluate(CLIENT, [viewer, x, y]))
 
 
 def off_of(x: float, y: float) -> tuple[float, float]:
@@ -37,7 +32,9 @@ def with_image(page: Page, viewer: str) -> None:
     expect(page.get_by_test_id(viewer).get_by_test_id("viewer-caption")).to_contain_text("band", timeout=PATIENCE_MS)
 
 
-def test_the_camera_is_dragged_and_a_click_on_the_summit_gives_the_direction(page: Page, archive: Any) -> None:
+def test_the_camera_is_dragged_and_a_click_on_the_summit_gives_the_direction(
+    page: Page, archive: Any, click: Click
+) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     archive.fresh_draft()
@@ -86,7 +83,7 @@ def test_the_camera_is_dragged_and_a_click_on_the_summit_gives_the_direction(pag
     page.get_by_test_id("key-camera.view.azimuth_deg").press("Enter")
     expect(page.get_by_test_id("fact-azimuth")).to_contain_text("16", timeout=PATIENCE_MS)
     page.get_by_test_id("landmark-aim").click()
-    click(page, "viewer", *summit)
+    click(page.get_by_test_id("viewer"), summit)
     expect(page.get_by_test_id("landmark-azimuth")).to_contain_text("±", timeout=PATIENCE_MS)
     assert number(page.get_by_test_id("landmark-azimuth").inner_text()) == pytest.approx(12.0, abs=0.1)
     assert number(page.get_by_test_id("landmark-elevation").inner_text()) == pytest.approx(13.5, abs=0.1)
@@ -125,7 +122,7 @@ def test_a_registration_by_one_click(page: Page, archive: Any) -> None:
     assert float(overlay.get_attribute("data-difference") or math.nan) > laid
 
 
-def test_a_registration_by_control_points(page: Page, archive: Any) -> None:
+def test_a_registration_by_control_points(page: Page, archive: Any, click: Click) -> None:
     archive.fresh_draft()
     archive.enter(page, "operator")
     page.goto(f"{archive.url}/setup/registration")
@@ -134,12 +131,12 @@ def test_a_registration_by_control_points(page: Page, archive: Any) -> None:
     page.get_by_test_id("points-add").click()
     for count, (x, y) in enumerate(PLACES, 1):
         page.wait_for_function("() => document.querySelector('[data-testid=viewer-on] so2cam-viewer').tool === 'point'")
-        click(page, "viewer-on", x, y)
+        click(page.get_by_test_id("viewer-on"), (x, y))
         page.wait_for_function(
             "() => document.querySelector('[data-testid=viewer-off] so2cam-viewer')"
             ".shapes.some((shape) => shape.id === 'guess')"
         )
-        click(page, "viewer-off", *off_of(x, y))
+        click(page.get_by_test_id("viewer-off"), off_of(x, y))
         expect(page.get_by_test_id(f"point-{count}-on-x")).to_be_visible(timeout=PATIENCE_MS)
     words = page.get_by_test_id("points-words")
     expect(words).to_contain_text("3 points, residual", timeout=PATIENCE_MS)

@@ -1,6 +1,7 @@
 """Set-up on the image: areas of sky, lines and motion, drawn and dragged on a real pair, and kept in the draft."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.timeout(300)
 AMOUNT = re.compile(r"^\d[\d.]* ± [\d.]+ kg/m$")
+Drag = Callable[[Locator, tuple[float, float], tuple[float, float]], None]
+Click = Callable[[Locator, tuple[float, float]], None]
 VIEWER = "document.querySelector('so2cam-viewer')"
 
 
@@ -17,27 +20,10 @@ def shown(page: Page) -> None:
     page.wait_for_function(f"{VIEWER}?.image !== null && {VIEWER}?.image !== undefined")
 
 
-def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
-    """Return where a pixel of the image is on the screen."""
-    found = page.evaluate(f"([x, y]) => {VIEWER}.toClient(x, y)", [x, y])
-    return float(found[0]), float(found[1])
-
-
-def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Drag from one pixel of the image to another."""
-    page.evaluate(f"{VIEWER}.scrollIntoView({{ block: 'center' }})")
-    page.mouse.move(*on_screen(page, *start))
-    page.mouse.down()
-    page.mouse.move(*on_screen(page, (start[0] + end[0]) / 2, (start[1] + end[1]) / 2))
-    page.mouse.move(*on_screen(page, *end))
-    page.mouse.up()
-
-
-def draw(page: Page, key: str, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw a shape by one drag, as soon as the viewer has the tool in the hand."""
+def hold(page: Page, key: str, tool: str) -> None:
+    """Take a tool, and wait until the viewer has it in the hand."""
     page.get_by_test_id(f"tool-{key}").click()
     page.wait_for_function(f"tool => {VIEWER}.tool === tool", arg=tool)
-    drag(page, start, end)
 
 
 def pick(page: Page, field: Locator, option: str) -> None:
@@ -46,7 +32,7 @@ def pick(page: Page, field: Locator, option: str) -> None:
     page.get_by_role("option", name=option, exact=True).click()
 
 
-def test_an_area_of_sky_is_drawn_and_its_profile_seen(page: Page, archive: Any) -> None:
+def test_an_area_of_sky_is_drawn_and_its_profile_seen(page: Page, archive: Any, drag: Drag, click: Click) -> None:
     archive.fresh_draft()
     archive.enter(page, "operator")
     page.goto(f"{archive.url}/setup/background")
@@ -55,18 +41,18 @@ def test_an_area_of_sky_is_drawn_and_its_profile_seen(page: Page, archive: Any) 
     expect(page.get_by_test_id("mode-words")).to_contain_text("scaled in one rectangle")
     expect(page.get_by_test_id("area-scale_rectangle")).to_contain_text("found by itself")
     shown(page)
-    draw(page, "scale_rectangle", "rect", (450, 60), (560, 140))
+    hold(page, "scale_rectangle", "rect")
+    drag(page.get_by_test_id("viewer"), (450, 60), (560, 140))
     area = page.get_by_test_id("area-scale_rectangle")
     expect(area).to_contain_text(re.compile(r"x 4(49|50|51) to 5(59|60|61), y (59|60|61) to 1(39|40|41) · drawn"))
     shown(page)
     left = page.get_by_test_id("value-left").inner_text()
     # The profile of a row that crosses the area says so.
-    page.evaluate(f"{VIEWER}.scrollIntoView({{ block: 'center' }})")
-    page.mouse.click(*on_screen(page, 320, 100))
+    click(page.get_by_test_id("viewer"), (320, 100))
     expect(page.get_by_test_id("cut-where")).to_contain_text(re.compile(r"row y = (99|100|101) · areas: scale"))
     expect(page.get_by_test_id("plot-absorbance")).to_have_attribute("data-points", re.compile(r"^\d{4}$"))
     # Dragged to another piece of sky, it is fitted there: what is left of the sky is another.
-    drag(page, (450, 100), (450, 300))
+    drag(page.get_by_test_id("viewer"), (450, 100), (450, 300))
     expect(area).to_contain_text(re.compile(r"y (259|260|261) to 3(39|40|41) · drawn"))
     expect(page.get_by_test_id("value-left")).not_to_have_text(left)
     shown(page)
@@ -79,13 +65,14 @@ def test_an_area_of_sky_is_drawn_and_its_profile_seen(page: Page, archive: Any) 
     expect(page.get_by_test_id("area-scale_rectangle")).to_contain_text("found by itself")
 
 
-def test_lines_are_drawn_dragged_and_turned(page: Page, archive: Any) -> None:
+def test_lines_are_drawn_dragged_and_turned(page: Page, archive: Any, drag: Drag) -> None:
     archive.fresh_draft()
     archive.enter(page, "operator")
     page.goto(f"{archive.url}/setup/lines")
     shown(page)
     expect(page.get_by_test_id("line-upstream-amount")).to_have_text(AMOUNT)
-    draw(page, "arc", "arc", (400, 340), (342, 180))
+    hold(page, "arc", "arc")
+    drag(page.get_by_test_id("viewer"), (400, 340), (342, 180))
     drawn = page.get_by_test_id("line-line-1")
     expect(drawn).to_contain_text("arc · emission rate")
     expect(page.get_by_test_id("line-line-1-amount")).to_have_text(AMOUNT, timeout=30_000)
@@ -95,7 +82,7 @@ def test_lines_are_drawn_dragged_and_turned(page: Page, archive: Any) -> None:
     # A line that is dragged gives another amount; turned, its speed counts the other way.
     page.get_by_test_id("line-upstream").click()
     amount = page.get_by_test_id("line-upstream-amount").inner_text()
-    drag(page, (253.5, 280), (293.5, 290))
+    drag(page.get_by_test_id("viewer"), (253.5, 280), (293.5, 290))
     expect(page.get_by_test_id("line-upstream-amount")).not_to_have_text(amount, timeout=30_000)
     expect(page.get_by_test_id("line-upstream-amount")).to_have_text(AMOUNT)
     expect(page.get_by_test_id("line-upstream-more")).to_contain_text(re.compile(r"flow raw \d"))
