@@ -2,8 +2,9 @@
 
 import importlib.util
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +33,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(shared))
         elif kind in ("browser", "integration", "reference"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+_INSTALLED = re.compile(
+    r"needs (strace|a C compiler)|missing .*(mkfs|mount)"
+    r"|(PostgreSQL's server|rclone|ffmpeg|systemd-\w+) is not installed"
+    r"|could not import '(psycopg|schemathesis|paramiko|playwright)'"
+)
+"""What ``.ci/run`` installs: there, a test that skips for want of it is an error."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, have a test fail which would skip for want of a program that is to be there."""
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if _INSTALLED.search(reason):
+            report.outcome, report.longrepr = "failed", f"{item.nodeid} may not skip here: {reason}"
+    return report
 
 
 def _own(item: pytest.Item, name: str) -> bool:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,61 @@ def test_a_station_runs_answers_and_stops_on_ctrl_c(tmp_path: Path, capsys: pyte
     assert "Traceback" not in text
 
 
+def test_one_station_of_two_volcanoes_keeps_them_apart(volcano: Path, tmp_path: Path) -> None:
+    text = (volcano / "site.toml").read_text(encoding="utf-8")
+    name = tomllib.loads(text)["name"]
+    sites = []
+    for number, (own, count) in enumerate((("north", 10), ("south", 6))):
+        folder = tmp_path / own
+        folder.mkdir()
+        table = f'\n[station]\napi = {{ port = 0 }}\n[[station.watch]]\nname = "ftp{number}"\nfolder = "frames"\n'
+        (folder / "site.toml").write_text(text.replace(f'name = "{name}"', f'name = "{own}"', 1) + table, "utf-8")
+        plume = sorted((volcano / "frames").rglob("*Plume*.png"))
+        assert len(plume) == 10
+        (folder / "frames").mkdir()
+        for path in (volcano / "frames").rglob("*"):
+            if path.is_file() and path.with_suffix(".png") not in plume[count:]:
+                shutil.copy(path, folder / "frames" / path.name)
+        sites.append(str(folder / "site.toml"))
+    log, out = tmp_path / "log", tmp_path / "station"
+    command = [sys.executable, "-u", "-m", "so2cam", "station", "run", *sites, "--folder", str(out)]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
+    try:
+        url = _address(log, process, "http")
+        for own, pairs in (("north", 4), ("south", 2)):  # the last pair of each waits for its next
+            limit = time.monotonic() + 90
+            rates = f"{url}/api/v1/sites/{own}/rates?speed_method=flow_raw&line=upstream&start=2000-01-01T00:00:00Z"
+            while len(_get(rates)) < pairs:
+                assert time.monotonic() < limit, log.read_text(encoding="utf-8")
+                time.sleep(0.1)
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+    assert code == 0, log.read_text(encoding="utf-8")
+    for own, frames in (("north", 10), ("south", 6)):
+        assert len(list((out / "archive" / own).rglob("*Plume*.png"))) == frames
+        assert len(list((out / "results" / own).rglob("*.nc"))) == 1
+
+
+def test_two_sites_of_one_name_or_folder_are_refused(
+    volcano: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (volcano / "site.toml").read_text(encoding="utf-8")
+    name = tomllib.loads(text)["name"]
+    for first, second in (("Etna north", "Etna north"), ("Etna north", "etna-North")):
+        paths = []
+        for number, own in enumerate((first, second)):
+            path = tmp_path / f"{number}.toml"
+            path.write_text(text.replace(f'name = "{name}"', f'name = "{own}"', 1), encoding="utf-8")
+            paths.append(str(path))
+        assert run(["station", "run", *paths, "--folder", str(tmp_path / "station")]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert "two site files have one name" in said
+        assert "give each site its own name" in said
+        assert not (tmp_path / "station").exists()
+
+
 def test_a_closed_station_asks_for_a_token_and_shows_its_certificate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,14 +252,18 @@ def _address(log: Path, process: "subprocess.Popen[bytes]", scheme: str) -> str:
     raise AssertionError(log.read_text(encoding="utf-8"))
 
 
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - own address
+        return json.loads(answer.read())
+
+
 def _status(url: str, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
     """Return the status when all services run."""
     limit = time.monotonic() + 60
     found: dict[str, Any] = {}
     while time.monotonic() < limit:
         try:
-            with urllib.request.urlopen(f"{url}/api/v1/status", timeout=10) as answer:  # noqa: S310 - own address
-                found = json.loads(answer.read())
+            found = _get(f"{url}/api/v1/status")
         except OSError:
             time.sleep(0.05)
             continue

@@ -241,6 +241,22 @@ def test_a_station_that_is_killed_goes_on_to_the_last_bit(
     assert_same(station.series(), volcano.batch)
 
 
+def test_what_is_there_before_a_run_begins_does_not_wait_for_a_file_that_never_comes(
+    station: Station, volcano: Volcano, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [path for path in volcano.plume() if path.suffix == ".png"][:6]
+    with monkeypatch.context() as patch:
+        patch.setattr(station.live, "step", lambda: False)
+        station.arrive(*volcano.others(), *frames)
+    while station.live.step():
+        pass
+    assert station.pairs_done() == 1, "the others may still be followed by a file that goes before them"
+    station.quiet()
+    assert station.pairs_done() == 3
+    station.live.finish()
+    assert len(station.series().times) == 3
+
+
 @pytest.fixture(scope="module")
 def windowed(volcano: Volcano, tmp_path_factory: pytest.TempPathFactory) -> Volcano:
     """The same run with windows of cross-correlation that end on the way."""

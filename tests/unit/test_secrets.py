@@ -28,7 +28,9 @@ def kept() -> list[Path]:
     done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if done.returncode == 0 and done.stdout:
         return [ROOT / name for name in done.stdout.decode().split("\0") if name]
-    return [path for part in ("src", "tests", "docs", "examples") for path in (ROOT / part).rglob("*") if path.is_file()]
+    return [
+        path for part in ("src", "tests", "docs", "examples") for path in (ROOT / part).rglob("*") if path.is_file()
+    ]
 
 
 @pytest.mark.parametrize("kind", list(SECRETS))

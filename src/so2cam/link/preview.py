@@ -10,6 +10,7 @@ from typing import Final, Literal
 import numpy as np
 
 from so2cam.link.errors import LinkError
+from so2cam.link.limits import Bucket
 from so2cam.link.preview_frame import to_frame
 from so2cam.store.items import StoredItem
 from so2cam.store.spool import Spool
@@ -20,6 +21,8 @@ MEDIA: Final = {"jpeg": "image/jpeg", "frame": "application/vnd.so2cam.frame"}
 """Media types of the forms of a picture."""
 _QUALITY: Final = 80
 _KEPT: Final = 16
+_SINGLE_PER_S: Final = 4.0
+_SINGLE_AT_ONCE: Final = 20.0
 Form = Literal["jpeg", "frame"]
 
 
@@ -40,6 +43,8 @@ class Previews:
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, int, Form], tuple[float, Picture]] = {}
+        self._single: dict[tuple[int, int, Form], Picture] = {}
+        self._bucket = Bucket(_SINGLE_PER_S, _SINGLE_AT_ONCE, clock)
 
     def latest(self, device: str, width: int, after: int = 0, form: Form = "jpeg") -> Picture | None:
         """Return the latest picture of ``device``, ``width`` pixels wide; None where its item is ``after`` or older.
@@ -63,12 +68,24 @@ class Previews:
     def of(self, device: str, width: int, sequence: int, form: Form = "jpeg") -> Picture:
         """Return the picture of the item ``sequence``, ``width`` pixels wide.
 
-        Raises UnknownItemError where there is none, LinkError where it is none of ``device``, or no picture.
+        They are made one after another, and at most four a second, so that no looking costs capture its computer; the
+        newest are kept. Raises UnknownItemError where there is none, LinkError where it is none of ``device``, or no
+        picture, or too many are asked for.
         """
         item = self._spool.get(sequence)
         if item.device != device or item.kind != "frame":
             raise LinkError("this item is no picture of this device", key="sequence", value=sequence)
-        return Picture(self._make(item, width, form), item.sequence, item.time)
+        name = (sequence, width, form)
+        with self._lock:
+            picture = self._single.pop(name, None)
+            if picture is None:
+                if not self._bucket.take():
+                    raise LinkError("too many pictures in a short time", remedy="wait a moment")
+                picture = Picture(self._make(item, width, form), item.sequence, item.time)
+            self._single[name] = picture  # the latest last
+            if len(self._single) > _KEPT:
+                del self._single[next(iter(self._single))]
+        return picture
 
     def _make(self, item: StoredItem, width: int, form: Form) -> bytes:
         data = self._spool.read(item)

@@ -180,13 +180,20 @@ def open_loaded(
     """Open (and make where missing) the station of these sites.
 
     ``folder`` and ``watch`` go before ``station.folder`` and ``station.watch``.
-    Raises So2camError where a site file is wrong, two sites have one name, or archive or catalogue cannot be opened.
+    Raises So2camError where a site file is wrong, two sites have one name or one folder, or archive or catalogue cannot
+    be opened.
     """
     loaded = [_with_watch(one, watch) for one in sites]
-    names = [one.site.name for one in loaded]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError("two site files have one name", key="name", value=name, remedy="give each its own name")
+    folders = [_folder_name(one.site.name) for one in loaded]
+    for one, name in zip(loaded, folders, strict=True):
+        if folders.count(name) > 1:
+            raise InputError(
+                f"two site files have one name; both would be kept in archive/{name}",
+                file=one.path,
+                key="name",
+                value=one.site.name,
+                remedy="give each site its own name",
+            )
     settings = loaded[0].site.station or Station()
     root = folder if folder is not None else loaded[0].path.parent / settings.folder
     catalogue = Catalogue.open(settings.catalogue, root)

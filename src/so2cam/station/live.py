@@ -175,7 +175,7 @@ class LiveProcessing:
         start, end = day_bounds(day)
         files = self._catalogue.find_files(site.name, subject=PLUME, start=start, end=end)
         self._show("live")
-        self._day.give_all([file for file in files if file.kind in (FRAME, SPECTRUM)])
+        self._day.give_all([file for file in files if file.kind in (FRAME, SPECTRUM)], self._clock())
         self._show("live")
         return True
 

@@ -116,13 +116,13 @@ class LiveDay:
         self._replayed.clear()
         return len(entries)
 
-    def give_all(self, files: Sequence[ArchivedFile]) -> None:
-        """Give files that are there already, all written down at once before the first."""
+    def give_all(self, files: Sequence[ArchivedFile], now: float) -> None:
+        """Give files that are there already at ``now`` (monotonic), all written down at once before the first."""
         new = [file for file in files if file.id not in self.fed]
         self._catalogue.feed_files(self.run.id, [file.id for file in new])
         self.fed.update(file.id for file in new)
-        for file in new:
-            self._give(file)
+        ends = [end for file in new for end in self._give(file)[0]]
+        self._await(ends, now)
 
     def give(self, file: ArchivedFile, now: float) -> int:
         """Give a file that came at ``now`` (monotonic); return how many pairs are complete with it."""
@@ -131,9 +131,13 @@ class LiveDay:
         self._catalogue.feed(self.run.id, file=file.id)
         self.fed.add(file.id)
         ends, count = self._give(file)
+        self._await(ends, now)
+        return count
+
+    def _await(self, ends: Sequence[datetime], now: float) -> None:
+        """Remember that exposures which ended at ``ends`` came at ``now``: time may go on to there a while later."""
         if ends:
             self._arrivals.append(_Arrival(now, max(ends)))
-        return count
 
     def wait_s(self, now: float) -> float | None:
         """Return how long it is until time goes on without a new file; None where nothing waits."""

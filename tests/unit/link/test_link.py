@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,14 @@ from so2cam.link.ledger import RESUMED_S, Ledger
 from so2cam.link.messages import Done, MessageError, Refused
 from so2cam.link.pairing import PairingDesk, join
 from so2cam.link.pairings import Pairing, Pairings, pair
-from so2cam.link.preview import to_jpeg
+from so2cam.link.preview import Previews, to_jpeg
 from so2cam.link.protocol import Call, Data, Event, Role
 from so2cam.link.service import EventFeed
 from so2cam.link.station import StationLinks
 from so2cam.link.tls import connect_tls
 from so2cam.link.tokens import Principal, TokenStore
 from so2cam.store.items import StoreItem
+from so2cam.store.spool import Spool
 
 
 @pytest.fixture
@@ -264,6 +266,33 @@ def test_a_preview_is_small_and_made_once(node: Any, linked: Any) -> None:
         assert data.sequence == 1
         assert client.call(protocol.Preview(device="camera-on", after=1)).answer.code == "unknown"
         assert client.call(protocol.Preview(device="other")).answer.code == "refused"
+
+
+def test_pictures_of_single_items_are_kept_and_few_a_second(tmp_path: Path, linked: Any) -> None:
+    image = np.tile(np.linspace(0, 1023, 64, dtype=np.uint16), (48, 1))
+    png = cv2.imencode(".png", image)[1].tobytes()
+    now = 1000.0
+    with Spool(tmp_path, node="lead") as spool:
+        for number in range(30):
+            time = linked.START + timedelta(seconds=number)
+            kept = StoreItem(
+                kind="frame", subject="test", device="a", time=time, stem=f"{number}", suffix=".png", data=png
+            )
+            spool.put(kept)
+        previews = Previews(spool, clock=lambda: now)
+        first = previews.of("a", 32, 1)
+        for sequence in range(2, 21):
+            assert previews.of("a", 32, sequence).sequence == sequence
+        with pytest.raises(LinkError, match="too many pictures"):
+            previews.of("a", 32, 21)
+        assert previews.of("a", 32, 20).sequence == 20, "one that is there costs nothing"
+        now += 1.0
+        for sequence in range(21, 25):
+            previews.of("a", 32, sequence)
+        with pytest.raises(LinkError, match="too many pictures"):
+            previews.of("a", 32, 25)
+        now += 10.0
+        assert previews.of("a", 32, 1) == first
 
 
 def test_a_preview_of_no_image_is_refused() -> None:
