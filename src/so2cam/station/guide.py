@@ -145,7 +145,9 @@ def steps(facts: Facts) -> tuple[Step, ...]:
 
 
 def _missing(facts: Facts, *starts: str) -> list[str]:
-    return [key for key, _ in placeholders(facts.site) if key.startswith(starts)]
+    """Return in words which placeholders of a table are left."""
+    keys = [key for key, _ in placeholders(facts.site) if key.startswith(starts)]
+    return [key.rpartition(".")[2].removesuffix("_m") for key in keys]
 
 
 def _place(facts: Facts) -> Step:
@@ -282,7 +284,8 @@ def _save(facts: Facts) -> Step:
     if facts.draft.problem is not None:
         return Step("save", title, "warn", facts.draft.problem.message)
     if facts.draft.changed:
-        return Step("save", title, "todo", f"{len(facts.draft.edits)} changes are not saved.")
+        count = len(facts.draft.edits)
+        return Step("save", title, "todo", f"{count} change{' is' if count == 1 else 's are'} not saved.")
     left = [key for key, _ in placeholders(facts.site)]
     if left:
         return Step("save", title, "todo", f"Saved, but still placeholders: {', '.join(left)}.")

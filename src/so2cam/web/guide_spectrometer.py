@@ -37,7 +37,7 @@ class SpectrometerStep:
                 label="whether there is a spectrometer",
                 test="guide-spectrometer",
             )
-        self._keys = ui.element("div").classes("so-guide-body")
+        self._keys = ui.element("div").classes("so-guide-keys")
         self._keys.set_visibility(False)
         self._follow()
         setup.on_change(self._follow)

@@ -91,6 +91,15 @@ def test_whether_there_is_a_spectrometer_is_a_step_before_the_calibration(facts:
     assert steps(replace(new, draft=draft.state()))[at].state == "done"
 
 
+def test_a_place_is_to_do_while_one_of_its_numbers_is_a_placeholder(facts: Facts, tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    text = path.read_text(encoding="utf-8")
+    assert "altitude_m = 2847" in text
+    path.write_text(text.replace("altitude_m = 2847", "altitude_m = -500"), encoding="utf-8")
+    step = steps(replace(facts, draft=SiteDraft(path, tmp_path / "again").state()))[0]
+    assert (step.key, step.state, step.words) == ("volcano", "todo", "Still placeholders: altitude.")
+
+
 def test_an_empty_cell_alone_calibrates_nothing(facts: Facts) -> None:
     only_empty = replace(facts, archived=replace(facts.archived, cells=frozenset({0.0})))
     step = next(step for step in steps(only_empty) if step.key == "calibration")
