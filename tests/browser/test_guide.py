@@ -188,6 +188,11 @@ def test_from_an_empty_site_file_to_the_first_emission_rate(
     fill(page, "camera.optics.field_of_view_deg", camera["optics"]["field_of_view_deg"])
     state(page, "geometry", "done")
 
+    state(page, "spectrometer", "to do")
+    open_step(page, "spectrometer")
+    page.get_by_test_id("guide-spectrometer-no").click()
+    state(page, "spectrometer", "done")
+
     open_step(page, "calibration")
     for button, report in (("guide-darks", "guide-reference-report"), ("guide-clear", "guide-reference-report")):
         page.get_by_test_id(button).click()

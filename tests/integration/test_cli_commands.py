@@ -9,6 +9,7 @@ import pytest
 
 from so2cam import __version__
 from so2cam.cli.main import run
+from so2cam.formats.sitefile import load_site
 from so2cam.pipeline import batch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +105,20 @@ def test_check_of_the_example(capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("line near: 191 px", "line far", "total: near"):
         assert part in captured.out
     assert captured.err == ""
+
+
+def test_the_example_with_a_link_is_checked_and_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    example = ROOT / "examples/linked/site.toml"
+    assert run(["check", str(example)]) == 0
+    captured = capsys.readouterr()
+    assert "site.toml is valid\n" in captured.out
+    assert captured.err == ""
+    site = load_site(example).site
+    assert site.instrument is not None
+    assert site.instrument.link is not None
+    assert None not in (site.spectrometer, site.station)
+    shown = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
+    assert f"```toml\n{example.read_text(encoding='utf-8')}```\n" in shown
 
 
 def test_check_prints_risks(case: Any) -> None:

@@ -175,6 +175,20 @@ def test_wrong_values_in_the_site_file(case: Any, old: str, new: str, parts: tup
     assert not case.out.exists()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("altitude_m = 1900.0", "altitude_m = -500.0", "camera.position.altitude_m"),
+        ('"upstream"', '"placeholder"', "lines.placeholder"),
+    ],
+)
+def test_placeholders_of_a_new_installation(case: Any, old: str, new: str, key: str) -> None:
+    case.edit_site(old, new)
+    refused = case.process()
+    refused.explained(f"site.toml: {key}: is a placeholder: emission rates would mean nothing", "so2cam check")
+    assert not case.out.exists()
+
+
 def test_a_line_outside_the_image(case: Any) -> None:
     lines = case.site.read_text().splitlines()
     first = next(number for number, row in enumerate(lines) if row.startswith("start = "))

@@ -398,6 +398,20 @@ def test_a_site_file_with_placeholders_gives_no_rates(
     assert not list(station.context.catalogue.rates(station.name, line="total", limit=5))
 
 
+def test_a_day_is_not_calculated_again_over_placeholders(
+    station: Station, volcano: Volcano, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station.arrive(*volcano.others())
+    station.arrive(*volcano.plume())
+    station.live.finish()
+    catalogue = station.context.catalogue
+    catalogue.mark_stale(station.name, volcano.day, LATE)
+    monkeypatch.setattr("so2cam.formats.starter.without_meaning", lambda site: ["camera.position.altitude_m"])
+    assert Recalculation(station.context, station.context.sites[0]).recalculate(volcano.day) is None
+    assert [day.day for day in catalogue.days(station.name, stale=True)] == [volcano.day]
+    assert_same(station.series(), volcano.batch)
+
+
 def test_a_calibration_that_comes_later_marks_the_days_it_changes(station: Station, volcano: Volcano) -> None:
     others = volcano.others()
     clear = [path for path in others if "Clear" in path.name and path.suffix == ".png"]

@@ -6,6 +6,7 @@ import math
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Literal
 from so2cam.cli.console import console
 from so2cam.cli.demo_report import Files, LiveReport, Tally
 from so2cam.cli.link_places import home_of
-from so2cam.cli.pages import page_mount, tell_pages, trial_lines
+from so2cam.cli.pages import tell_pages
 from so2cam.cli.station import tell_address
+from so2cam.cli.station_renewed import RenewedStation, tell_renewal
 from so2cam.core.errors import So2camError
 from so2cam.core.status import EmissionStatus
 from so2cam.instrument.places import socket_to_ask
@@ -31,10 +33,9 @@ from so2cam.link.tokens import TokenStore
 from so2cam.simulate.installation import NODE, Installation, write_installation
 from so2cam.simulate.live import LiveScene
 from so2cam.station.archive_check import verify_archive
-from so2cam.station.assembly import assemble_station
+from so2cam.station.assembly import Assembly
 from so2cam.station.catalogue import Rate
-from so2cam.station.context import StationContext, open_station
-from so2cam.station.publish_services import outward_services
+from so2cam.station.context import StationContext
 from so2cam.store.layout import STATION
 from so2cam.store.spool import Spool
 
@@ -79,15 +80,28 @@ def run_live(
     console.print(f"Preparing a simulated volcano in {out} …", markup=False)
     start = datetime.now(UTC) - _AHEAD
     made = write_installation(out, scenario, seed=seed, start=start, period_s=period_s, port=_free_port())
+    station = RenewedStation([made.site], None, open_to_all=True)
+    follower: _Follower | None = None
     with _instrument(made.site, out / "instrument.log") as process:
         console.print("The instrument starts, and the station with it …")
-        with _station(made, process, began, open_) as context:
-            follower = _Follower(made, context, began)
-            with contextlib.suppress(KeyboardInterrupt):
-                follower.follow(process, limits)
-            console.print("\nStopping: what the instrument still keeps goes to the archive …")
-            follower.finish()
-    return follower.report
+        while True:
+            with contextlib.ExitStack() as undo:
+                assembly = station.open(undo)
+                if follower is None:
+                    follower = _Follower(made, assembly.context, began)
+                    _prepare(assembly, made, process, began)
+                    _begin(assembly, open_=open_)
+                else:
+                    follower.turn_to(assembly.context)
+                    _begin(assembly, open_=False)
+                renewed = False
+                with contextlib.suppress(KeyboardInterrupt):
+                    renewed = follower.follow(process, limits, station.again)
+                if not renewed:
+                    console.print("\nStopping: what the instrument still keeps goes to the archive …")
+                    follower.finish()
+                    return follower.report
+            tell_renewal()
 
 
 class _Follower:
@@ -96,17 +110,28 @@ class _Follower:
     def __init__(self, made: Installation, context: StationContext, began: float) -> None:
         site = context.sites[0].loaded.site
         self.report = LiveReport()
-        self._methods, self._lines = site.processing.speed.methods, [line.name for line in site.lines]
+        self._lines = [line.name for line in site.lines]
         self._scene: LiveScene = made.open_scene()
-        self._made, self._context, self._began = made, context, began
+        self._made, self._began = made, began
         self._name = context.sites[0].name
         self._root = made.site.parent / "instrument" / NODE
         self._newest: dict[str, datetime] = {}
         """by speed method: the newest pair whose rates are known"""
+        self.turn_to(context)
 
-    def follow(self, process: "subprocess.Popen[bytes]", limits: Limits) -> None:
-        """Go on until the limits are reached. Raises DemoError where the instrument ends, or gives nothing in time."""
+    def turn_to(self, context: StationContext) -> None:
+        """Go on with a station that has taken up a saved site file; the truth is known of the first one's lines."""
+        self._context = context
+        self._methods = context.sites[0].loaded.site.processing.speed.methods
+
+    def follow(self, process: "subprocess.Popen[bytes]", limits: Limits, again: threading.Event) -> bool:
+        """Go on until the limits are reached, or the station is to be put together ``again``: return whether it is.
+
+        Raises DemoError where the instrument ends, or gives nothing in time.
+        """
         while not limits.reached(time.monotonic() - self._began, self.report.pairs):
+            if again.is_set():
+                return True
             _require_running(process, self._made)
             self._look()
             if not self._newest and time.monotonic() - self._began > _START_S:
@@ -118,6 +143,7 @@ class _Follower:
                     remedy="see the instrument's log, or try again on a less busy computer",
                 )
             time.sleep(_LOOK_S)
+        return False
 
     def finish(self) -> None:
         """Stop the capture, wait until the archive has everything, and verify it."""
@@ -188,37 +214,19 @@ class _Follower:
             self.report.calibrated += json.loads(row.record)["calibration_number"] >= 0
 
 
-@contextlib.contextmanager
-def _station(
-    made: Installation, process: "subprocess.Popen[bytes]", began: float, open_: bool | None
-) -> Iterator[StationContext]:
-    """Pair a station with the instrument, and run it."""
-    with contextlib.ExitStack() as undo:
-        context = open_station([made.site])
-        undo.callback(context.close)
-        outward = outward_services(context)
-        undo.callback(outward.close)
-        trials = trial_lines(context)
-        mount = page_mount(
-            context,
-            lambda: assembly.supervisor.states(),
-            trials,
-            nodes=lambda: assembly.nodes,
-            runs=lambda: assembly.runs,
-            open_to_all=True,
-        )
-        others = [*outward.services, *trials.values()]
-        assembly = assemble_station(context, others=others, alarms=outward.alarms, mount=mount)
-        undo.callback(assembly.stop)
-        for watcher in assembly.watchers:  # the calibration files are there before the first frame
-            while watcher.look():
-                pass
-        _pair(made, process, began)
-        assembly.supervisor.start()
-        if assembly.api is not None:
-            tell_address(assembly.api)
-            tell_pages(assembly.api.url, open_=open_)
-        yield context
+def _prepare(assembly: Assembly, made: Installation, process: "subprocess.Popen[bytes]", began: float) -> None:
+    """Take the calibration files, which are there before the first frame, and pair the station with the instrument."""
+    for watcher in assembly.watchers:
+        while watcher.look():
+            pass
+    _pair(made, process, began)
+
+
+def _begin(assembly: Assembly, *, open_: bool | None) -> None:
+    assembly.supervisor.start()
+    if assembly.api is not None:
+        tell_address(assembly.api)
+        tell_pages(assembly.api.url, open_=open_)
 
 
 def _pair(made: Installation, process: "subprocess.Popen[bytes]", began: float) -> None:

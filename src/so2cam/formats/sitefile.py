@@ -20,7 +20,7 @@ from so2cam.core.spectrometer import Spectrometer, SpectrometerSite
 from so2cam.formats.calibration_risks import calibration_risks
 from so2cam.formats.instrument_risks import instrument_risks
 from so2cam.formats.lines import parse_pycam_line
-from so2cam.formats.starter import placeholders
+from so2cam.formats.starter import is_new, placeholders
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _EARTH_RADIUS_M: Final = 6_371_000.0
@@ -412,7 +412,7 @@ def _short(value: object, limit: int = 60) -> str:
 def check_site(site: Site) -> list[str]:
     """Return what is valid but risky in ``site``: plain sentences, each beginning with its key."""
     return [
-        *_view_risks(site),
+        *(() if is_new(site) else _view_risks(site)),
         *_registration_risks(site),
         *_cross_correlation_risks(site),
         *_total_risks(site),

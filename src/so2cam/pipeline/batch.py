@@ -19,6 +19,7 @@ from so2cam.formats.products import write_emission_csv, write_emission_netcdf
 from so2cam.formats.quicklook import write_quicklook
 from so2cam.formats.sitefile import LoadedSite, check_site, settings_hash
 from so2cam.formats.spectra.folder import SpectrumScan
+from so2cam.formats.starter import require_meaning
 from so2cam.pipeline.calibration_products import calibration_products
 from so2cam.pipeline.columns import columns_from_product, columns_from_spectra, pools_dilution
 from so2cam.pipeline.dilution import build_dilution, terrain_files
@@ -107,6 +108,7 @@ def process_folders(
     out is left out and counted in the report.
     """
     began = datetime.now(UTC)
+    require_meaning(loaded.site, loaded.path)
     site, view_notes = resolve_view(loaded.site)
     risks = check_site(site)
     wind = WindField(site, loaded.path.parent)

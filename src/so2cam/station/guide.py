@@ -21,6 +21,7 @@ from so2cam.station.catalogue import TOTAL, Rate
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.drafts import DraftState
 from so2cam.station.nodes import Nodes
+from so2cam.station.spectrometer_choice import spectrometer_stands
 
 State = Literal["done", "todo", "warn"]
 _TOO_DARK: Final = 0.1
@@ -140,30 +141,17 @@ def _cells(context: StationContext, site: StationSite, since: datetime) -> froze
 
 def steps(facts: Facts) -> tuple[Step, ...]:
     """Return all steps of the installation as they stand."""
-    return (
-        _place(facts),
-        _instrument(facts),
-        _clock(facts),
-        _frames(facts),
-        _exposure(facts),
-        _registration(facts),
-        _geometry(facts),
-        _calibration(facts),
-        _lines(facts),
-        _save(facts),
-        _schedule(facts),
-        _start(facts),
-        _rate(facts),
-        _leave(facts),
-    )
+    return (*(look(facts) for look in _LOOKS), _leave(facts))
 
 
-def _missing(facts: Facts, *keys: str) -> list[str]:
-    return [key for key, _ in placeholders(facts.site) if key in keys]
+def _missing(facts: Facts, *starts: str) -> list[str]:
+    """Return in words which placeholders of a table are left."""
+    keys = [key for key, _ in placeholders(facts.site) if key.startswith(starts)]
+    return [key.rpartition(".")[2].removesuffix("_m") for key in keys]
 
 
 def _place(facts: Facts) -> Step:
-    missing = _missing(facts, "volcano.name", "volcano.vent")
+    missing = _missing(facts, "volcano")
     volcano = facts.site.volcano
     words = (
         f"Still placeholders: {', '.join(missing)}."
@@ -243,14 +231,20 @@ def _registration(facts: Facts) -> Step:
 
 def _geometry(facts: Facts) -> Step:
     title = "Place and viewing direction"
-    if _missing(facts, "camera.position"):
-        return Step("geometry", title, "todo", "The camera's place is a placeholder.")
+    if missing := _missing(facts, "camera.position"):
+        return Step("geometry", title, "todo", f"Still placeholders: {', '.join(missing)}.")
     view = facts.site.camera.view
     risks = [risk for risk in check_site(facts.site) if risk.startswith("camera.view")]
     if risks:
         return Step("geometry", title, "warn", risks[0])
     by = "by a landmark" if view.landmark is not None else f"towards {view.azimuth_deg:g}°"
     return Step("geometry", title, "done", f"The camera looks {by}.")
+
+
+def _spectrometer(facts: Facts) -> Step:
+    devices = [device.name for health in facts.health for device in health.devices if device.role == "spectrometer"]
+    known, words = spectrometer_stands(facts.draft, devices)
+    return Step("spectrometer", "Spectrometer", "done" if known else "todo", words)
 
 
 def _calibration(facts: Facts) -> Step:
@@ -290,7 +284,8 @@ def _save(facts: Facts) -> Step:
     if facts.draft.problem is not None:
         return Step("save", title, "warn", facts.draft.problem.message)
     if facts.draft.changed:
-        return Step("save", title, "todo", f"{len(facts.draft.edits)} changes are not saved.")
+        count = len(facts.draft.edits)
+        return Step("save", title, "todo", f"{count} change{' is' if count == 1 else 's are'} not saved.")
     left = [key for key, _ in placeholders(facts.site)]
     if left:
         return Step("save", title, "todo", f"Saved, but still placeholders: {', '.join(left)}.")
@@ -326,21 +321,7 @@ def _rate(facts: Facts) -> Step:
 
 def _leave(facts: Facts) -> Step:
     title = "Safe to leave"
-    looks = (
-        _instrument,
-        _clock,
-        _frames,
-        _exposure,
-        _registration,
-        _geometry,
-        _calibration,
-        _lines,
-        _save,
-        _schedule,
-        _start,
-        _rate,
-    )
-    found = [look(facts) for look in looks]
+    found = [look(facts) for look in _LOOKS]
     open_steps = [step.title for step in found if step.state == "todo"]
     doubts = [f"{step.title}: {step.words.rstrip('.')}" for step in found if step.state == "warn"]
     if facts.undelivered is None:
@@ -360,6 +341,25 @@ def _leave(facts: Facts) -> Step:
     if doubts:
         return Step("leave", title, "warn", "; ".join(doubts) + ".")
     return Step("leave", title, "done", "All steps are done, files arrive, and no alarm goes on. Close the case.")
+
+
+_LOOKS: Final = (
+    _place,
+    _instrument,
+    _clock,
+    _frames,
+    _exposure,
+    _registration,
+    _geometry,
+    _spectrometer,
+    _calibration,
+    _lines,
+    _save,
+    _schedule,
+    _start,
+    _rate,
+)
+"""All steps but the last, in order."""
 
 
 def first_open(found: Sequence[Step]) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 from so2cam import __version__
 from so2cam.core.errors import FrameFileError, So2camError
 from so2cam.core.spectra import SpectrumInfo
+from so2cam.formats.starter import require_meaning
 from so2cam.pipeline.live import FileNote, LiveRun
 from so2cam.station.arrivals import FRAME, SPECTRUM, Recogniser
 from so2cam.station.catalogue import ArchivedFile, ColumnRow, PairRow
@@ -125,8 +126,12 @@ class Recalculation:
     def _process(
         self, run: int, day: str, chosen: Sequence[ArchivedFile], stop: threading.Event | None
     ) -> tuple[list[PairRow], list[ColumnRow]] | None:
-        """Return what all pairs and spectra of a day give; None where it was stopped. Notes are entered already."""
+        """Return what all pairs and spectra of a day give; None where it was stopped. Notes are entered already.
+
+        Raises So2camError where the site file or the calibration files cannot be used.
+        """
         site = self._site
+        require_meaning(site.loaded.site, site.loaded.path)
         references = read_references(site, chosen)
         start, end = day_bounds(day)
         found = self._catalogue.find_files(site.name, subject=PLUME, start=start, end=end)

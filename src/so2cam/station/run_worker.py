@@ -69,7 +69,8 @@ def main(arguments: list[str]) -> int:
         return _run(store, store.get(int(folder.name)))
     except So2camError as error:
         _LOG.error("%s", error)
-        _say(failed=error.message + (f". {error.remedy}" if error.remedy else ""))
+        key = f"{error.key}: " if error.key else ""
+        _say(failed=f"{key}{error.message}" + (f". {error.remedy}" if error.remedy else ""))
         return 2
     except _Stopped:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 from so2cam import __version__
 from so2cam.core.errors import InputError
 from so2cam.formats.sitefile import load_site_text, settings_hash
+from so2cam.formats.starter import require_meaning
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.run_files import choose_files, files_content
 from so2cam.station.run_live import live_content, write_rows
@@ -92,14 +93,16 @@ class Runs:
     def order(self, site: StationSite, order: RunOrder) -> RunRecord:
         """Queue a run, and return it.
 
-        Raises SiteFileError where its settings are wrong, InputError where there is nothing to process, no result, or
-        no room.
+        Raises SiteFileError where its settings are wrong or still placeholders, InputError where there is nothing to
+        process, no result, or no room.
         """
         loaded = load_site_text(order.text, site.loaded.path)
         if loaded.site.name != site.name:
             raise InputError(
                 "the settings are those of another site", key="name", value=loaded.site.name, remedy="keep the name"
             )
+        if order.kind == "process":  # live results are there already, whatever the file says now
+            require_meaning(loaded.site, loaded.path)
         if short := self._shortage(site):
             raise InputError(short, remedy=_ROOM)
         chosen = choose_files(site, loaded, order.start, order.end)

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from so2cam.core.health import ClockHealth, DeviceHealth, DeviceState, HealthRecord, Level, SpoolHealth
+from so2cam.formats.starter import starter_text
 from so2cam.station.catalogue import TOTAL, Rate
 from so2cam.station.drafts import SiteDraft
 from so2cam.station.guide import Archived, Facts, Step, steps
+from so2cam.station.spectrometer_choice import leaving_out
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "villarrica" / "site.toml"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -72,6 +74,30 @@ def test_it_is_not_while_a_step_says_look(facts: Facts, record: HealthRecord, wo
     assert step.state == "warn"
     assert words in step.words
     assert not step.words.endswith("..")
+
+
+def test_whether_there_is_a_spectrometer_is_a_step_before_the_calibration(facts: Facts, tmp_path: Path) -> None:
+    path = tmp_path / "new.toml"
+    path.write_text(starter_text("villarrica"), encoding="utf-8")
+    draft = SiteDraft(path, tmp_path / "new")
+    seen = DeviceHealth(name="flame", role="spectrometer", band=None, state=DeviceState.CAPTURING)
+    new = replace(facts, draft=draft.state(), nodes=(("lead", True, health(devices=(seen,))),))
+    keys = [step.key for step in steps(new)]
+    at = keys.index("spectrometer")
+    assert keys[at : at + 2] == ["spectrometer", "calibration"]
+    assert steps(new)[at].state == "todo"
+    assert "flame" in steps(new)[at].words
+    draft.change(leaving_out(draft.state()), by="anna")
+    assert steps(replace(new, draft=draft.state()))[at].state == "done"
+
+
+def test_a_place_is_to_do_while_one_of_its_numbers_is_a_placeholder(facts: Facts, tmp_path: Path) -> None:
+    path = tmp_path / "site.toml"
+    text = path.read_text(encoding="utf-8")
+    assert "altitude_m = 2847" in text
+    path.write_text(text.replace("altitude_m = 2847", "altitude_m = -500"), encoding="utf-8")
+    step = steps(replace(facts, draft=SiteDraft(path, tmp_path / "again").state()))[0]
+    assert (step.key, step.state, step.words) == ("volcano", "todo", "Still placeholders: altitude.")
 
 
 def test_an_empty_cell_alone_calibrates_nothing(facts: Facts) -> None:

@@ -366,6 +366,10 @@ def test_files_of_the_range_are_chosen(runs: Runs, context: StationContext) -> N
         ordered(END, START)
     with pytest.raises(SiteFileError):
         ordered(START, END, text.replace("[camera", "[kamera"))
+    assert "altitude_m = 2600.0" in text
+    with pytest.raises(SiteFileError, match="is a placeholder") as refused:
+        ordered(START, END, text.replace("altitude_m = 2600.0", "altitude_m = -500.0"))
+    assert (refused.value.key, refused.value.file) == ("volcano.vent.altitude_m", site.loaded.path)
     with pytest.raises(InputError, match="another site"):
         ordered(START, END, text.replace(f'name = "{site.name}"', 'name = "elsewhere"', 1))
     with pytest.raises(InputError, match="there are no results"):

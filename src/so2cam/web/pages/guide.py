@@ -11,6 +11,7 @@ from so2cam.formats.siteedit import REMOVE, KeyPath
 from so2cam.formats.starter import PLACEHOLDER_LINE
 from so2cam.link.messages import Cells, Command, Darks, DeviceChange, DeviceValues, Set, Shot, Start
 from so2cam.station.guide import Facts, Step, first_open, gather, steps
+from so2cam.web.guide_spectrometer import SpectrometerStep
 from so2cam.web.instrument.desk import words_of
 from so2cam.web.instrument.link import draw_pairing
 from so2cam.web.line_shapes import drawn_line, shapes_of
@@ -74,6 +75,7 @@ class _Guide:
             "exposure": self._exposure,
             "registration": self._registration,
             "geometry": self._geometry,
+            "spectrometer": self._spectrometer,
             "calibration": self._calibration,
             "lines": self._lines,
             "save": self._save,
@@ -205,6 +207,13 @@ class _Guide:
         self._setup.fields(_CAMERA)
         self._setup.fields(_OPTICS)
         self._link("/setup/geometry", "Map, landmark, size of a pixel at the plume")
+
+    def _spectrometer(self) -> None:
+        self._say(
+            "A spectrometer beside the cameras can calibrate their images, with gas cells or in place of them. Say "
+            "whether there is one: its columns need its line shape, from a mercury lamp, and its true wavelengths."
+        )
+        SpectrometerStep(self._view, self._setup)
 
     def _calibration(self) -> None:
         self._say(

@@ -6,6 +6,7 @@ from nicegui import ui
 
 from so2cam.formats.reference_spectra import table_names
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
+from so2cam.station.spectrometer_choice import TABLE, adding
 from so2cam.web.parts import empty, panel, pick
 from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
@@ -82,8 +83,7 @@ async def spectrometer(view: View, setup: Setup) -> None:
 
 
 async def _add(view: View, setup: Setup) -> None:
-    window: dict[KeyPath, object] = {(_ROOT, "fit", "window_nm"): [308.0, 318.0]}
-    if await setup.change(window, "add a spectrometer", seen={(_ROOT,): MISSING}):
+    if await setup.change(adding(), "add a spectrometer", seen={TABLE: MISSING}):
         view.client.run_javascript("location.reload()")
 
 
