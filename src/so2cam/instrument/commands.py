@@ -303,7 +303,11 @@ class Commander:
         what = f"{freed.items} items ({freed.bytes / 1e6:.1f} MB) that every receiver has were deleted"
         if not freed.over:
             return Done(text=f"{what} until now; it goes on")
-        return Done(text=what if freed.items else "nothing may be deleted: what is older than an hour is nowhere else")
+        return Done(
+            text=what
+            if freed.items
+            else "nothing to delete: every receiver has confirmed nothing that is older than an hour"
+        )
 
     # --- helpers -------------------------------------------------------------------------------------------------
 

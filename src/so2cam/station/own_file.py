@@ -17,11 +17,11 @@ OWN_FILE: Final = (
     "saved here, this changes the station's file alone."
 )
 COPY: Final = (
-    "copy the saved site file to the instrument, run `so2cam instrument install` there, and restart its agent "
+    "copy the saved site file to it, run so2cam instrument install there, and restart its agent "
     "(Instrument page, Power, devices)"
 )
-SETTINGS: Final = "or set it on the Instrument page, Settings, at once and without a restart"
-SCHEDULE: Final = "or send it from the Instrument page, Schedule, at once and without a restart"
+SETTINGS: Final = "set it on the Instrument page, Settings, where it holds at once"
+SCHEDULE: Final = "send it from the Instrument page, Schedule, where it holds at once"
 _SENT: Final = frozenset(
     {"exposure_s", "gain", "coadds", "integration_time_s"}
     | {f"{end}_{what}" for end in ("minimum", "maximum") for what in ("exposure_s", "integration_time_s")}
@@ -52,8 +52,7 @@ def of_instrument(path: KeyPath) -> bool:
 
 def remedy_of(path: KeyPath) -> str:
     """Return what brings a key of the instrument to it."""
-    way = _way(path)
-    return f"{COPY}; {way}" if way else COPY
+    return _either(_way(path))
 
 
 def own_file(state: DraftState) -> OwnFile | None:
@@ -71,7 +70,11 @@ def own_file(state: DraftState) -> OwnFile | None:
         return None
     ways = dict.fromkeys(_way(path) for path in paths)
     found = next(iter(ways)) if len(ways) == 1 else ""
-    return OwnFile(tuple(key_text(path) for path in paths), f"{COPY}; {found}" if found else COPY)
+    return OwnFile(tuple(key_text(path) for path in paths), _either(found))
+
+
+def _either(way: str) -> str:
+    return f"{way}; or {COPY}" if way else COPY
 
 
 def _way(path: KeyPath) -> str:

@@ -67,7 +67,7 @@ def test_many_keys_are_counted(draft: SiteDraft) -> None:
 )
 def test_what_can_be_sent_over_the_link_says_so(path: tuple[str, ...], way: str) -> None:
     assert of_instrument(path)
-    assert remedy_of(path) == (f"{COPY}; {way}" if way else COPY)
+    assert remedy_of(path) == (f"{way}; or {COPY}" if way else COPY)
 
 
 def test_keys_of_the_station_are_not_the_instruments() -> None:

@@ -100,8 +100,9 @@ def _draw_disk(desk: Desk) -> None:
 
 def _draw_free(desk: Desk) -> None:
     """Draw what makes room now."""
-    with ui.element("div").classes("so-row"):
-        report = Report(test="free-report")
+    row = ui.element("div").classes("so-row")
+    report = Report(test="free-report")
+    with row:
         desk.button(
             "Free space",
             lambda: desk.say(FreeSpace()),
