@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from so2cam.core.health import Level, SpoolHealth, SystemHealth
 from so2cam.core.site_instrument import Mirror as MirrorSettings
 from so2cam.core.site_instrument import Storage
 from so2cam.instrument import keeper as keeper_module
 from so2cam.instrument import mirroring
+from so2cam.instrument.clock_quality import ClockQuality
 from so2cam.instrument.disks import MOUNT_SERVICE, SystemMounts, mount_unit
 from so2cam.instrument.errors import InstrumentError
+from so2cam.instrument.health import Findings, compose
 from so2cam.instrument.keeper import Keeper
 from so2cam.instrument.mirroring import MirrorThread
 from so2cam.instrument.places import Places
@@ -116,8 +119,15 @@ def test_a_released_disk_is_whole_unmounted_and_left_alone(rig: Rig) -> None:
     assert written == rig.disk.files_at_flush > 0, "nothing was written once it was flushed"
     assert (rig.mirror.status.state, rig.mirror.status.path) == (MirrorState.RELEASED, None)
     assert rig.mirror.folders() == ()
-    health = rig.mirror.disk()
-    assert (health.present, health.note) == (False, "you may pull the disk 'SO2CAM'; everything is on it")
+    disk = rig.mirror.disk()
+    assert (disk.present, disk.note) == (False, "you may pull the disk 'SO2CAM'; everything is on it")
+    found = compose(Findings(
+        time=START, node="lead", site="bench", version="0", reason="asked", activity="captures", next_change=None,
+        devices=(), disks=(disk,), spool=SpoolHealth(mirror=rig.mirror.status.state.value),
+        clock=ClockQuality("ntp", None, None), clock_steps=0, last_step_s=None, system=SystemHealth(),
+    ), ())  # fmt: skip
+    assert found.level is Level.WARNING
+    assert found.summary == "the disk mirror was released: you may pull the disk 'SO2CAM'; everything is on it"
     rig.put(1)
     wait(lambda: rig.mirror._gone)
     assert rig.disk.files() == written
