@@ -145,8 +145,11 @@ def test_a_viewer_sees_everything_and_can_do_nothing(open_tab: Open) -> None:
     for tab, test in (
         ("settings", "set-camera-on-apply"),
         ("cells", "cells-begin"),
+        ("files", "free-space"),
         ("system", "restart-camera-on"),
+        ("system", "restart-agent"),
         ("link", "unpair"),
+        ("link", "address-go"),
         ("schedule", "schedule-save"),
     ):
         page.get_by_test_id(f"tab-{tab}").click()

@@ -26,7 +26,22 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
 
 @pytest.mark.parametrize(
     "name",
-    ["run", "status", "start", "stop", "shot", "set", "darks", "cells", "schedule", "restart-device", "shutdown"],
+    [
+        "run",
+        "status",
+        "start",
+        "stop",
+        "shot",
+        "set",
+        "darks",
+        "cells",
+        "schedule",
+        "restart-device",
+        "disk",
+        "free-space",
+        "restart",
+        "shutdown",
+    ],
 )
 def test_every_command_explains_itself_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, name, "--help")
@@ -111,6 +126,15 @@ def test_a_session_with_an_instrument(bench: Any, benches: ModuleType, capsys: p
     )
     assert record.devices[1].restarts == 0
     assert call(capsys, "set", bench.site, "--reset")[0] == 0
+
+    code, _, err = call(capsys, "disk", bench.site, "release", "--node", "lead")
+    assert (code, "no external disk" in err) == (2, True)
+    code, out, _ = call(capsys, "free-space", bench.site, "--node", "lead")
+    assert (code, "nothing to delete" in out) == (0, True)
+    agent = bench.health().system.starts
+    assert call(capsys, "restart", bench.site, "--node", "lead")[0] == 0
+    bench.wait_for(lambda record: record.system.starts == agent + 1 and record.devices[0].state == "capturing")
+    assert process.poll() is None
 
     second = bench.start("lead")
     assert second.wait(60) == 2, "one agent of a node at a time"

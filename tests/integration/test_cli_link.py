@@ -54,6 +54,9 @@ def test_a_session_over_the_network(bench: Any, benches: ModuleType, say: Call) 
     assert "paired with lead (bench): role operator, receiver station" in out
     assert "used, or too old" in say("pair", "join", f"127.0.0.1:{port}", "--code", code)[2]
     assert "operator" in say("pair", "list")[1]
+    assert "token and certificate stay" in say("pair", "address", "lead", f"localhost:{port}")[1]
+    assert f"localhost:{port}" in say("pair", "list")[1]
+    assert "nothing was changed" in say("pair", "address", "lead", f"localhost:{free_port()}")[2]
 
     assert json.loads(say("remote", "status", "--json")[1])["node"] == "lead"
     assert "camera-on" in say("remote", "status")[1]

@@ -39,7 +39,7 @@ def start(
 ) -> None:
     """Capture on the time grid from now on, or a number of items."""
     agents = Agents(site, node, socket, devices)
-    _print(agents.ask(lambda names: messages.Start(devices=names, kind=kind, count=count)))  # type: ignore[arg-type]
+    print_answers(agents.ask(lambda names: messages.Start(devices=names, kind=kind, count=count)))  # type: ignore[arg-type]
 
 
 @click.command(
@@ -58,7 +58,7 @@ Exit codes: 0 done; 2 refused."""
 def stop(site: Path, node: str | None, socket: Path | None, devices: tuple[str, ...], force: bool) -> None:
     """Stop capturing."""
     agents = Agents(site, node, socket, devices)
-    _print(agents.ask(lambda names: messages.Stop(devices=names, force=force)))
+    print_answers(agents.ask(lambda names: messages.Stop(devices=names, force=force)))
 
 
 @click.command(
@@ -89,7 +89,7 @@ def shot(
     if (kind == "cell") != (ppm is not None):
         raise click.UsageError("--ppm goes with --kind cell, and only with it")
     agents = Agents(site, node, socket, devices)
-    _print(
+    print_answers(
         agents.ask(
             lambda names: messages.Shot(devices=names, kind=kind, cell_ppm_m=ppm, exposure_s=exposure),  # type: ignore[arg-type]
             timeout_s=_SHOT_S,
@@ -104,11 +104,14 @@ Examples:
   so2cam instrument set site.toml --device camera-on auto=off exposure=20ms
   so2cam instrument set site.toml period=2
   so2cam instrument set site.toml --device spectrometer coadds=10 longest_exposure_s=2
+  so2cam instrument set site.toml --device camera-on first_row=0 last_row=242
   so2cam instrument set site.toml --reset
 
 \b
 Settings: auto (on/off), exposure, gain, coadds, period, low_fraction, target_fraction,
-high_fraction, shortest_exposure_s, longest_exposure_s. Times in s, or with ms or us.
+high_fraction, brightest_pixels, shortest_exposure_s, longest_exposure_s; of cameras
+first_row and last_row (a number, or bottom), of spectrometers window_from_nm and
+window_to_nm: the part that exposure and saturation go by. Times in s, or with ms or us.
 Exit codes: 0 done; 2 refused, and nothing changed.""",
 )
 @site_argument
@@ -130,7 +133,7 @@ def set_values(
     def command(names: tuple[str, ...]) -> messages.Set:
         return messages.Set(changes=(messages.DeviceChange(devices=names, values=wanted, reset=reset),))
 
-    _print(agents.ask(command))
+    print_answers(agents.ask(command))
 
 
 @click.command(
@@ -166,7 +169,7 @@ def darks(
 ) -> None:
     """Take a dark set."""
     agents = Agents(site, node, socket, devices)
-    _print(agents.ask(lambda names: messages.Darks(devices=names, repeats=repeats, exposures_s=exposures)))
+    print_answers(agents.ask(lambda names: messages.Darks(devices=names, repeats=repeats, exposures_s=exposures)))
     if wait:
         with when_interrupted("the dark set goes on; `stop --force` ends it"):
             while _takes_darks(agents):
@@ -213,7 +216,7 @@ def cells(
     if (action == "take") != (ppm is not None):
         raise click.UsageError("give the cell's ppm m after take, and only there, like: take 1257")
     agents = Agents(site, node, socket, devices)
-    _print(
+    print_answers(
         agents.ask(
             lambda names: messages.Cells(action=action, devices=names, ppm_m=ppm, count=count),  # type: ignore[arg-type]
             timeout_s=_CELLS_S,
@@ -239,7 +242,7 @@ def schedule(site: Path, node: str | None, socket: Path | None, action: str, for
     if for_s is not None and action != "pause":
         raise click.UsageError("--for goes with pause")
     agents = Agents(site, node, socket)
-    _print(agents.ask(lambda _: messages.Schedule(action=action, for_s=for_s)))  # type: ignore[arg-type]
+    print_answers(agents.ask(lambda _: messages.Schedule(action=action, for_s=for_s)))  # type: ignore[arg-type]
 
 
 @click.command(
@@ -256,28 +259,11 @@ Exit codes: 0 done; 2 refused.""",
 def restart_device(site: Path, node: str | None, socket: Path | None, device: str) -> None:
     """End a device's process and start it anew; other devices do not notice."""
     agents = Agents(site, node, socket, (device,))
-    _print(agents.ask(lambda names: messages.RestartDevice(device=names[0])))
+    print_answers(agents.ask(lambda names: messages.RestartDevice(device=names[0])))
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  so2cam instrument shutdown site.toml --node lead
-  so2cam instrument shutdown site.toml --node lead --power-off
-
-\b
-Under systemd the agent starts again with the computer, or by `systemctl start`.
-Exit codes: 0 done; 2 refused."""
-)
-@site_argument
-@click.option("--power-off", is_flag=True, help="Switch the computer off afterwards.")
-def shutdown(site: Path, node: str | None, socket: Path | None, power_off: bool) -> None:
-    """Stop the agent cleanly: what was captured is kept."""
-    agents = Agents(site, node, socket)
-    _print(agents.ask(lambda _: messages.Shutdown(power_off=power_off)))
-
-
-def _print(answers: Sequence[tuple[Node, Result]]) -> None:
+def print_answers(answers: Sequence[tuple[Node, Result]]) -> None:
+    """Print what became of a command at each node. Raises where none did it."""
     require_done(answers)
     for node, result in answers:
         if isinstance(result, Refused):

@@ -16,16 +16,17 @@ import click
 from so2cam.cli.console import console
 from so2cam.core.health import DeviceHealth, HealthRecord
 from so2cam.core.site import Site
+from so2cam.core.site_instrument import Node
 from so2cam.formats.sitefile import load_site
 from so2cam.instrument.agent import NodeAgent, RunOptions, RunSummary, find_node
 from so2cam.instrument.errors import InstrumentError
 from so2cam.instrument.install.settings import is_made_up
 from so2cam.instrument.launch import FastTime, now_utc
 from so2cam.instrument.logs import AgentLog
+from so2cam.instrument.machine import Machine, MadeUpMachine, SystemMachine, finish
 from so2cam.instrument.places import places_of, socket_to_serve
 
 _CHILD_S = 8.0
-_POWER_OFF_S = 15.0
 
 
 @click.command(
@@ -37,7 +38,8 @@ Examples:
 \b
 It stops on Ctrl-C and on SIGTERM; what was captured is kept.
 Exit codes: 0 stopped as asked; 1 with --for, where items could not be kept;
-2 it cannot start."""
+75 with systemd, to be
+started anew; 2 it cannot start."""
 )
 @click.argument("site", type=click.Path(path_type=Path))
 @click.option(
@@ -87,10 +89,9 @@ def run(
     _print_summary(summary)
     if run_for_s is not None and summary.unsaved:
         click.get_current_context().exit(1)
-    if summary.power_off and is_made_up(found):
-        console.print("  the computer would be switched off now; its devices are simulated, so it is not", markup=False)
-    elif summary.power_off:
-        _power_off()
+    code = finish(summary.then, _machine(found, tied))
+    if code:
+        click.get_current_context().exit(code)
 
 
 def _only_node(site: Site) -> str:
@@ -204,13 +205,9 @@ def _print_left(record: HealthRecord, unsaved: int) -> None:
         console.print(f"  spool: {record.spool.items} items, {waiting} to be delivered", markup=False)
 
 
-def _power_off() -> None:
-    """Switch the computer off, as its power hooks expect it."""
-    try:
-        done = subprocess.run(["systemctl", "poweroff"], timeout=_POWER_OFF_S, check=False)  # noqa: S607 - systemd's own
-    except (OSError, subprocess.SubprocessError) as error:
-        raise InstrumentError(f"the computer cannot be switched off: {error}", remedy="switch it off by hand") from None
-    if done.returncode:
-        raise InstrumentError(
-            "the computer cannot be switched off", value=done.returncode, remedy="allow the agent's account to do it"
-        )
+def _machine(node: Node, tied: bool) -> Machine:
+    """Return the computer that a node runs on; one that is tied to another process is no service itself."""
+    service = False if tied else None
+    if is_made_up(node):
+        return MadeUpMachine(lambda text: console.print(f"  {text}", markup=False), service=service)
+    return SystemMachine(service=service)

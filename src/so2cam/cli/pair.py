@@ -25,6 +25,7 @@ Examples:
   so2cam pair join 192.168.5.5 --site site.toml --station                      on the station: asks for the code
   so2cam pair join 192.168.5.5                                                 on a laptop, for so2cam remote
   so2cam pair list
+  so2cam pair address lead 192.168.5.7                                         it is there now; no new code is needed
 
 \b
 The code is valid for ten minutes, once. It is never sent: both sides prove that they
@@ -125,6 +126,33 @@ def list_(pairings: Path | None) -> None:
     for one in known.values():
         table.add_row(one.name, one.site, one.node, f"{one.host}:{one.port}", one.role, one.receiver or "")
     console.print(table)
+
+
+@command.command()
+@click.argument("name")
+@click.argument("host", metavar="HOST[:PORT]")
+@click.option("--unanswered", is_flag=True, help="Keep it although nobody answers there yet.")
+@click.option(
+    "--site", type=click.Path(path_type=Path), metavar="SITE", help="Of a node or the station of this site file."
+)
+@click.option("--node", metavar="NAME", help="With --site: a pairing that this node has.")
+@click.option("--station", is_flag=True, help="With --site: a pairing that the station has.")
+@pairings_option
+def address(
+    name: str, host: str, unanswered: bool, site: Path | None, node: str | None, station: bool, pairings: Path | None
+) -> None:
+    """Change the address of one that is paired as NAME; token and certificate stay.
+
+    Whoever answers there must show the certificate of the pairing; another instrument is refused.
+    """
+    from so2cam.link.pairings import change_address
+
+    if site is None and (node is not None or station):
+        raise click.UsageError("--node and --station go with --site")
+    place, port = parse_host(host)
+    store = user_pairings(pairings) if site is None else home_of(site, node, station=station).pairings_for(name)
+    change_address(store, name, place, port, unanswered=unanswered)
+    console.print(f"{name} is at {place}:{port}; its token and certificate stay", markup=False)
 
 
 @command.command()

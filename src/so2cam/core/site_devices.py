@@ -15,6 +15,8 @@ from so2cam.core.site_types import Name, NotNegative, Positive, Table
 SHORTEST_EXPOSURE_S: Final = 1e-6
 LONGEST_EXPOSURE_S: Final = 60.0
 MAXIMUM_COADDS: Final = 1000
+BOTTOM_ROW: Final = 65_535
+"""As the last row: down to the bottom of any image"""
 
 Exposure = Annotated[float, Field(ge=SHORTEST_EXPOSURE_S, le=LONGEST_EXPOSURE_S, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]

@@ -25,6 +25,7 @@ from so2cam.instrument.errands import Errands, KeptItems
 from so2cam.instrument.errors import InstrumentError
 from so2cam.instrument.keeper import Keeper
 from so2cam.instrument.launch import FastTime, Launch, now_utc
+from so2cam.instrument.machine import Afterwards, later
 from so2cam.instrument.memory import Held, load_memory, save_memory
 from so2cam.instrument.mirroring import MirrorThread
 from so2cam.instrument.network import Gatherer, build_link, serve_link
@@ -79,10 +80,10 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What came of a run: the last health record, and whether the computer is to be switched off."""
+    """What came of a run: the last health record, and what is to be done now."""
 
     health: HealthRecord
-    power_off: bool
+    then: Afterwards
     unsaved: int
 
 
@@ -107,7 +108,7 @@ class NodeAgent:
         self.places = places_of(self.instrument, self.node, site_path)
         self._run_start = now_utc() if self._options.fast is None else self._options.fast.start
         self._stop = threading.Event()
-        self._power_off = False
+        self._then: Afterwards = "stay"
         self.memory = load_memory(self.places.memory)
         self.memory.note_start(boot_id())
         self.override_file = OverrideFile(self.places.overrides)
@@ -147,10 +148,10 @@ class NodeAgent:
             self.node.name,
             self._storage,
             checking=self._checking_welcome,
-            mirrors=lambda: () if self._mirror is None else self._mirror.folders(),
+            mirrors=lambda: () if self.mirror is None else self.mirror.folders(),
             on_change=self.observer.note_change,
         )
-        self._mirror = (
+        self.mirror = (
             None
             if self._storage.mirror is None
             else MirrorThread(
@@ -180,7 +181,7 @@ class NodeAgent:
             VitalThread("errands", lambda: self.errands.run(self._stop)),
             self.keeper.thread,
             *(supervisor.thread for supervisor in self.supervisors.values()),
-            *([] if self._mirror is None else [self._mirror.thread]),
+            *([] if self.mirror is None else [self.mirror.thread]),
             *self._network_threads(),
         ]
         try:
@@ -195,10 +196,9 @@ class NodeAgent:
             summary = self._shut_down([*vital[:3], *(one for one in vital if one.name in ("network", "gather"))])
         return summary
 
-    def stop(self, *, power_off: bool = False) -> None:
-        """End the run."""
-        if power_off:
-            self._power_off = True
+    def stop(self, then: Afterwards = "stay") -> None:
+        """End the run; ``then`` is for whoever called ``run`` to do."""
+        self._then = later(self._then, then)
         self._stop.set()
 
     @property
@@ -247,11 +247,11 @@ class NodeAgent:
         self.keeper.stop(1.0)
         record = self.observer.write("stop")
         self.observer.close(1.0)
-        if self._mirror is not None:
-            self._mirror.stop(0.5)
+        if self.mirror is not None:
+            self.mirror.stop(0.5)
         self._server.close()
         unsaved = sum(supervisor.unsaved for supervisor in self.supervisors.values())
-        return RunSummary(record, self._power_off, unsaved)
+        return RunSummary(record, self._then, unsaved)
 
     def _network_threads(self) -> list[VitalThread]:
         """Return what speaks to the network: last of all, and nothing else waits for it."""
@@ -322,6 +322,16 @@ class NodeAgent:
         for name, values in devices.items():
             self.memory.held[name] = Held(float(values["exposure_s"]), int(values["coadds"]), now_utc())
         self._remember()
+
+    def note_reboot(self, errand: str) -> None:
+        """The computer is to be rebooted for this errand."""
+        self.memory.rebooting = (errand, self.memory.boot_id or "")
+        self._remember()
+
+    def rebooted_for(self, errand: str) -> bool:
+        """Return whether the computer was started anew since it was to be rebooted for this errand."""
+        asked = self.memory.rebooting
+        return asked is not None and asked[0] == errand and asked[1] != (self.memory.boot_id or "other")
 
     def let_go(self, devices: Iterable[str]) -> None:
         """The manual calibration of devices is over."""
@@ -410,7 +420,7 @@ class NodeAgent:
             schedule.power.battery,
             self.memory,
             wake_at=self._wake_at,
-            shut_down=lambda: self.stop(power_off=True),
+            shut_down=lambda: self.stop("power-off"),
             on_change=self.observer.note_change,
         )
 
@@ -423,7 +433,7 @@ class NodeAgent:
             schedule,
             self.site.camera.position,
             wake_at=self._wake_at,
-            shut_down=lambda: self.stop(power_off=True),
+            shut_down=lambda: self.stop("power-off"),
             on_change=self.observer.note_change,
         )
 
@@ -500,11 +510,11 @@ class NodeAgent:
 
     def _storage_health(self) -> tuple[tuple[DiskHealth, ...], SpoolHealth]:
         disks, spool = self.keeper.disks(), self.keeper.spool_health()
-        if self._mirror is None:
+        if self.mirror is None:
             return disks, spool
-        status = self._mirror.status
+        status = self.mirror.status
         update = {"mirror": status.state.value, "mirror_behind": status.backlog}
-        return (*disks, self._mirror.disk()), spool.model_copy(update=update)
+        return (*disks, self.mirror.disk()), spool.model_copy(update=update)
 
     def _clock_steps(self) -> tuple[int, float | None]:
         most = max(self.supervisors.values(), key=lambda one: one.clock_steps, default=None)

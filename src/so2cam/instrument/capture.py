@@ -307,7 +307,7 @@ class DeviceLoop:
                 self._refuse_dark(wish, dark)
                 return
             self._light.note_dark(dark.median_dn)
-        level = head.level(taken, self._light.dark_level_dn)
+        level = head.level(self._light.device, taken, self._light.dark_level_dn)
         decision = None
         if wish.exposure_s is None and wish.kind != "dark":
             self._used.add(taken.exposure_s)

@@ -24,7 +24,10 @@ from so2cam.link.messages import (
     Darks,
     DeviceOutcome,
     Done,
+    FreeSpace,
+    MirrorDisk,
     Refused,
+    Restart,
     RestartDevice,
     Result,
     Schedule,
@@ -69,6 +72,10 @@ class Commander:
             return self._shot(command, errand)
         if isinstance(command, Cells):
             return self._cells(command, errand)
+        if isinstance(command, MirrorDisk):
+            return self._mirror_disk(command)
+        if isinstance(command, FreeSpace):
+            return self._free_space()
         if not self._one_at_a_time.acquire(timeout=ORDER_S):
             raise InstrumentError("another command is being carried out", remedy="try again in a moment")
         try:
@@ -90,12 +97,14 @@ class Commander:
         if isinstance(command, SetSchedule):
             return self._set_schedule(command)
         if isinstance(command, RestartDevice):
-            return Done(text="all devices were started anew") if errand.again else self._restart(command)
+            return Done(text="all devices were started anew") if errand.again else self._restart_device(command)
+        if isinstance(command, Restart):
+            return self._restart(command, errand)
         if isinstance(command, Shutdown):
             if errand.again:
                 return Done(text="the agent was stopped, and runs again")
             words = ", then the computer is switched off" if command.power_off else ""
-            self._agent.stop(power_off=command.power_off)
+            self._agent.stop("power-off" if command.power_off else "stay")
             return Done(text=f"the agent stops; what was captured is kept{words}")
         raise InstrumentError(f"the command {command.type!r} is not known to this agent")
 
@@ -258,12 +267,47 @@ class Commander:
         agent.take_schedule(command.schedule)
         return Done(text="the new schedule holds, over restarts too")
 
-    def _restart(self, command: RestartDevice) -> Result:
+    def _restart(self, command: Restart, errand: Errand) -> Result:
+        """Start the agent anew, or the computer: once, whenever it is asked."""
+        agent = self._agent
+        if errand.again and not command.computer:
+            return Done(text="the agent was started anew")
+        if errand.again and agent.rebooted_for(errand.id):
+            return Done(text="the computer was rebooted, and the agent runs again")
+        if command.computer:
+            agent.note_reboot(errand.id)
+            agent.stop("reboot")
+            return Done(text="the agent stops, then the computer is rebooted; what was captured is kept")
+        agent.stop("restart")
+        return Done(text="the agent ends and is started anew; what was captured is kept")
+
+    def _restart_device(self, command: RestartDevice) -> Result:
         supervisor = self._agent.supervisors.get(command.device)
         if supervisor is None:
             raise self._unknown(command.device)
         supervisor.restart("it was asked for")
         return Done(text=f"{command.device} is started anew; status says when it captures again")
+
+    def _mirror_disk(self, command: MirrorDisk) -> Result:
+        mirror = self._agent.mirror
+        if mirror is None:
+            raise InstrumentError(
+                "this node copies to no external disk", remedy="give it [instrument.storage.mirror] in its site file"
+            )
+        return Done(text=mirror.release() if command.action == "release" else mirror.take_back())
+
+    def _free_space(self) -> Result:
+        freed = self._agent.keeper.free_space(ORDER_S)
+        if freed.error is not None:
+            raise InstrumentError(f"{freed.items} items were deleted, then: {freed.error}", remedy="check the disk")
+        what = f"{freed.items} items ({freed.bytes / 1e6:.1f} MB) that every receiver has were deleted"
+        if not freed.over:
+            return Done(text=f"{what} until now; it goes on")
+        return Done(
+            text=what
+            if freed.items
+            else "nothing to delete: every receiver has confirmed nothing that is older than an hour"
+        )
 
     # --- helpers -------------------------------------------------------------------------------------------------
 

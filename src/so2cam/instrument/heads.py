@@ -76,8 +76,8 @@ class Head(Protocol):
         """Tell a device that does not see for itself what is in front of it."""
         ...
 
-    def level(self, taken: Taken, dark_dn: float) -> LightLevel:
-        """Return how bright it is."""
+    def level(self, device: Capturing, taken: Taken, dark_dn: float) -> LightLevel:
+        """Return how bright the part of it is that ``device`` sets."""
         ...
 
     def dark_check(self, taken: Taken, highest_share: float) -> DarkCheck:
@@ -144,10 +144,10 @@ class CameraHead:
         if stage is not None:
             stage(FRAME_KINDS[kind], cell_ppm_m)
 
-    def level(self, taken: Taken, dark_dn: float) -> LightLevel:
+    def level(self, device: Capturing, taken: Taken, dark_dn: float) -> LightLevel:
         """See ``Head``."""
         raw = _frame(taken)
-        automatic = self._device.automatic
+        automatic = device.automatic
         return frame_level(
             raw.counts,
             scale=raw.scale,
@@ -235,10 +235,10 @@ class SpectrometerHead:
         if stage is not None:
             stage(SPECTRUM_KINDS[kind], cell_ppm_m)
 
-    def level(self, taken: Taken, dark_dn: float) -> LightLevel:
+    def level(self, device: Capturing, taken: Taken, dark_dn: float) -> LightLevel:
         """See ``Head``."""
         raw = _spectrum(taken)
-        automatic = self._device.automatic
+        automatic = device.automatic
         return spectrum_level(
             raw.wavelengths_nm,
             raw.counts,

@@ -108,7 +108,9 @@ def _troubles(findings: Findings) -> Iterator[tuple[Level, str]]:
         free = disk.free_fraction
         if not disk.present:
             level = Level.WARNING if disk.name == "mirror" else Level.ALARM
-            yield level, f"the disk {disk.name} is not there" + (f": {disk.note}" if disk.note else "")
+            released = disk.name == "mirror" and findings.spool.mirror == "released"
+            state = "was released" if released else "is not there"
+            yield level, f"the disk {disk.name} {state}" + (f": {disk.note}" if disk.note else "")
         elif disk.name == "mirror":
             if findings.spool.mirror in ("full", "error"):
                 yield Level.WARNING, f"the mirror takes no copies: {disk.note or findings.spool.mirror}"

@@ -9,7 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,20 @@ _YOUNG_S: Final = 20.0
 """Somebody who has just started an agent looks at what it keeps [s]"""
 _VERIFY_EVERY_S: Final = 600.0
 _VERIFY_ITEMS: Final = 50
+_FREE_ITEMS: Final = 1000
+_FREE_AFTER: Final = timedelta(hours=1)
+"""What is younger stays for the pages, which show pictures of it"""
 _LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What was deleted because somebody asked for room. ``over``: nothing more may go; ``error``: why it ended."""
+
+    items: int = 0
+    bytes: int = 0
+    over: bool = False
+    error: str | None = None
 
 
 @dataclass(slots=True)
@@ -72,6 +86,10 @@ class Keeper:
         self._verified_s = time.monotonic()
         self._spool: Spool | None = None
         self._trouble: str | None = None
+        self._freeing = threading.Lock()
+        self._freed: Freed | None = None
+        """what came of the wish for room until now; None: there was none"""
+        self._over = threading.Event()
         self.thread = VitalThread("keeper", self._run)
 
     def start(self) -> None:
@@ -87,6 +105,19 @@ class Keeper:
     def hurry(self) -> None:
         """Look now: somebody found the disk full."""
         self._wake.set()
+
+    def free_space(self, timeout_s: float) -> Freed:
+        """Delete what every receiver has, but for that of the last hour; return what came of it within ``timeout_s``.
+
+        It goes on afterwards where it is not over. Asked again meanwhile, it tells how far it has come.
+        """
+        with self._freeing:
+            if self._freed is None or self._freed.over:
+                self._over.clear()
+                self._freed = Freed()
+        self._wake.set()
+        self._over.wait(timeout_s)
+        return self._freed or Freed()
 
     def wait_recovered(self, timeout_s: float) -> bool:
         """Wait until the recovery at the start is done; return whether it is."""
@@ -143,6 +174,7 @@ class Keeper:
     def _round(self) -> None:
         spool = self._require_spool()
         storage = self._storage
+        self._free(spool)
         wanted = wanted_free_bytes(
             spool,
             minimum_free_fraction=storage.minimum_free_fraction,
@@ -170,6 +202,29 @@ class Keeper:
                 self._on_change("spool", text)
             counts = spool.counts()
         self._count(spool, counts)
+
+    def _free(self, spool: Spool) -> None:
+        """Delete what every receiver has, where that was asked for. Raises SpoolError."""
+        while (freed := self._freed) is not None and not freed.over and not self._stopping.is_set():
+            try:
+                report = make_room(
+                    spool,
+                    wanted_free=spool.counts().total_bytes,
+                    maximum_items=_FREE_ITEMS,
+                    stored_before=datetime.now(UTC) - _FREE_AFTER,
+                )
+            except SpoolError as error:
+                self._freed = replace(freed, over=True, error=error.message)
+                self._over.set()
+                raise
+            over = report.delivered_items < _FREE_ITEMS
+            freed = Freed(freed.items + report.delivered_items, freed.bytes + report.delivered_bytes, over)
+            self._freed = freed
+            if over:
+                self._over.set()
+                if freed.items:
+                    text = f"{freed.items} items ({freed.bytes / 1e6:.0f} MB) that every receiver has were deleted"
+                    self._on_change("spool", f"{text}, as somebody asked")
 
     def _count(self, spool: Spool, counts: SpoolCounts | None = None) -> None:
         last = spool.find(limit=1, order="newest")

@@ -38,6 +38,8 @@ class Memory:
     battery: Battery = "good"
     used: dict[str, dict[str, int]] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
+    rebooting: tuple[str, str] | None = None
+    """The errand for which the computer is to be rebooted, and the id of the boot before."""
 
     def note_start(self, boot_id: str | None) -> None:
         """Count a start of the agent, and of the computer if it is another one."""
@@ -75,6 +77,7 @@ def save_memory(path: Path, memory: Memory) -> bool:
             name: {"exposure_s": one.exposure_s, "coadds": one.coadds, "since": format_utc(one.since)}
             for name, one in memory.held.items()
         },
+        "rebooting": memory.rebooting,
     }
     try:
         atomic_write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
@@ -104,4 +107,9 @@ def _parse(content: dict[str, Any]) -> Memory:
             str(name): Held(float(one["exposure_s"]), int(one["coadds"]), parse_utc(one["since"]))
             for name, one in content.get("held", {}).items()
         },
+        rebooting=_rebooting(content.get("rebooting")),
     )
+
+
+def _rebooting(content: Any) -> tuple[str, str] | None:
+    return None if content is None else (str(content[0]), str(content[1]))

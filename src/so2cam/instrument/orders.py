@@ -15,6 +15,7 @@ from so2cam.instrument.heads import Head, require_exposure
 from so2cam.instrument.jobs import JobBook, JobState
 from so2cam.instrument.launch import Capturing
 from so2cam.instrument.light import LightControl, start_values
+from so2cam.instrument.part import part_keys, part_problem, part_values
 from so2cam.instrument.plan import Plan, UsedExposures, Wish
 from so2cam.store.items import Mark
 
@@ -185,6 +186,10 @@ class OrderDesk:
             text = f"gain must be from {limits[0]:g} to {limits[1]:g}, the limits of the device"
             self._reply(number, False, text, {})
             return
+        problem = part_problem(device, self.limits) if explicit & set(part_keys(device)) else None
+        if problem is not None:
+            self._reply(number, False, problem, {})
+            return
         if order.get("check"):
             self._reply(number, True, "possible", {})
             return
@@ -199,6 +204,7 @@ class OrderDesk:
             "automatic": device.automatic.enabled,
             "exposure_s": applied_s,
             "period_s": period_s,
+            **part_values(self._light.device),
         }
         if isinstance(device, CameraDevice):
             values["gain"] = applied_gain

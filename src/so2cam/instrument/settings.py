@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from so2cam.core.site_devices import CameraDevice, SpectrometerDevice
+from so2cam.core.site_devices import BOTTOM_ROW, CameraDevice, SpectrometerDevice
 from so2cam.core.site_instrument import LONGEST_PERIOD_S, SHORTEST_PERIOD_S, Acquisition
 from so2cam.instrument.errors import SettingRefusedError
 from so2cam.instrument.launch import Capturing
+from so2cam.instrument.part import part_keys, part_name, part_of_site, part_values
 from so2cam.link.messages import DeviceChange, DeviceValues
 from so2cam.store.atomic import atomic_write_bytes
 
@@ -38,6 +39,7 @@ _AUTOMATIC_KEYS: Final = {
     "low_fraction": "low",
     "target_fraction": "target",
     "high_fraction": "high",
+    "brightest_pixels": "brightest_pixels",
 }
 
 
@@ -54,6 +56,7 @@ class DeviceSettings:
         plain = self.device.model_dump()
         found: dict[str, bool | int | float] = {key: plain[name] for key, name in _keys(self.device).items()}
         found |= {key: plain["automatic"][name] for key, name in _AUTOMATIC_KEYS.items()}
+        found |= part_values(self.device)
         found["period_s"] = self.period_s
         return found
 
@@ -103,6 +106,7 @@ def with_overrides(site: DeviceSettings, overrides: Mapping[str, Any]) -> Device
     for key, name in _AUTOMATIC_KEYS.items():
         if key in overrides:
             plain["automatic"][name] = overrides[key]
+    plain["automatic"][part_name(device)] = part_of_site(device, overrides)
     try:
         found = type(device).model_validate(plain)
     except ValidationError as error:
@@ -122,7 +126,7 @@ def with_overrides(site: DeviceSettings, overrides: Mapping[str, Any]) -> Device
 
 def known_settings(device: Capturing) -> frozenset[str]:
     """Return the names of the settings that a device has."""
-    return frozenset((*_keys(device), *_AUTOMATIC_KEYS, "period_s"))
+    return frozenset((*_keys(device), *_AUTOMATIC_KEYS, *part_keys(device), "period_s"))
 
 
 def _keys(device: Capturing) -> Mapping[str, str]:
@@ -132,8 +136,9 @@ def _keys(device: Capturing) -> Mapping[str, str]:
 def _refusal(device: Capturing, error: ValidationError) -> SettingRefusedError:
     first = error.errors(include_url=False)[0]
     names = {name: key for key, name in (*_keys(device).items(), *_AUTOMATIC_KEYS.items())}
-    last = str(first["loc"][-1]) if first["loc"] else ""
-    key = names.get(last, last)
+    names[part_name(device)] = " and ".join(part_keys(device))
+    found = [str(part) for part in first["loc"] if isinstance(part, str)]
+    key = names.get(found[-1], found[-1]) if found else ""
     value = first["input"] if not isinstance(first["input"], Mapping) else None
     return SettingRefusedError(
         first["msg"].removeprefix("Value error, "),
@@ -221,6 +226,7 @@ def parse_values(pairs: Iterable[str]) -> DeviceValues:
 
 _ALIASES: Final = {"exposure": "exposure_s", "period": "period_s", "auto": "automatic"}
 _WORDS: Final = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
+_WHOLE: Final = frozenset({"coadds", "brightest_pixels", "first_row", "last_row"})
 _UNITS: Final = (("us", 1e-6), ("ms", 1e-3), ("s", 1.0))
 
 
@@ -236,7 +242,9 @@ def _parse_value(key: str, text: str) -> bool | int | float:
                 text, factor = text.removesuffix(unit).strip(), size
                 break
     try:
-        return int(text) if key == "coadds" else float(text) * factor
+        if key == "last_row" and text.lower() == "bottom":
+            return BOTTOM_ROW
+        return int(text) if key in _WHOLE else float(text) * factor
     except ValueError:
         what = "a number of s, ms or us, like 20ms" if key.endswith("_s") else "a number"
         raise SettingRefusedError(f"must be {what}", key=key, value=given) from None

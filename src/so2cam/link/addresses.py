@@ -17,6 +17,11 @@ def parse_host(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def host_text(host: str, port: int) -> str:
+    """Return host and port as ``parse_host`` reads them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def spaced(fingerprint: str) -> str:
     """Return a fingerprint in groups of eight, to be compared by eye."""
     return " ".join(fingerprint[index : index + 8] for index in range(0, len(fingerprint), 8))

@@ -198,7 +198,15 @@ class Pauses:
         return now
 
 
-def close_quietly(channel: Channel | None) -> None:
+class Closable(Protocol):
+    """What can be closed."""
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+def close_quietly(channel: Closable | None) -> None:
     """End a connection that may be broken already."""
     if channel is not None:
         with contextlib.suppress(OSError, EOFError, WebSocketException):

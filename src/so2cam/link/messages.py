@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
+from so2cam.core.site_devices import BOTTOM_ROW
 from so2cam.core.site_schedule import Schedule as SiteSchedule
 
 MAXIMUM_REQUEST_BYTES: Final = 65_536
@@ -23,6 +24,8 @@ DeviceName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-
 Target = Annotated[tuple[DeviceName, ...], Field(max_length=32)]
 """Devices by name; empty means all cameras and spectrometers of the node."""
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Row = Annotated[int, Field(ge=0, le=BOTTOM_ROW)]
+Wavelength = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
 CellLabel = Annotated[float, Field(ge=0, lt=1e7, allow_inf_nan=False)]
 ItemKind = Literal["plume", "dark", "clear", "cell", "lamp", "test"]
 
@@ -93,6 +96,16 @@ class DeviceValues(_Message):
     longest_exposure_s: Seconds | None = None
     """Limit of the automatic exposure."""
     shortest_exposure_s: Seconds | None = None
+    brightest_pixels: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Whose mean is the level that the automatic exposure goes by."""
+    first_row: Row | None = None
+    """Of a camera: first row of the image that counts for exposure and saturation, from 0 at the top."""
+    last_row: Row | None = None
+    """The last row that counts; 65535: down to the bottom."""
+    window_from_nm: Wavelength | None = None
+    """Of a spectrometer: wavelengths from here count for exposure and saturation."""
+    window_to_nm: Wavelength | None = None
+    """Wavelengths up to here count."""
 
 
 class DeviceChange(_Message):
@@ -164,6 +177,30 @@ class RestartDevice(_Message):
     device: DeviceName
 
 
+class MirrorDisk(_Message):
+    """The external disk: ``release`` it, so that it may be pulled out, or ``take-back``.
+
+    Released, nothing is written to it any more, what was written is forced to it, and it is unmounted. It is taken back
+    by itself when it, or another one, is plugged in again.
+    """
+
+    type: Literal["mirror-disk"] = "mirror-disk"
+    action: Literal["release", "take-back"]
+
+
+class FreeSpace(_Message):
+    """Delete now what every receiver has confirmed, and not only when the disk fills up; the last hour stays."""
+
+    type: Literal["free-space"] = "free-space"
+
+
+class Restart(_Message):
+    """End the agent and start it anew, by the site file as it is then; with ``computer`` reboot the computer."""
+
+    type: Literal["restart"] = "restart"
+    computer: bool = False
+
+
 class Shutdown(_Message):
     """Stop the agent cleanly; with ``power_off`` the computer too."""
 
@@ -172,7 +209,20 @@ class Shutdown(_Message):
 
 
 Command = Annotated[
-    Status | Start | Stop | Shot | Set | Darks | Cells | Schedule | SetSchedule | RestartDevice | Shutdown,
+    Status
+    | Start
+    | Stop
+    | Shot
+    | Set
+    | Darks
+    | Cells
+    | Schedule
+    | SetSchedule
+    | RestartDevice
+    | MirrorDisk
+    | FreeSpace
+    | Restart
+    | Shutdown,
     Field(discriminator="type"),
 ]
 

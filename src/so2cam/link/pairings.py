@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from so2cam.link.channel import Peer, close_quietly, upgrade
-from so2cam.link.errors import LinkError, LinkLostError
+from so2cam.link.errors import CertificateError, LinkError, LinkLostError
 from so2cam.link.pairing import MAXIMUM_BYTES, PairReply, join
 from so2cam.link.tls import connect_tls
 from so2cam.link.websocket import WebSocketException
@@ -106,6 +106,36 @@ class Pairings:
             raise LinkError(
                 f"the pairing cannot be kept: {error.strerror or error}", file=self.path, remedy="check the folder"
             ) from None
+
+
+def change_address(
+    pairings: Pairings, name: str, host: str, port: int, *, unanswered: bool = False, timeout_s: float = 10.0
+) -> Pairing:
+    """Keep that the one paired as ``name`` is at another address now; its token and certificate stay.
+
+    Whoever answers there must show the certificate of the pairing: CertificateError where it is another instrument.
+    Where nobody answers nothing is changed either (LinkLostError), unless ``unanswered``: it will be there later.
+    Nothing but its own certificate is ever accepted there.
+    """
+    pairing = pairings.find(name)
+    try:
+        connected, _ = connect_tls(host, port, pairing.fingerprint, timeout_s)
+        close_quietly(connected)
+    except CertificateError as error:
+        raise CertificateError(
+            f"another instrument answers at {host}:{port}: its certificate is not that of {name}; nothing was changed",
+            value=error.value,
+            remedy=f"check the address; if {name} itself was set up anew, pair with it again",
+        ) from None
+    except LinkLostError as error:
+        if not unanswered:
+            raise LinkLostError(
+                f"{error.message}; nothing was changed",
+                remedy=f"check address and network; or keep the address although {name} does not answer there yet",
+            ) from None
+    moved = Pairing.model_validate(pairing.model_dump() | {"host": host, "port": port})
+    pairings.add(moved)
+    return moved
 
 
 def default_path(environment: Mapping[str, str] | None = None) -> Path:

@@ -55,9 +55,9 @@ class Role(IntEnum):
     VIEWER = 1
     """Look: health, settings, schedule, events, pictures, files."""
     OPERATOR = 2
-    """Capture: start, stop, shots, darks, cells, settings, pausing the schedule, restarting a device."""
+    """Capture: start, stop, shots, darks, cells, settings, the schedule; restart a device or the agent; the disk."""
     ADMIN = 3
-    """Stop the agent or the computer."""
+    """Stop the agent or the computer, reboot it, delete what was delivered."""
 
     @property
     def word(self) -> str:
@@ -188,6 +188,9 @@ CommandType = (
     | messages.Schedule
     | messages.SetSchedule
     | messages.RestartDevice
+    | messages.MirrorDisk
+    | messages.FreeSpace
+    | messages.Restart
     | messages.Shutdown
 )
 Said = Annotated[Question | CommandType, Field(discriminator="type")]
@@ -404,7 +407,9 @@ def changes(said: Question | CommandType) -> bool:
 
 def required_role(said: Question | CommandType) -> Role:
     """Return the lowest role that may say this."""
-    if isinstance(said, messages.Shutdown):
+    if isinstance(said, messages.Shutdown | messages.FreeSpace):
+        return Role.ADMIN
+    if isinstance(said, messages.Restart) and said.computer:
         return Role.ADMIN
     return Role.OPERATOR if changes(said) else Role.VIEWER
 

@@ -20,7 +20,7 @@ from so2cam.link.database import FILE, Database
 from so2cam.link.errors import LinkError, LinkRefusedError
 from so2cam.link.messages import Command, Done, Refused, Set, Status, StatusResult
 from so2cam.link.pairing import Offer, PairingDesk
-from so2cam.link.pairings import Pairing, Pairings, pair
+from so2cam.link.pairings import Pairing, Pairings, change_address, pair
 from so2cam.link.protocol import Data, Role, Spoken, changes, required_role
 from so2cam.link.station import NODE
 from so2cam.link.tokens import Principal, TokenStore
@@ -30,6 +30,8 @@ from so2cam.station.link_ingest import LinkIngest
 
 Note = Callable[[str, dict[str, Any], str], None]
 """Writes down what somebody did: the word for it, its details, and how it ended."""
+COMMAND_S: Final = 15.0
+"""How long a command may be without an answer [s]"""
 _LOOK_S: Final = 3.0
 _AGAIN_S: Final = 1.0
 _CHECK_S: Final = 2.0
@@ -165,7 +167,7 @@ class Nodes:
         """Ask for bytes. Raises LinkRefusedError where there are none."""
         return self._client(name).read(say)
 
-    def command(self, name: str, command: Command, who: Principal, note: Note, *, patience_s: float = 15.0) -> Any:
+    def command(self, name: str, command: Command, who: Principal, note: Note, *, patience_s: float = COMMAND_S) -> Any:
         """Have a command carried out once, for ``who``, and write it down.
 
         Raises LinkRefusedError where the person may not, or the node refuses; LinkLostError where it does not answer.
@@ -235,6 +237,16 @@ class Nodes:
         self._pairings.add(found)
         self._forget_client(found.name)
         return found
+
+    def move(self, name: str, host: str, port: int, *, unanswered: bool = False) -> Pairing:
+        """Keep another address of a node that is paired and dialled; token and certificate stay.
+
+        Raises CertificateError where another instrument answers there, LinkLostError where nobody does, unless
+        ``unanswered``.
+        """
+        moved = change_address(self._pairings, name, host, port, unanswered=unanswered)
+        self._forget_client(name)
+        return moved
 
     def forget(self, name: str) -> None:
         """Forget a pairing: the node is neither asked nor fetched from any more. Raises LinkError."""

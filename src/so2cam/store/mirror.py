@@ -55,6 +55,8 @@ class MirrorState(StrEnum):
     BEHIND = "behind"
     CURRENT = "current"
     FULL = "full"
+    RELEASED = "released"
+    """may be pulled out: nothing is written to it"""
     ERROR = "error"
 
 

@@ -53,9 +53,16 @@ def wanted_free_bytes(spool: Spool, *, minimum_free_fraction: float, minimum_fre
 
 
 def make_room(
-    spool: Spool, *, wanted_free: int, delete_undelivered: bool = False, maximum_items: int = 5000
+    spool: Spool,
+    *,
+    wanted_free: int,
+    delete_undelivered: bool = False,
+    maximum_items: int = 5000,
+    stored_before: datetime | None = None,
 ) -> RetentionReport:
     """Delete items until ``wanted_free`` bytes are free, ``maximum_items`` were deleted, or none may be deleted.
+
+    ``stored_before``: delivered items go only where they were stored before it.
 
     Raises SpoolError where the disk refuses; what was deleted until then is accounted for.
     """
@@ -67,6 +74,8 @@ def make_room(
             with spool.journal() as journal:
                 count = min(_BATCH, left)
                 batch = journal.deletable(count) if reason == DELIVERED else journal.oldest(count)
+                if stored_before is not None and reason == DELIVERED:
+                    batch = [item for item in batch if item.stored < stored_before]
                 batch = _no_more_than(batch, wanted_free - free)
                 if not batch:
                     break

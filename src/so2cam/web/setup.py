@@ -19,6 +19,7 @@ from so2cam.formats.sitefile import LoadedSite, check_site
 from so2cam.link.protocol import Role
 from so2cam.station.draft_edits import in_settings, same
 from so2cam.station.drafts import DraftConflict, DraftState, SiteDraft
+from so2cam.station.own_file import own_file
 from so2cam.web.parts import Report, action, time_text
 from so2cam.web.registry import Built, PageSpec, all_pages, page
 from so2cam.web.setup_fields import BoundField, written
@@ -302,6 +303,9 @@ class _DraftBar:
         with ui.dialog() as dialog, ui.card().classes("so-panel").props("data-testid=save-dialog"):
             when = "the station takes it up at once" if self._view.pages.restart else "it holds from the next start on"
             ui.label(f"Save the draft as a new version of the site file: {when}.")
+            own = own_file(self._setup.state)
+            if own is not None:
+                ui.label(own.words).classes("so-doubt").props("data-testid=save-own-file")
             note = ui.input("What changed, and why").props("autofocus outlined dense data-testid=save-note")
             with ui.row():
                 ui.button("Cancel", on_click=lambda: dialog.submit(None)).props("flat no-caps")
@@ -320,7 +324,8 @@ class _DraftBar:
             return
         await view.in_thread(lambda: view.pages.note(view.visitor, "save the site file", {"version": version.number}))
         when = "the station takes it up" if view.pages.restart is not None else "it holds when the station starts again"
-        self._report.say(f"Saved as version {version.number}; {when}", "ok")
+        not_there = "" if own is None else ". The instrument does not: it reads its own file"
+        self._report.say(f"Saved as version {version.number}; {when}{not_there}", "ok")
         self._setup.told()
         if view.pages.restart is not None:
             view.pages.restart()

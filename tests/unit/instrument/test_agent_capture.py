@@ -227,6 +227,56 @@ def test_what_is_not_dark_is_not_kept_as_dark(tmp_path: Path, monkeypatch: pytes
     assert {item.subject for item in rig.items()} == {"plume"}
 
 
+def test_rows_beyond_the_image_are_refused_and_others_hold_from_the_next_frame_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Any] = []
+    level = CameraHead.level
+
+    def noted(self: CameraHead, device: Any, taken: Any, dark_dn: float) -> Any:
+        used.append(device.automatic.rows)
+        return level(self, device, taken, dark_dn)
+
+    monkeypatch.setattr(CameraHead, "level", noted)
+    rig = Rig(tmp_path, camera(), mode=None)
+    rig.start()
+    rig.wait(lambda m: m["t"] == "status" and m["opened"])
+
+    def settings(first: int, last: int, **more: Any) -> dict[str, Any]:
+        rows = camera(automatic=AutomaticExposure(rows=(first, last))).model_dump(mode="json")
+        return rig.order(do="settings", period_s=2.0, explicit=["first_row", "last_row"], device=rows, **more)
+
+    for first, last in ((0, 48), (48, 65_535)):
+        refused = settings(first, last, check=True)
+        assert not refused["ok"]
+        assert "from 0 to 47" in refused["text"]
+    applied = settings(4, 20)
+    assert (applied["values"]["first_row"], applied["values"]["last_row"]) == (4, 20)
+    assert rig.order(do="shot", kind="plume")["ok"]
+    rig.end()
+    assert used == [(4, 20)]
+
+
+def test_a_window_that_a_spectrometer_does_not_measure_is_refused(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, SpectrometerDevice(name="spectrometer", driver="simulated", options={"seed": 1}), mode=None)
+    rig.start()
+    rig.wait(lambda m: m["t"] == "status" and m["opened"])
+    order: dict[str, Any] = {"do": "settings", "period_s": 2.0, "explicit": ["window_from_nm"]}
+    replies = [
+        rig.order(
+            **order,
+            device=SpectrometerDevice(
+                name="spectrometer", driver="simulated", automatic=AutomaticExposure(window_nm=window)
+            ).model_dump(mode="json"),
+        )
+        for window in ((900.0, 950.0), (305.0, 330.0))
+    ]
+    rig.end()
+    assert [reply["ok"] for reply in replies] == [False, True]
+    assert "nm: the window must have some of that" in replies[0]["text"]
+    assert (replies[1]["values"]["window_from_nm"], replies[1]["values"]["window_to_nm"]) == (305.0, 330.0)
+
+
 def test_settings_are_checked_against_the_devices_own_limits_and_read_back(tmp_path: Path) -> None:
     rig = Rig(tmp_path, camera(), mode=None)
     rig.start()
@@ -242,7 +292,14 @@ def test_settings_are_checked_against_the_devices_own_limits_and_read_back(tmp_p
     good = camera(exposure_s=0.25, automatic=AutomaticExposure(enabled=False))
     reply = rig.order(**order, device=good.model_dump(mode="json"))
     assert reply["ok"], reply
-    assert reply["values"] == {"automatic": False, "exposure_s": pytest.approx(0.25), "period_s": 2.0, "gain": 1.0}
+    assert reply["values"] == {
+        "automatic": False,
+        "exposure_s": pytest.approx(0.25),
+        "period_s": 2.0,
+        "gain": 1.0,
+        "first_row": 0,
+        "last_row": 65_535,
+    }
     shot = rig.order(do="shot", kind="test")
     assert shot["ok"]
     rig.end()

@@ -125,7 +125,7 @@ def test_at_the_end_of_power_the_alarm_is_set_and_the_node_shuts_down(tmp_path: 
     assert not agent.stopping
     agent._follow_power(NOW.replace(hour=17, minute=10, second=5))
     assert agent.stopping
-    assert agent._power_off
+    assert agent._then == "power-off"
     assert datetime.fromisoformat(wakes[-1]["at"]) == morning
 
 

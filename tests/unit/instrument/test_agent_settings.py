@@ -7,10 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from so2cam.core.records import Band
-from so2cam.core.site_devices import CameraDevice, SpectrometerDevice
+from so2cam.core.site_devices import BOTTOM_ROW, AutomaticExposure, CameraDevice, SpectrometerDevice
 from so2cam.core.site_instrument import Acquisition
 from so2cam.instrument.errors import SettingRefusedError
-from so2cam.instrument.settings import DeviceSettings, OverrideFile, changed, from_site, parse_values, with_overrides
+from so2cam.instrument.settings import (
+    DeviceSettings,
+    OverrideFile,
+    changed,
+    from_site,
+    load_settings,
+    parse_values,
+    with_overrides,
+)
 from so2cam.link.messages import DeviceChange, DeviceValues
 
 CAMERA = from_site(CameraDevice(name="camera-on", driver="simulated", band=Band.ON), Acquisition(period_s=4.0))
@@ -75,6 +83,48 @@ def test_reset_goes_back_to_the_site_file() -> None:
     assert dict(change(CAMERA, found, gain=1.0).overrides) == {"automatic": False, "exposure_s": 0.02}
 
 
+def test_rows_are_two_numbers_and_all_rows_again(tmp_path: Path) -> None:
+    assert {CAMERA.values()["first_row"], CAMERA.values()["last_row"]} == {0, BOTTOM_ROW}
+    found = change(CAMERA, last_row=242)
+    assert found.device.automatic.rows == (0, 242)
+    assert dict(found.overrides) == {"last_row": 242}
+    lower = change(CAMERA, found, first_row=10)
+    assert lower.device.automatic.rows == (10, 242)
+    file = OverrideFile(tmp_path / "settings.json")
+    file.save([lower])
+    assert load_settings({"camera-on": CAMERA}, file) == {"camera-on": lower}
+    whole = change(CAMERA, lower, first_row=0, last_row=BOTTOM_ROW)
+    assert whole.device.automatic.rows is None
+    assert dict(whole.overrides) == {}
+    with pytest.raises(SettingRefusedError, match="row") as caught:
+        change(CAMERA, lower, first_row=243)
+    assert caught.value.key == "camera-on.first_row and last_row"
+
+
+def test_rows_of_the_site_file_are_what_reset_goes_back_to() -> None:
+    automatic = AutomaticExposure(rows=(0, 242))
+    site = from_site(CAMERA.device.model_copy(update={"automatic": automatic}), Acquisition())
+    assert dict(change(site, last_row=242).overrides) == {}
+    whole = change(site, last_row=BOTTOM_ROW)
+    assert whole.device.automatic.rows is None
+    assert dict(whole.overrides) == {"last_row": BOTTOM_ROW}
+    assert change(site, whole, reset=True).device.automatic.rows == (0, 242)
+
+
+def test_a_spectrometer_has_a_window(tmp_path: Path) -> None:
+    found = change(SPECTROMETER, window_from_nm=305.0)
+    assert found.device.automatic.window_nm == (305.0, 340.0)
+    file = OverrideFile(tmp_path / "settings.json")
+    file.save([found])
+    assert load_settings({"spectrometer": SPECTROMETER}, file) == {"spectrometer": found}
+    with pytest.raises(SettingRefusedError, match="from, to"):
+        change(SPECTROMETER, found, window_to_nm=305.0)
+    with pytest.raises(SettingRefusedError, match="no such setting"):
+        change(CAMERA, window_from_nm=305.0)
+    with pytest.raises(SettingRefusedError, match="no such setting"):
+        change(SPECTROMETER, first_row=3)
+
+
 def test_overrides_outlive_a_restart(tmp_path: Path) -> None:
     file = OverrideFile(tmp_path / "state" / "settings.json")
     assert file.load() == {}
@@ -95,6 +145,8 @@ def test_overrides_outlive_a_restart(tmp_path: Path) -> None:
         (["exposure=350us", "automatic=false"], {"automatic": False, "exposure_s": 350e-6}),
         (["period=2", "gain=1.5"], {"period_s": 2.0, "gain": 1.5}),
         (["period=2s", "coadds=10"], {"period_s": 2.0, "coadds": 10}),
+        (["first_row=0", "last_row=bottom"], {"first_row": 0, "last_row": BOTTOM_ROW}),
+        (["window_from_nm=305", "brightest_pixels=2"], {"window_from_nm": 305.0, "brightest_pixels": 2}),
     ],
 )
 def test_values_as_people_type_them(texts: list[str], expected: dict[str, object]) -> None:
@@ -126,6 +178,11 @@ def test_what_is_no_value_is_refused(text: str) -> None:
             "low_fraction": st.floats(0.01, 0.99),
             "target_fraction": st.floats(0.01, 0.99),
             "high_fraction": st.floats(0.01, 0.99),
+            "brightest_pixels": st.integers(1, 1_000_000),
+            "first_row": st.integers(0, BOTTOM_ROW),
+            "last_row": st.integers(0, BOTTOM_ROW),
+            "window_from_nm": st.floats(1.0, 2000.0),
+            "window_to_nm": st.floats(1.0, 2000.0),
             "longest_exposure_s": st.floats(1e-6, 100),
             "shortest_exposure_s": st.floats(1e-6, 100),
         },

@@ -260,7 +260,7 @@ def test_the_mirror_does_on_a_full_disk_what_the_site_file_says(
     told = threading.Event()
 
     class FakeMirror:
-        def __init__(self, spool: Spool, place: MirrorPlace) -> None:
+        def __init__(self, spool: Spool, place: MirrorPlace, **_: object) -> None:
             places.append(place)
 
         def run(self, stop: threading.Event, *, on_status: Any) -> None:

@@ -33,6 +33,9 @@ EXAMPLES: dict[str, list[BaseModel]] = {
     "schedule": [messages.Schedule(), messages.Schedule(action="pause"), messages.Schedule(action="resume")],
     "set-schedule": [messages.SetSchedule()],
     "restart-device": [messages.RestartDevice(device="camera-on")],
+    "mirror-disk": [messages.MirrorDisk(action="release"), messages.MirrorDisk(action="take-back")],
+    "free-space": [messages.FreeSpace()],
+    "restart": [messages.Restart(), messages.Restart(computer=True)],
     "shutdown": [messages.Shutdown()],
     "hello": [protocol.Hello()],
     "outcome": [protocol.Outcome(key="12345678")],
@@ -73,8 +76,9 @@ def test_every_message_is_in_the_matrix() -> None:
 @pytest.mark.parametrize("said", ALL, ids=lambda one: one.type)
 def test_rights_are_as_they_should_be(said: Any) -> None:
     role = required_role(said)
-    if said.type == "shutdown":
+    if said.type in ("shutdown", "free-space") or (said.type == "restart" and said.computer):
         assert role is Role.ADMIN
+        assert changes(said)
     elif said.type in VIEWERS or (said.type == "schedule" and said.action == "show"):
         assert role is Role.VIEWER
         assert not changes(said)

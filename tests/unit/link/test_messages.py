@@ -16,10 +16,13 @@ from so2cam.link.messages import (
     DeviceOutcome,
     DeviceValues,
     Done,
+    FreeSpace,
     MessageError,
+    MirrorDisk,
     Refused,
     Reply,
     Request,
+    Restart,
     RestartDevice,
     Schedule,
     ScheduleEntry,
@@ -46,6 +49,10 @@ COMMANDS: list[Command] = [
     Cells(action="take", ppm_m=0.0),
     Schedule(action="pause", for_s=60.0),
     RestartDevice(device="spectrometer"),
+    Set(changes=(DeviceChange(values=DeviceValues(first_row=0, last_row=242, window_to_nm=340.0)),)),
+    MirrorDisk(action="release"),
+    FreeSpace(),
+    Restart(computer=True),
     Shutdown(power_off=True),
 ]
 
@@ -61,7 +68,8 @@ def test_commands_come_back_as_they_were_sent(command: Command) -> None:
 
 def test_every_kind_of_command_is_tried_above() -> None:
     assert {command.type for command in COMMANDS} == {
-        "status", "start", "stop", "shot", "set", "darks", "cells", "schedule", "restart-device", "shutdown",
+        "status", "start", "stop", "shot", "set", "darks", "cells", "schedule", "restart-device", "mirror-disk",
+        "free-space", "restart", "shutdown",
     }  # fmt: skip
 
 

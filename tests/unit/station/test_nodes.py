@@ -1,5 +1,6 @@
 """The station's way to its nodes: pairing, asking, the rights of a person, and the account of what was done."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from so2cam.link.errors import LinkError, LinkRefusedError
+from so2cam.link.errors import CertificateError, LinkError, LinkLostError, LinkRefusedError
 from so2cam.link.messages import DeviceChange, DeviceValues, Set, Stop
 from so2cam.link.pairing import PairingDesk
 from so2cam.link.protocol import Hello, Preview, Role
@@ -83,6 +84,49 @@ def test_a_node_is_paired_asked_and_forgotten(node: Any, nodes: Nodes, tmp_path:
     assert "not connected" in str(gone.error)
     with pytest.raises(LinkError, match="has not paired"):
         nodes.forget("lead")
+
+
+def test_a_node_is_moved_to_another_address_and_stays_paired(node: Any, nodes: Nodes, linked: ModuleType) -> None:
+    before = nodes._pairings.find("lead")
+    way = linked.Proxy(node.node.port)
+    try:
+        nodes.move("lead", "localhost", way.port)
+        (info,) = nodes.of_site(OneSite("test", Loaded(NoInstrument())))
+        assert (info.host, info.port) == ("localhost", way.port)
+        assert nodes.ask("lead", Hello()).node == "lead"
+    finally:
+        way.close()
+    after = nodes._pairings.find("lead")
+    assert (after.token, after.fingerprint, after.role, after.receiver) == (
+        before.token, before.fingerprint, before.role, before.receiver,
+    )  # fmt: skip
+
+
+def test_an_address_where_another_instrument_answers_is_refused(
+    node: Any, nodes: Nodes, linked: ModuleType, tmp_path: Path
+) -> None:
+    before = nodes._pairings.find("lead")
+    other = linked.Linked(tmp_path / "other").start()
+    try:
+        for unanswered in (False, True):
+            with pytest.raises(CertificateError, match="another instrument answers at") as caught:
+                nodes.move("lead", "127.0.0.1", other.node.port, unanswered=unanswered)
+        assert "pair with it again" in (caught.value.remedy or "")
+    finally:
+        other.end()
+    assert nodes._pairings.find("lead") == before
+    with pytest.raises(LinkError, match="has not paired"):
+        nodes.move("follower", "127.0.0.1", node.node.port)
+
+
+def test_an_address_where_nobody_answers_is_kept_only_if_asked_for(nodes: Nodes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(LinkLostError, match=r"cannot be reached.*nothing was changed"):
+        nodes.move("lead", "127.0.0.1", port)
+    assert nodes._pairings.find("lead").port != port
+    assert nodes.move("lead", "127.0.0.1", port, unanswered=True).port == port
+    assert nodes._pairings.find("lead").port == port
 
 
 def test_a_node_of_another_site_is_not_kept(node: Any, tmp_path: Path) -> None:

@@ -1,21 +1,35 @@
 """User, folders, journal, hardware watchdog: what every node needs of its operating system."""
 
+from pathlib import PurePosixPath
 from typing import Final
 
+from so2cam.instrument.disks import MOUNT_SERVICE, mount_unit
 from so2cam.instrument.install.files import HEADER, InstallFile, text_file
 from so2cam.instrument.install.settings import CONFIGURATION, MEDIA, SITE_FILE, STATE, USER, InstallSettings
 from so2cam.instrument.install.units import GROUPS
 
-_POLKIT: Final = f"""// {HEADER.removeprefix("# ")}
-// The agent may switch the computer off: on a weak battery, and when it is asked to.
+_MOUNTS: Final = mount_unit(PurePosixPath(MEDIA)).removesuffix(".mount")
+_POLKIT: Final = rf"""// {HEADER.removeprefix("# ")}
+// The agent may switch the computer off, on a weak battery and when it is asked to, and reboot it; it may unmount the
+// external disk, and have it mounted again.
 polkit.addRule(function (action, subject) {{
   var allowed = [
     "org.freedesktop.login1.power-off",
     "org.freedesktop.login1.power-off-multiple-sessions",
     "org.freedesktop.login1.power-off-ignore-inhibit",
+    "org.freedesktop.login1.reboot",
+    "org.freedesktop.login1.reboot-multiple-sessions",
+    "org.freedesktop.login1.reboot-ignore-inhibit",
   ];
   if (subject.user === "{USER}" && allowed.indexOf(action.id) >= 0) {{
     return polkit.Result.YES;
+  }}
+  if (subject.user === "{USER}" && action.id === "org.freedesktop.systemd1.manage-units") {{
+    var unit = action.lookup("unit"), verb = action.lookup("verb");
+    var unmounts = verb === "stop" && /^{_MOUNTS}-[^\/]*\.mount$/.test(unit);
+    if (unmounts || (verb === "start" && unit === "{MOUNT_SERVICE}")) {{
+      return polkit.Result.YES;
+    }}
   }}
   return polkit.Result.NOT_HANDLED;
 }});

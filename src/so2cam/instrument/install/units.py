@@ -6,6 +6,8 @@ Each is confined as far as its work allows; ``systemd-analyze security`` measure
 from pathlib import PurePosixPath
 from typing import Final
 
+from so2cam.instrument.disks import MOUNT_SERVICE
+from so2cam.instrument.install.devices import mirror_label
 from so2cam.instrument.install.files import InstallFile, text_file
 from so2cam.instrument.install.settings import (
     BOARD_SOFTWARE,
@@ -17,6 +19,7 @@ from so2cam.instrument.install.settings import (
     USER,
     InstallSettings,
 )
+from so2cam.instrument.machine import RESTART_CODE
 
 UNITS: Final = "/etc/systemd/system"
 AGENT: Final = "so2cam-instrument.service"
@@ -63,6 +66,9 @@ def unit_files(settings: InstallSettings) -> list[InstallFile]:
         units[CLOCK] = _clock()
     if settings.drives_board:
         units[BOARD] = _board_up()
+    label = mirror_label(settings)
+    if label is not None:
+        units[MOUNT_SERVICE] = _mount(label)
     board = _board_folder(settings)
     if board is not None:
         units[SCHEDULE_PATH] = _schedule_path(settings)
@@ -116,6 +122,7 @@ def _agent(settings: InstallSettings) -> list[str]:
         f"WatchdogSec={watchdog_s(settings)}",
         "WatchdogSignal=SIGTERM",
         "Restart=on-failure",
+        f"RestartForceExitStatus={RESTART_CODE}",
         "RestartSec=2",
         "TimeoutStartSec=120",
         "TimeoutStopSec=15",
@@ -261,6 +268,26 @@ def _board_up() -> list[str]:
         "",
         "[Install]",
         "WantedBy=multi-user.target",
+    ]
+
+
+def _mount(label: str) -> list[str]:
+    # udev is asked to look at the disk again, by the rule that mounts it: so its options are the same as ever.
+    confined = [line for line in _CONFINED if not line.startswith("ProtectKernelTunables")]
+    return [
+        "[Unit]",
+        "Description=so2cam: mount the external disk that was released",
+        "",
+        "[Service]",
+        "Type=oneshot",
+        f"ExecStart=/usr/bin/udevadm trigger --action=add --subsystem-match=block --property-match=ID_FS_LABEL={label}",
+        "TimeoutStartSec=20",
+        "ProtectHome=yes",
+        *confined,
+        "RestrictAddressFamilies=AF_UNIX AF_NETLINK",
+        "PrivateNetwork=yes",
+        "CapabilityBoundingSet=",
+        "MemoryDenyWriteExecute=yes",
     ]
 
 

@@ -9,7 +9,7 @@ from nicegui import ui
 from so2cam.core.health import DeviceHealth
 from so2cam.link.messages import Command, Done
 from so2cam.link.protocol import Role
-from so2cam.station.nodes import NodeInfo, NodeLook
+from so2cam.station.nodes import COMMAND_S, NodeInfo, NodeLook
 from so2cam.web.parts import Report, action
 from so2cam.web.view import View
 
@@ -71,18 +71,18 @@ class Desk:
         """Ask the node; to be called in a thread. Raises LinkError."""
         return self.view.pages.nodes.ask(self.node, say)
 
-    def command(self, command: Command) -> Any:
+    def command(self, command: Command, *, patience_s: float = COMMAND_S) -> Any:
         """Have a command carried out for the visitor; to be called in a thread. Raises LinkError where refused."""
         view = self.view
 
         def note(word: str, detail: dict[str, Any], outcome: str) -> None:
             view.pages.note(view.visitor, word, detail, outcome)
 
-        return view.pages.nodes.command(self.node, command, view.visitor.principal, note)
+        return view.pages.nodes.command(self.node, command, view.visitor.principal, note, patience_s=patience_s)
 
-    def say(self, command: Command) -> str:
+    def say(self, command: Command, *, patience_s: float = COMMAND_S) -> str:
         """As ``command``, and return in words what it came to."""
-        return words_of(self.command(command))
+        return words_of(self.command(command, patience_s=patience_s))
 
     def told(self) -> None:
         """Say to all who look at this node that something changed."""

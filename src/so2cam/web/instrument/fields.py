@@ -25,15 +25,21 @@ class Quantity:
     """shown = kept * factor"""
     whole: bool = False
     hint: str = ""
+    empty: int | None = None
+    """What an empty field means; None: a number must be typed."""
 
     def shown(self, value: Value) -> str:
         """Return a kept value as it is shown, without its unit."""
+        if self.empty is not None and value == self.empty:
+            return ""
         if value is None or isinstance(value, str | bool):
             return "" if value is None else str(value)
         return number(value * self.factor, DIGITS).rstrip("0").rstrip(".") if not self.whole else str(int(value))
 
     def kept(self, text: str) -> float | int:
         """Return what somebody typed, as messages have it. Raises InputError."""
+        if self.empty is not None and not text:
+            return self.empty
         try:
             value = float(text.replace(",", ".").replace("−", "-"))
         except ValueError:

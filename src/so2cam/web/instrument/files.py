@@ -6,13 +6,16 @@ from urllib.parse import quote
 from nicegui import ui
 
 from so2cam.core.errors import So2camError
-from so2cam.link.protocol import Items, LinkItem
+from so2cam.link.messages import FreeSpace, MirrorDisk
+from so2cam.link.protocol import Items, LinkItem, Role
 from so2cam.station.nodes import NodeLook
 from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.words import facts, size, table, time_html
-from so2cam.web.parts import Choice, panel
+from so2cam.web.parts import Choice, Report, panel
 
 _SHOWN = 40
+_DISK_S = 240.0
+"""A slow disk may take so long until everything is on it [s]"""
 
 
 async def draw_files(desk: Desk) -> None:
@@ -21,9 +24,11 @@ async def draw_files(desk: Desk) -> None:
         box, _ = panel("Disks", test="disks")
         with box:
             disks = ui.html("", sanitize=False)
+            _draw_disk(desk)
         box, _ = panel("Kept and fetched", test="spool", hint="the node deletes only what the station has confirmed")
         with box:
             spool = ui.html("", sanitize=False)
+            _draw_free(desk)
     box, head = panel("Latest items on the node", test="items")
     state = {"kind": ""}
 
@@ -64,12 +69,57 @@ async def draw_files(desk: Desk) -> None:
     await read()
 
 
+def _draw_disk(desk: Desk) -> None:
+    """Draw what takes the external disk out of use and back."""
+    row = ui.element("div").classes("so-row")
+    report = Report(test="disk-report")
+    with row:
+        release = desk.button(
+            "Ready to pull the disk",
+            lambda: desk.say(MirrorDisk(action="release"), patience_s=_DISK_S),
+            test="disk-release",
+            report=report,
+            confirm="Stop copying to the external disk and unmount it? Capture goes on; copies are made up for later.",
+        )
+        back = desk.button(
+            "Use the disk again",
+            lambda: desk.say(MirrorDisk(action="take-back"), patience_s=_DISK_S),
+            test="disk-take-back",
+            report=report,
+            quiet=True,
+        )
+
+    def update(look: NodeLook) -> None:
+        mirror = None if look.health is None else look.health.spool.mirror
+        row.set_visibility(mirror is not None)
+        release.set_visibility(mirror != "released")
+        back.set_visibility(mirror == "released")
+
+    desk.watch(update)
+
+
+def _draw_free(desk: Desk) -> None:
+    """Draw what makes room now."""
+    row = ui.element("div").classes("so-row")
+    report = Report(test="free-report")
+    with row:
+        desk.button(
+            "Free space",
+            lambda: desk.say(FreeSpace()),
+            test="free-space",
+            report=report,
+            role=Role.ADMIN,
+            quiet=True,
+            confirm=f"Make room on {desk.node}: delete what every receiver has confirmed, but for the last hour?",
+        )
+
+
 def _disks(look: NodeLook) -> str:
     parts = []
     for disk in () if look.health is None else look.health.disks:
         free = disk.free_fraction
         if not disk.present:
-            parts.append(f"<p><b>{escape(disk.name)}</b>: not there {escape(disk.note or '')}</p>")
+            parts.append(f"<p><b>{escape(disk.name)}</b>: not in use; {escape(disk.note or 'not there')}</p>")
             continue
         path = escape(disk.path, quote=True)
         used = 0 if free is None else 100 * (1 - free)

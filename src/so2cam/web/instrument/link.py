@@ -6,7 +6,8 @@ from html import escape
 from nicegui import ui
 
 from so2cam.core.errors import So2camError
-from so2cam.link.addresses import parse_host, spaced
+from so2cam.core.site_link import DEFAULT_PORT
+from so2cam.link.addresses import host_text, parse_host, spaced
 from so2cam.link.protocol import Role
 from so2cam.station.nodes import NodeInfo, NodeLook
 from so2cam.web.instrument.desk import Desk
@@ -129,6 +130,8 @@ def draw_link(desk: Desk) -> None:
             shown = ui.html("", sanitize=False)
             row = ui.element("div").classes("so-row")
             report = Report(test="link-report")
+        if info.way == "dialled":
+            _draw_address(desk)
         draw_pairing(view, None)
         if view.context.settings.listen is not None:
             _draw_offer(view)
@@ -155,6 +158,47 @@ def draw_link(desk: Desk) -> None:
         shown.set_content(_facts(desk, info, look))
 
     desk.watch(update)
+
+
+def _draw_address(desk: Desk) -> None:
+    """Draw the form that changes where a node is dialled: its token and certificate stay."""
+    view, info = desk.view, desk.info
+    box, _ = panel("Another address", test="address")
+    with box:
+        ui.label(
+            f"Where {info.name} is called. The pairing stays: no new code is needed. Whoever answers there must show "
+            "the certificate of the pairing."
+        ).classes("so-quiet so-small")
+        with ui.element("div").classes("so-row"):
+            known = "" if info.host is None else host_text(info.host, info.port or DEFAULT_PORT)
+            host = field("Address", value=known, example="192.168.5.5:8443", test="address-host", wide=True)
+        unanswered = ui.checkbox("Keep it although nobody answers there yet").props("data-testid=address-unanswered")
+        row = ui.element("div").classes("so-row")
+        report = Report(test="address-report")
+    done: list[str] = []
+
+    def move() -> str:
+        address, port = parse_host(str(host.value or "").strip())
+        shown = host_text(address, port)
+        detail = {"node": desk.node, "host": shown}
+        try:
+            view.pages.nodes.move(desk.node, address, port, unanswered=bool(unanswered.value))
+        except So2camError:
+            view.pages.note(view.visitor, "instrument.address", detail, "refused")
+            raise
+        view.pages.note(view.visitor, "instrument.address", detail)
+        done.append(shown)
+        return f"{desk.node} is called at {shown} from now on"
+
+    def moved() -> None:
+        if done:
+            view.changed("instrument/nodes")
+            desk.told()
+            again = view.link("/instrument", node=desk.node, tab="link")
+            ui.timer(1.5, lambda: view.client.open(again), once=True)
+
+    with row:
+        action(view, "Change the address", move, test="address-go", report=report, role=Role.ADMIN, after=moved)
 
 
 def _facts(desk: Desk, info: NodeInfo, look: NodeLook) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
-from so2cam.core.site_devices import LONGEST_EXPOSURE_S, MAXIMUM_COADDS, SHORTEST_EXPOSURE_S
+from so2cam.core.site_devices import BOTTOM_ROW, LONGEST_EXPOSURE_S, MAXIMUM_COADDS, SHORTEST_EXPOSURE_S
 from so2cam.core.site_instrument import LONGEST_PERIOD_S, SHORTEST_PERIOD_S
 from so2cam.link.messages import DeviceChange, DeviceValues, Set
 from so2cam.link.protocol import Role, Settings
@@ -28,6 +28,11 @@ QUANTITIES: Final = (
     Quantity("low_fraction", "Too dark below", "%", 100.0, hint="light below which the exposure is lengthened"),
     Quantity("target_fraction", "Aim", "%", 100.0, hint="light that an adjustment aims at"),
     Quantity("high_fraction", "Too bright above", "%", 100.0, hint="light above which the exposure is shortened"),
+    Quantity("brightest_pixels", "Brightest pixels", "", whole=True, hint="whose mean is the light"),
+    Quantity("first_row", "First row", "", whole=True, hint="rows that count for exposure and saturation: not snow"),
+    Quantity("last_row", "Last row", "", whole=True, hint="rows that count, down to this one", empty=BOTTOM_ROW),
+    Quantity("window_from_nm", "Window from", "nm", hint="wavelengths that count for exposure and saturation"),
+    Quantity("window_to_nm", "Window to", "nm", hint="wavelengths that count, up to this one"),
 )
 _TOPIC_S: Final = 2.0
 
@@ -46,6 +51,11 @@ def limits(key: str, settings: dict[str, Value]) -> str:
         "low_fraction": "below the aim",
         "target_fraction": "between both",
         "high_fraction": "1.25 × too dark, or more",
+        "brightest_pixels": "1 to 1 000 000",
+        "first_row": "from 0, the top",
+        "last_row": "within the image; empty: its bottom",
+        "window_from_nm": "below the end",
+        "window_to_nm": "above the start, within the device's range",
     }.get(key, "")
 
 
@@ -223,4 +233,6 @@ class _Form:
 def _said(quantity: Quantity | None, value: Value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return str(value) if quantity is None else f"{quantity.shown(value)} {quantity.unit}".strip()
+    if quantity is None:
+        return str(value)
+    return f"{quantity.shown(value)} {quantity.unit}".strip() or "to the bottom"

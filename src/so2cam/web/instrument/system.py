@@ -7,7 +7,7 @@ from nicegui import ui
 
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
-from so2cam.link.messages import RestartDevice, Shutdown
+from so2cam.link.messages import Restart, RestartDevice, Shutdown
 from so2cam.link.protocol import Role, ScheduleSettings
 from so2cam.station.nodes import NodeLook
 from so2cam.station.schedule_view import next_power
@@ -134,14 +134,34 @@ def _draw_devices(desk: Desk) -> None:
 
 
 def _draw_off(desk: Desk) -> None:
-    box, _ = panel("Stop", test="off")
+    box, _ = panel("Restart, stop", test="off")
     with box:
         ui.label(
-            "An agent that is stopped captures nothing until somebody starts it on its computer. A computer that is "
-            "switched off comes back at its next time with power, or by hand."
+            "A restart takes half a minute, a reboot some minutes; what was captured is kept, and the agent reads its "
+            "site file anew. An agent that is stopped captures nothing until somebody starts it on its computer. A "
+            "computer that is switched off comes back at its next time with power, or by hand."
         ).classes("so-quiet so-small")
+        again = ui.element("div").classes("so-row")
         row = ui.element("div").classes("so-row")
         report = Report(test="off-report")
+        with again:
+            desk.button(
+                "Restart the agent",
+                lambda: desk.say(Restart()),
+                test="restart-agent",
+                report=report,
+                quiet=True,
+                confirm=f"Restart the agent of {desk.node}? It captures nothing for about half a minute.",
+            )
+            desk.button(
+                "Reboot the computer",
+                lambda: desk.say(Restart(computer=True)),
+                test="restart-computer",
+                report=report,
+                role=Role.ADMIN,
+                quiet=True,
+                confirm=f"Reboot {desk.node}? It captures nothing for some minutes.",
+            )
         with row:
             desk.button(
                 "Stop the agent",

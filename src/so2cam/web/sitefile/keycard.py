@@ -10,6 +10,7 @@ from so2cam.core.errors import So2camError
 from so2cam.core.site_keys import KeyInfo
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath, edit_text, key_text
 from so2cam.station.key_rows import KeyRow, elements
+from so2cam.station.own_file import OWN_FILE, of_instrument, remedy_of
 from so2cam.station.site_check import check_text
 from so2cam.web.parts import Report, sentence
 from so2cam.web.props import put_props
@@ -83,6 +84,10 @@ class KeyCard:
                 )
             if row.role != "element":
                 ui.html(_about_html(row.info), sanitize=False).props("data-testid=card-about")
+            if of_instrument(row.path):
+                ui.label(f"{OWN_FILE} For the instrument: {remedy_of(row.path)}.").classes("so-doubt so-small").props(
+                    "data-testid=card-own-file"
+                )
             self._facts = ui.html(_facts_html(row), sanitize=False).props("data-testid=card-facts")
             if row.real:
                 self._editor(row)
