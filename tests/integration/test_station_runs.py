@@ -146,6 +146,7 @@ def test_spectra_of_a_run_are_fitted_shown_and_used_again(
     assert both.pairs > 0
     again = done(runs, site, RunOrder("process", "again", "Anna", start, end, text, "", columns_of=alone.id))
     assert (again.pairs, again.spectra) == (both.pairs, 0)
+    assert not [warning for warning in again.warnings if "could not be fitted" in warning]
     assert "columns.nc" not in [path.name for path in store.products(again.id)]
     with pytest.raises(InputError, match="no emission rates to compare"):
         results_of_run(store, alone)
@@ -175,6 +176,8 @@ def test_spectra_that_nothing_needs_do_not_end_a_run(simulated: Path) -> None:
     fitted, notes = fit_beside_images(with_source(loaded, "cells"), dark, start, end)
     assert fitted is None
     assert "no dark spectrum" in notes[0]
+    references = SpectrumScan(tuple(info for info in scan.spectra if info.kind is SpectrumKind.DARK), ())
+    assert fit_beside_images(with_source(loaded, "cells"), references, start, end) == (None, ()), "none were taken"
     with pytest.raises(InputError, match="no dark spectrum"):
         fit_beside_images(with_source(loaded, "joint"), dark, start, end)
 

@@ -104,6 +104,8 @@ def choose_files(
         files_of_day = [file for file in choose_references(with_settings, day) if file.subject != PLUME]
         if kind == "spectra":
             files_of_day = [file for file in files_of_day if file.kind == SPECTRUM]
+        elif not with_spectra:
+            files_of_day = [file for file in files_of_day if file.kind == FRAME]
         chosen |= {file.id: file for file in files_of_day}
         pooled.add(frozenset(file.id for file in files_of_day if file.subject in _POOLED))
     if len(pooled) > 1:

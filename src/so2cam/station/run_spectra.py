@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from so2cam.core.errors import InputError
+from so2cam.core.spectra import SpectrumKind
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.formats.spectra.folder import SpectrumScan
 from so2cam.pipeline.columns import COLUMN_MARGIN
@@ -41,7 +42,8 @@ def fit_beside_images(
     Where nothing of the images needs them the run goes on without what cannot be fitted. Raises InputError where
     something does.
     """
-    if not scan.spectra:
+    there = any(info.kind is SpectrumKind.PLUME for info in scan.spectra)
+    if not scan.spectra or not (there or needs_columns(loaded.site)):
         return None, ()
     try:
         return _fit(loaded, scan, start - COLUMN_MARGIN, end + COLUMN_MARGIN), ()

@@ -48,7 +48,7 @@ def products_html(where: str, days: dict[str, tuple[DayProduct, ...]]) -> str:
         if not products:
             continue
         links = "".join(_link(where, day, one) for one in products)
-        rows.append(f"<p><b>{day}</b> {links}</p>")
+        rows.append(f'<p class="so-day-line"><b>{day}</b>{links}</p>')
     if len(days) <= _SHOWN_DAYS:
         rows += [_seen(where, day, one) for day, products in days.items() for one in products]
     return "".join(rows)

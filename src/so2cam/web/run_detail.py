@@ -184,8 +184,6 @@ def _figures(record: RunRecord, taken: int) -> str:
         rows.append(("on the disk", size(taken)))
     if record.has_rates:
         rows.append(("values", f"{record.pairs} pairs, {record.valid} valid values of lines"))
-    if record.spectra:
-        rows.append(("columns", f"{record.spectra} spectra, {record.columns} valid columns"))
     rows += [(escape(label), escape(value)) for label, value in record.summary]
     rows += [("warning", escape(warning)) for warning in record.warnings]
     listed = "".join(f"<dt>{label}</dt><dd>{value}</dd>" for label, value in rows)

@@ -61,7 +61,8 @@ class _Form:
             times = "type=datetime-local step=1"
             self.start = field("From, UTC", test="run-start", value=query.get("start", start), props=times)
             self.end = field("To, UTC (not included)", test="run-end", value=query.get("end", end), props=times)
-        with ui.element("div").classes("so-run-form"):
+        self._of_images = ui.element("div").classes("so-run-form")
+        with self._of_images:
             self.columns = pick("Spectra", earlier, _one_of(query.get("columns"), earlier, ""), test="run-columns")
             self.methods = (
                 ui.select(
@@ -104,9 +105,15 @@ class _Form:
             .props("dense outlined stack-label autogrow spellcheck=false data-testid=run-changes")
             .classes("so-input is-wide so-mono")
         )
+        self.what.on_value_change(self._show)
+        self._show()
         self._empty = {**_EMPTY, "start": start, "end": end}
         self._kept = self.typed()
         view.every(_KEEP_S, self.keep, immediate=False)
+
+    def _show(self) -> None:
+        """Show the fields that count for what is chosen."""
+        self._of_images.set_visibility(self.what.value == PROCESS or self.what.value in _VIDEOS)
 
     def typed(self) -> dict[str, str | None]:
         """Return what the address says of the fields; None of one that is as it is at first."""

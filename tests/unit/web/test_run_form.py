@@ -103,6 +103,7 @@ def test_an_order_is_what_the_fields_say(form: Callable[..., None]) -> None:
         assert made.order("process").images is None
         made.what.value = "spectra"
         assert (made.order("process").kind, made.order("process").columns_of) == ("spectra", None)
+        assert not made._of_images.visible, "what counts for images alone is not asked for"
         made.what.value = "film-off"
         assert (made.order("process").kind, made.order("process").band) == ("film", Band.OFF)
         assert made.order("live").kind == "live"
