@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from netCDF4 import Dataset
@@ -147,9 +148,13 @@ def test_live_results_and_images_are_exported(page: Page, archive: Any, tmp_path
 
     page.goto(f"{archive.url}/runs")
     page.get_by_test_id("run-images").click()
-    page.get_by_role("option", name="PNG pictures").click()
+    for kind in ("PNG pictures", "video", "netCDF"):
+        page.get_by_role("option", name=kind).click()
     page.keyboard.press("Escape")
     page.get_by_test_id("run-every").fill("4")
+    expect(page).to_have_url(re.compile("images=png%2Cvideo%2Cnetcdf.*every=4"))
+    page.reload()
+    expect(page.get_by_test_id("run-every")).to_have_value("4")
     page.get_by_test_id("run-start").fill(times[0])
     page.get_by_test_id("run-end").fill(times[1])
     page.get_by_test_id("run-go").click()
@@ -160,6 +165,15 @@ def test_live_results_and_images_are_exported(page: Page, archive: Any, tmp_path
         names = packed.namelist()
         assert packed.read(names[0]).startswith(b"\x89PNG")
     assert 1 <= len(names) <= 3
+    with Dataset(fetch(page, "images.nc", tmp_path)) as data:
+        assert data["column_density"].shape[0] == len(names)
+        assert np.ma.count(data["column_density"][:]) > 0
+    video = cv2.VideoCapture(str(fetch(page, "video.webm", tmp_path)))
+    assert video.read()[0]
+    video.release()
+    with Dataset(fetch(page, "columns.nc", tmp_path)) as data:
+        assert np.isfinite(np.ma.filled(data["so2_column"][:], np.nan)).any()
+    expect(page.get_by_test_id("show-columns.png")).to_be_visible()
 
     # What is not for those who are not signed in.
     address = page.get_by_test_id("get-emission_rates.csv").get_attribute("href")

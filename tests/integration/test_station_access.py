@@ -30,18 +30,21 @@ from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.api import build_api
 from so2cam.station.api_server import ApiError, ApiServer
 from so2cam.station.context import StationContext
+from so2cam.station.runs import Runs
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bench" / "site.toml"
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "document_station.py"
 WRONG = "so2_00000000_" + "x" * 43
 ADMINS = {("get", "/api/v1/tokens"), ("post", "/api/v1/tokens"), ("delete", "/api/v1/tokens/{number}")}
-ADMINS |= {("get", "/api/v1/audit")}
+ADMINS |= {("get", "/api/v1/audit"), ("delete", "/api/v1/sites/{site}/runs/{run}")}
 FILLED = {
     "number": "00000000",
     "day": "2026-03-01",
     "product": "csv",
     "file": "1",
     "part": "content",
+    "run": "1",
+    "name": "log.txt",
 }
 
 
@@ -64,7 +67,7 @@ def alarms(context: StationContext) -> Iterator[AlarmStore]:
 
 @pytest.fixture
 def app(context: StationContext, access: Access, alarms: AlarmStore) -> FastAPI:
-    return build_api(context, access=access, alarms=alarms)
+    return build_api(context, access=access, alarms=alarms, runs=Runs(context))
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -85,7 +88,8 @@ def operations(app: FastAPI, site: str) -> Iterator[tuple[str, str, str, Role]]:
 def test_the_matrix_has_every_address(app: FastAPI, context: StationContext) -> None:
     described = {(method, path) for method, path, *_ in operations(app, context.sites[0].name)}
     assert described >= ADMINS | {("post", "/api/v1/alarms/{number}/acknowledge"), ("get", "/metrics")}
-    assert len(described) >= 18
+    assert described >= {("post", "/api/v1/sites/{site}/runs"), ("post", "/api/v1/sites/{site}/runs/{run}/cancel")}
+    assert len(described) >= 29
     behind = ("/api/", "/metrics")
     assert all(path.startswith(behind) for _, path in described)
 
@@ -94,7 +98,8 @@ def test_every_address_with_every_credential(app: FastAPI, context: StationConte
     # Tokens of their own clock: one that has ended is needed.
     now = [1e9]
     with Access(tmp_path / "matrix.sqlite", lambda: now[0]) as access:
-        app = build_api(context, access=access, alarms=AlarmStore(tmp_path / "alarms.sqlite"))
+        alarms = AlarmStore(tmp_path / "alarms.sqlite")
+        app = build_api(context, access=access, alarms=alarms, runs=Runs(context))
         tokens = {role: access.create(role.word, role) for role in Role}
         ended = access.create("ended", Role.ADMIN, valid_s=10)
         now[0] += 11
@@ -124,7 +129,7 @@ def test_every_address_with_every_credential(app: FastAPI, context: StationConte
                     assert answer.status_code not in (401, 429, 500)
                 asked += 1
             assert client.get("/openapi.json").status_code == 200
-        assert asked >= 18
+        assert asked >= 29
 
 
 def test_what_is_changed_and_what_is_denied_is_in_the_account(
@@ -230,7 +235,7 @@ def test_no_question_of_the_description_makes_it_stumble(app: FastAPI, access: A
 
         ask()
         seen += 1
-    assert seen >= 18
+    assert seen >= 29
 
 
 @contextmanager

@@ -12,17 +12,28 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from so2cam.core.errors import InputError
+from so2cam.core.records import Band
 from so2cam.core.site_station import WatchedFolder
+from so2cam.core.spectra import SpectrumKind
+from so2cam.formats.column_products import read_columns_netcdf
 from so2cam.formats.products import read_emission_netcdf
-from so2cam.formats.sitefile import load_site
+from so2cam.formats.sitefile import LoadedSite, load_site, load_site_text, spectrometer_of
+from so2cam.formats.spectra.folder import SpectrumScan, scan_spectra
+from so2cam.pipeline import batch
 from so2cam.pipeline.batch import process_folders
+from so2cam.pipeline.columns import COLUMN_MARGIN, columns_from_spectra
+from so2cam.pipeline.spectra_batch import process_spectra
+from so2cam.station import run_worker
 from so2cam.station.compare import compare_series, live_results, results_of_run
-from so2cam.station.context import StationContext, open_station
+from so2cam.station.context import StationContext, StationSite, open_station
 from so2cam.station.live import LiveProcessing
-from so2cam.station.run_store import RunOrder
+from so2cam.station.run_spectra import fit_alone, fit_beside_images
+from so2cam.station.run_store import RunOrder, RunRecord
 from so2cam.station.runs import Runs
 from so2cam.station.watch import FolderWatcher
 
@@ -90,6 +101,106 @@ def test_a_run_gives_the_numbers_of_a_run_over_folders(
     assert compared.difference.tolist() == [0.0] * compared.a.size
     inputs = json.loads(store.path(again.id, "files.json").read_text())
     assert len(inputs["files"]) == len(archived.catalogue.find_files(site.name))
+
+
+def done(runs: Runs, site: StationSite, order: RunOrder) -> RunRecord:
+    """Do a run here, without a process of its own; return it."""
+    record = runs.order(site, order)
+    store = runs.store(site.name)
+    assert run_worker._run(store, record) == 0
+    found = store.finish(record)
+    assert found is not None
+    return found
+
+
+def test_spectra_of_a_run_are_fitted_shown_and_used_again(
+    archived: StationContext, simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Pictures take longer than all else.
+    monkeypatch.setattr(batch, "write_quicklook", lambda path, *_, **__: path.write_bytes(b"quick look"))
+    monkeypatch.setattr(run_worker, "write_report", lambda path, _: path.write_bytes(b"report"))
+    site, runs = archived.sites[0], Runs(archived)
+    frames = [file.time for file in archived.catalogue.find_files(site.name, subject="plume")]
+    watched = WatchedFolder(name="spectra", folder=str(simulated / "spectra"), settle_s=0.0)
+    watcher = FolderWatcher(archived, site, watched)
+    watcher.look()
+    watcher.look()
+    loaded = load_site(simulated / "site.toml")
+    start, end = frames[0], frames[-1] + timedelta(seconds=1)
+    report = process_spectra(
+        spectrometer_of(loaded), [simulated / "spectra"], tmp_path / "out", start=start, end=end, command=""
+    )
+    assert report.valid_values > 0
+    store, text = runs.store(site.name), site.loaded.path.read_text(encoding="utf-8")
+    both = done(runs, site, RunOrder("process", "both", "Anna", start, end, text, ""))
+    alone = done(runs, site, RunOrder("spectra", "alone", "Anna", start, end, text, ""))
+    for record in (both, alone):
+        assert (record.spectra, record.columns) == (len(report.series.times), report.valid_values)
+        found = read_columns_netcdf(store.file(record.id, "columns.nc"))
+        for name in ("so2_molec_cm2", "so2_random_molec_cm2", "residual_rms", "status"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(report.series, name))
+        assert store.file(record.id, "columns.png").read_bytes().startswith(b"\x89PNG")
+        assert dict(record.summary)["spectra"].startswith(f"{record.spectra} of")
+    names = [path.name for path in store.products(alone.id)]
+    assert names == ["columns.csv", "columns.nc", "columns.png"]
+    assert both.pairs > 0
+    again = done(runs, site, RunOrder("process", "again", "Anna", start, end, text, "", columns_of=alone.id))
+    assert (again.pairs, again.spectra) == (both.pairs, 0)
+    assert not [warning for warning in again.warnings if "could not be fitted" in warning]
+    assert "columns.nc" not in [path.name for path in store.products(again.id)]
+    with pytest.raises(InputError, match="no emission rates to compare"):
+        results_of_run(store, alone)
+
+    # What was fitted before the images calibrates as what is fitted for them.
+    scan = scan_spectra([simulated / "spectra"], spectrometer_of(loaded).spectrometer.files)
+    fitted = fit_alone(loaded, scan, start - COLUMN_MARGIN, end + COLUMN_MARGIN)
+    before = columns_from_spectra(loaded, fitted, start=start, end=end)
+    fresh = columns_from_spectra(loaded, scan, start=start, end=end)
+    assert before.notes == fresh.notes
+    for one, other in zip(before.points, fresh.points, strict=True):
+        assert (one.time, one.exposure_s, one.column_molec_cm2) == (
+            other.time,
+            other.exposure_s,
+            other.column_molec_cm2,
+        )
+    early = fitted.within(None, start + timedelta(seconds=1))
+    with pytest.raises(InputError, match="beside the time of the images"):
+        columns_from_spectra(loaded, early, start=start + timedelta(days=1), end=end + timedelta(days=1))
+
+
+def test_spectra_that_nothing_needs_do_not_end_a_run(simulated: Path) -> None:
+    loaded = load_site(simulated / "site.toml")
+    scan = scan_spectra([simulated / "spectra"], spectrometer_of(loaded).spectrometer.files)
+    dark = SpectrumScan(tuple(info for info in scan.spectra if info.kind is not SpectrumKind.DARK), ())
+    start, end = scan.spectra[0].time, scan.spectra[-1].time + timedelta(seconds=1)
+    fitted, notes = fit_beside_images(with_source(loaded, "cells"), dark, start, end)
+    assert fitted is None
+    assert "no dark spectrum" in notes[0]
+    references = SpectrumScan(tuple(info for info in scan.spectra if info.kind is SpectrumKind.DARK), ())
+    assert fit_beside_images(with_source(loaded, "cells"), references, start, end) == (None, ()), "none were taken"
+    with pytest.raises(InputError, match="no dark spectrum"):
+        fit_beside_images(with_source(loaded, "joint"), dark, start, end)
+
+
+def with_source(loaded: LoadedSite, source: str) -> LoadedSite:
+    text = loaded.path.read_text(encoding="utf-8")
+    changed = re.sub(r'(\[processing\.calibration\][^\[]*?source = )"\w+"', rf'\1"{source}"', text)
+    assert f'source = "{source}"' in changed
+    return load_site_text(changed, loaded.path)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed (apt install ffmpeg)")
+def test_a_film_of_a_band_is_a_run(archived: StationContext) -> None:
+    site, runs = archived.sites[0], Runs(archived)
+    frames = [file.time for file in archived.catalogue.find_files(site.name, subject="plume")]
+    text = site.loaded.path.read_text(encoding="utf-8")
+    order = RunOrder("film", "", "Anna", frames[0], frames[-1] + timedelta(seconds=1), text, "", band=Band.OFF)
+    record = done(runs, site, order)
+    assert record.frames == len(frames) // 2
+    assert "off band" in dict(record.summary)["film"]
+    video = cv2.VideoCapture(str(runs.store(site.name).file(record.id, "film.mp4")))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == record.frames
+    video.release()
 
 
 def test_a_run_ends_when_the_station_is_gone(archived: StationContext) -> None:

@@ -17,7 +17,7 @@ from so2cam.pipeline.live import LiveRun
 from so2cam.pipeline.records import PairImages
 from so2cam.station.keogram import Keogram, draw_keogram
 from so2cam.station.timelapse import TimelapseOptions, write_timelapse
-from so2cam.station.timelapse_service import counts_reader
+from so2cam.station.timelapse_service import counts_reader, film_title
 from so2cam.store.atomic import atomic_write_bytes
 
 _DAY = timedelta(days=1)
@@ -80,7 +80,7 @@ def command(
                 [frame for frame in chosen.plume if frame.band is Band(band)],
                 out,
                 counts_reader(loaded.site),
-                title=f"{loaded.site.volcano.name}, {loaded.site.name}, {band} band",
+                title=film_title(loaded.site, Band(band)),
                 options=options,
                 progress=progress,
             )

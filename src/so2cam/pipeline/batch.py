@@ -49,7 +49,7 @@ from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.run_images import ImageRequest, full_flow_px_s, observers, open_writer
 from so2cam.pipeline.series import assemble, method_disagreement, negative_rates, summary_lines
 from so2cam.pipeline.shared_run import run_shared, share_of
-from so2cam.pipeline.spectra_batch import SpectrumSource
+from so2cam.pipeline.spectra_batch import FittedSpectra, SpectrumSource
 from so2cam.pipeline.steps import measure_line
 from so2cam.store.atomic import remove_stale_temporaries
 
@@ -86,7 +86,7 @@ def process_folders(
     *,
     start: datetime | None = None,
     end: datetime | None = None,
-    spectra: SpectrumSource = (),
+    spectra: SpectrumSource | FittedSpectra = (),
     columns: Path | None = None,
     jobs: int = 1,
     command: str,
@@ -99,7 +99,8 @@ def process_folders(
     """Process all frames of ``source`` and write emission_rates.nc, emission_rates.csv and quicklook.png to ``out``.
 
     Files are searched for in folders, or given as they were found. Where the spectrometer calibrates, its columns come
-    from ``spectra`` or ``columns`` (a product of an earlier run), and calibration.csv and calibration.png are written
+    from ``spectra``, which may be fitted already, or ``columns`` (a product of an earlier run), and calibration.csv and
+    calibration.png are written
     too. With ``images``, images too; ``drawing`` is told how many pictures are drawn, ``fitting`` how many spectra are
     fitted. ``jobs`` processes share the spectra, and the pairs too where nothing is learnt from pair to pair
     (``shared_run``); the numbers do not depend on how many. ``keep_learnt``: calibrations go to those that the site
@@ -116,7 +117,7 @@ def process_folders(
     searched = [
         folder
         for folders in (source, spectra)
-        if not isinstance(folders, FrameScan | SpectrumScan)
+        if not isinstance(folders, FrameScan | SpectrumScan | FittedSpectra)
         for folder in folders
     ]
     if any(folder.resolve() == out.resolve() for folder in searched):
@@ -255,7 +256,9 @@ def process_folders(
     )
 
 
-def _some(spectra: SpectrumSource) -> bool:
+def _some(spectra: SpectrumSource | FittedSpectra) -> bool:
+    if isinstance(spectra, FittedSpectra):
+        return True
     return bool(spectra.spectra if isinstance(spectra, SpectrumScan) else spectra)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
-from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, DilutionEvidence, FitStatus
+from so2cam.core.spectra import FIT_STATUS_TEXT, ColumnSeries, DilutionEvidence, FitStatus, SpectrumInfo
 from so2cam.core.times import format_utc
 from so2cam.formats.column_products import read_columns_csv, read_columns_netcdf
 from so2cam.formats.sitefile import LoadedSite, spectrometer_of
 from so2cam.pipeline.output import hash_file
-from so2cam.pipeline.spectra_batch import SpectrumSource, fit_files, plan_spectra, require_spectra
+from so2cam.pipeline.spectra_batch import FittedSpectra, SpectrumSource, fit_files, plan_spectra, require_spectra
 from so2cam.pipeline.spectrum_processor import ColumnRecord
 from so2cam.science.spectra.dilution import DEPTHS
 
@@ -100,34 +100,50 @@ def point_of(record: ColumnRecord, *, pooled: bool = False) -> ColumnPoint | Non
 
 def columns_from_spectra(
     loaded: LoadedSite,
-    source: SpectrumSource,
+    source: SpectrumSource | FittedSpectra,
     *,
     start: datetime | None = None,
     end: datetime | None = None,
     jobs: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> ColumnSet:
-    """Return the columns of the spectra of ``source``. Raises InputError where there is none to calibrate with."""
+    """Return the columns of the spectra of ``source``, fitted now where they are not yet.
+
+    Raises InputError where there is none to calibrate with.
+    """
+    first = None if start is None else start - COLUMN_MARGIN
+    last = None if end is None else end + COLUMN_MARGIN
+    if isinstance(source, FittedSpectra):
+        near = source.within(first, last)
+        _require_some(near.plan.plume, source.plan.plume, start, end)
+        return _column_set(loaded, near)
     spectrometer = spectrometer_of(loaded)
-    plan = plan_spectra(
-        spectrometer,
-        source,
-        start=None if start is None else start - COLUMN_MARGIN,
-        end=None if end is None else end + COLUMN_MARGIN,
-    )
+    plan = plan_spectra(spectrometer, source, start=first, end=last)
     if not plan.plume:
-        others = plan_spectra(spectrometer, source).plume
-        if others:
-            times = sorted(info.time for info in others)
-            raise InputError(
-                f"all {len(others)} spectra of the plume lie beside the time of the images: they are from "
-                f"{format_utc(times[0])} to {format_utc(times[-1])}, the images from "
-                f"{'the beginning' if start is None else format_utc(start)} to "
-                f"{'the end' if end is None else format_utc(end)}",
-                remedy=OTHER_TIME_REMEDY,
-            )
+        _require_some((), plan_spectra(spectrometer, source).plume, start, end)
     require_spectra(spectrometer, plan, source)
     records, reader = fit_files(spectrometer, plan, jobs=jobs, progress=progress)
+    return _column_set(loaded, FittedSpectra(plan, tuple(records), reader))
+
+
+def _require_some(
+    near: Sequence[SpectrumInfo], others: Sequence[SpectrumInfo], start: datetime | None, end: datetime | None
+) -> None:
+    """Raise InputError where none is near the images, and there are others."""
+    if near or not others:
+        return
+    times = sorted(info.time for info in others)
+    raise InputError(
+        f"all {len(others)} spectra of the plume lie beside the time of the images: they are from "
+        f"{format_utc(times[0])} to {format_utc(times[-1])}, the images from "
+        f"{'the beginning' if start is None else format_utc(start)} to "
+        f"{'the end' if end is None else format_utc(end)}",
+        remedy=OTHER_TIME_REMEDY,
+    )
+
+
+def _column_set(loaded: LoadedSite, fitted: FittedSpectra) -> ColumnSet:
+    plan, records = fitted.plan, fitted.records
     pooled = pools_dilution(loaded)
     points = [point for record in records if (point := point_of(record, pooled=pooled)) is not None]
     if not points:
@@ -137,7 +153,7 @@ def columns_from_spectra(
         )
     lost = len(plan.plume) - len(points)
     notes = () if lost == 0 else (f"{lost} of {len(plan.plume)} spectra have no column and calibrate nothing",)
-    return ColumnSet(_in_order(points), reader.hashes, notes)
+    return ColumnSet(_in_order(points), fitted.reader.hashes, notes)
 
 
 def columns_from_product(path: Path, *, pooled: bool = False) -> ColumnSet:

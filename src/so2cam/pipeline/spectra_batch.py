@@ -76,6 +76,25 @@ SpectrumSource = Sequence[Path] | SpectrumScan
 """Where the spectra of a run are: folders to be searched, or spectra found already."""
 
 
+@dataclass(frozen=True, slots=True)
+class FittedSpectra:
+    """Columns of the spectra of ``plan`` in order of time, and what was read for them."""
+
+    plan: SpectraPlan
+    records: tuple[ColumnRecord, ...]
+    reader: SpectrumReader
+
+    def within(self, start: datetime | None, end: datetime | None) -> "FittedSpectra":
+        """Return those of ``start`` <= time < ``end`` (UTC) alone; None is no limit."""
+
+        def inside(info: SpectrumInfo) -> bool:
+            return (start is None or info.time >= start) and (end is None or info.time < end)
+
+        plume = tuple(info for info in self.plan.plume if inside(info))
+        records = tuple(record for record in self.records if inside(record.info))
+        return FittedSpectra(replace(self.plan, plume=plume), records, self.reader)
+
+
 def plan_spectra(
     loaded: LoadedSpectrometer, source: SpectrumSource, *, start: datetime | None = None, end: datetime | None = None
 ) -> SpectraPlan:
@@ -163,8 +182,32 @@ def process_spectra(
     """
     began = datetime.now(UTC)
     require_out(out, folders)
-    plan = plan_spectra(loaded, folders, start=start, end=end)
-    require_spectra(loaded, plan, folders)
+    fitted = fit_spectra_of(loaded, folders, start=start, end=end, jobs=jobs, progress=progress)
+    products, series = write_products(loaded, fitted.plan, fitted.records, fitted.reader, out, command=command)
+    return SpectraReport(
+        plan=fitted.plan,
+        series=series,
+        failures=tuple(fitted.reader.failures.values()),
+        products=products,
+        seconds=(datetime.now(UTC) - began).total_seconds(),
+    )
+
+
+def fit_spectra_of(
+    loaded: LoadedSpectrometer,
+    source: SpectrumSource,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> FittedSpectra:
+    """Fit the spectra of ``source``; ``start`` and ``end`` (UTC) limit those of the plume.
+
+    Raises InputError where there are none, no dark where darks are required, or none can be read.
+    """
+    plan = plan_spectra(loaded, source, start=start, end=end)
+    require_spectra(loaded, plan, source)
     records, reader = fit_files(loaded, plan, jobs=jobs, progress=progress)
     if not records:
         first = next(iter(reader.failures.values()))
@@ -173,14 +216,7 @@ def process_spectra(
             file=first.file,
             remedy=first.remedy,
         )
-    products, series = write_products(loaded, plan, records, reader, out, command=command)
-    return SpectraReport(
-        plan=plan,
-        series=series,
-        failures=tuple(reader.failures.values()),
-        products=products,
-        seconds=(datetime.now(UTC) - began).total_seconds(),
-    )
+    return FittedSpectra(plan, tuple(records), reader)
 
 
 def fit_files(
@@ -262,8 +298,12 @@ def write_products(
     out: Path,
     *,
     command: str,
+    picture: str = "quicklook.png",
 ) -> tuple[tuple[Path, ...], ColumnSeries]:
-    """Write the three products of ``records`` together, and return their paths and the series in them."""
+    """Write the three products of ``records`` together, and return their paths and the series in them.
+
+    ``picture`` is the name of the quick look.
+    """
     series = assemble_columns(loaded, records)
     worker = _Worker(loaded, plan.others, SpectrumReader(loaded.spectrometer))
     examples = _examples(worker, records, series)
@@ -285,7 +325,7 @@ def write_products(
         created=datetime.now(UTC),
     )
     lines = column_summary(loaded, plan, series, len(reader.failures))
-    products = (out / "columns.nc", out / "columns.csv", out / "quicklook.png")
+    products = (out / "columns.nc", out / "columns.csv", out / picture)
     if out.is_dir():
         remove_stale_temporaries(out)
     write_together(

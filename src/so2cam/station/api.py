@@ -28,6 +28,7 @@ from so2cam.station.access import Access
 from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.api_access import access_router
 from so2cam.station.api_alarms import alarms_router
+from so2cam.station.api_days import days_router
 from so2cam.station.api_gate import ApiGate, SignedIn
 from so2cam.station.api_images import npy_bytes, picture, values_of
 from so2cam.station.api_metrics import metrics_text
@@ -44,15 +45,17 @@ from so2cam.station.api_models import (
     StatusOut,
 )
 from so2cam.station.api_nodes import add_relay, nodes_router
+from so2cam.station.api_runs import runs_router
+from so2cam.station.api_times import LATEST, utc
 from so2cam.station.catalogue import KEPT, ArchivedFile, Rate
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.daily import daily_paths
 from so2cam.station.nodes import Nodes
+from so2cam.station.runs import Runs
 from so2cam.station.services import ServiceState
 
 MOST_ROWS: Final = 100_000
 _LONGEST_ID: Final = 2**62
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _MEDIA: Final = {
     ".png": "image/png",
     ".json": "application/json",
@@ -81,18 +84,20 @@ def build_api(
     open_reads: bool = False,
     alarms: AlarmStore | None = None,
     nodes: Nodes | None = None,
+    runs: Runs | None = None,
     routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """Return the interface over a station. ``routers`` of other services are put below ``/api/v1`` too.
 
     ``access`` says who may; ``open_reads``: whoever asks on this computer may read without a token. Without ``access``
-    everybody may read, and nothing can be changed. ``nodes`` is the way to the instruments. ``app.state`` holds
-    ``access`` and ``signed_in``, which pages set to say who is signed in there (``api_gate.SignedIn``).
+    everybody may read, and nothing can be changed. ``nodes`` is the way to the instruments, ``runs`` does those that
+    are ordered. ``app.state`` holds ``access`` and ``signed_in``, which pages set to say who is signed in there
+    (``api_gate.SignedIn``).
     """
     app = FastAPI(
         title="so2cam station",
         version=__version__,
-        description="Emission rates, images, files, health and alarms of a base station. Times are UTC.",
+        description="Emission rates, images, files, runs, health and alarms of a base station. Times are UTC.",
     )
     app.state.access = access
     app.state.signed_in = None
@@ -106,6 +111,7 @@ def build_api(
     token = Depends(HTTPBearer(auto_error=False, description="a token of the station"))
     router = APIRouter(prefix="/api/v1", dependencies=[token], responses=_ERRORS)
     _add_station(router, context, services)
+    router.include_router(days_router(context))
     _add_results(router, context)
     _add_images(router, context)
     _add_files(router, context)
@@ -113,6 +119,8 @@ def build_api(
         router.include_router(access_router(access))
         if alarms is not None:
             router.include_router(alarms_router(alarms))
+        if runs is not None:
+            router.include_router(runs_router(context, runs, access))
         if nodes is not None:
             router.include_router(nodes_router(context, nodes))
             add_relay(app, nodes, access)
@@ -260,23 +268,11 @@ def _add_results(router: APIRouter, context: StationContext) -> None:
 
 
 def _bounds(start: datetime | None, end: datetime | None) -> tuple[datetime, datetime]:
-    last = _utc(end) if end is not None else _LATEST
+    last = utc(end) if end is not None else LATEST
     if start is not None:
-        return _utc(start), last
+        return utc(start), last
     newest = min(last, datetime.now(UTC) + timedelta(days=1))
     return newest - timedelta(days=1 if end is not None else 2), last
-
-
-def _utc(time: datetime) -> datetime:
-    """Return a time as UTC, within the years that the catalogue knows. Raises HTTPException for others."""
-    aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-    try:
-        found = aware.astimezone(UTC)
-    except (OverflowError, ValueError):
-        raise HTTPException(422, "the time is out of range") from None
-    if not _EARLIEST <= found <= _LATEST:
-        raise HTTPException(422, "the time must lie from 1970 to 2200")
-    return found
 
 
 def _csv(rates: Sequence[Rate]) -> str:

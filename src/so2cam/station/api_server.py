@@ -22,6 +22,7 @@ from so2cam.station.access import Access
 from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.context import StationContext
 from so2cam.station.nodes import Nodes
+from so2cam.station.runs import Runs
 from so2cam.station.services import ServiceState
 
 if TYPE_CHECKING:
@@ -52,11 +53,12 @@ class ApiServer:
         alarms: AlarmStore | None = None,
         mount: "Mount | None" = None,
         nodes: Nodes | None = None,
+        runs: Runs | None = None,
     ) -> None:
         """Bind the address. Raises ApiError where that is taken, LinkError for a certificate that is none."""
         settings = context.settings.api
         self._context, self._services, self._mount = context, services, mount
-        self.access, self._alarms, self._nodes = access, alarms, nodes
+        self.access, self._alarms, self._nodes, self._runs = access, alarms, nodes, runs
         self._tls: ssl.SSLContext | None = None
         self.fingerprint: str | None = None
         if not settings.is_open:
@@ -102,6 +104,7 @@ class ApiServer:
             open_reads=self._context.settings.api.is_open,
             alarms=self._alarms,
             nodes=self._nodes,
+            runs=self._runs,
         )
         if self._mount is not None:
             self._mount(app, self.access)

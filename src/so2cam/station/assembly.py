@@ -85,7 +85,7 @@ def assemble_station(
         if api:
             access = Access.of_station(context.folder)
             undo.callback(access.close)
-            server = ApiServer(context, states, access, alarms=alarms, mount=mount, nodes=nodes)
+            server = ApiServer(context, states, access, alarms=alarms, mount=mount, nodes=nodes, runs=runs)
             undo.callback(server.close)
             services.append(server)
         supervisor = Supervisor([*services, *others])

@@ -126,6 +126,10 @@ def results_of_run(store: RunStore, record: RunRecord) -> Results:
     """Return what a run made. Raises InputError where it is not done, or its product cannot be read."""
     if record.state != "done":
         raise InputError(f"the run is {record.state}: there is nothing to compare", key="run", value=record.id)
+    if not record.has_rates:
+        raise InputError(
+            "the run has no emission rates to compare", key="run", value=record.id, remedy="choose one over images"
+        )
     series = read_emission_netcdf(store.path(record.id, "emission_rates.nc"))
     return Results(str(record.id), f"run {record.title}", store.text(record.id), split(series))
 

@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from so2cam.core.errors import InputError, OutputError
+from so2cam.core.records import Band
 from so2cam.core.times import format_utc, parse_utc
 from so2cam.store.atomic import atomic_write_bytes
 
-Kind = Literal["process", "live"]
+Kind = Literal["process", "spectra", "film", "live"]
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+SITE_FILE: Final = "site.toml"
+"""It may hold addresses of people and services: it is not for those who only look."""
 OPEN: Final[frozenset[str]] = frozenset({"queued", "running"})
-KEPT: Final = frozenset({"run.json", "site.toml", "files.json", "log.txt"})
+KEPT: Final = frozenset({"run.json", SITE_FILE, "files.json", "log.txt"})
 """What a run that made no products still has."""
 ROWS: Final = ".rows.jsonl"
 """Live results that a run puts into files, a row of the catalogue in each line; it goes with the end of the run."""
@@ -45,9 +48,11 @@ class RunImages:
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """What somebody wants: ``process`` files of ``start`` <= time < ``end`` (UTC), or put ``live`` results into files.
+    """What somebody wants of ``start`` <= time < ``end`` (UTC).
 
-    ``text`` is the site file to use; ``settings`` says in words where it is from.
+    ``process`` images and spectra, ``spectra`` alone, make a ``film`` of a band, or put ``live`` results into files.
+    ``text`` is the site file to use; ``settings`` says in words where it is from. ``columns_of``: the run whose columns
+    are used in place of spectra fitted anew.
     """
 
     kind: Kind
@@ -58,11 +63,18 @@ class RunOrder:
     text: str
     settings: str
     images: RunImages | None = None
+    columns_of: int | None = None
+    band: Band | None = None
+    """of a film"""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run. ``message`` says why it failed; ``warnings`` and ``summary`` (label, value) what it found."""
+    """A run. ``message`` says why it failed; ``warnings`` and ``summary`` (label, value) what it found.
+
+    ``pairs`` and ``valid`` count pairs and valid rates of lines, ``spectra`` and ``columns`` spectra and valid columns,
+    ``frames`` those of a film.
+    """
 
     id: int
     kind: Kind
@@ -75,11 +87,16 @@ class RunRecord:
     version: str
     made: datetime
     images: RunImages | None = None
+    columns_of: int | None = None
+    band: Band | None = None
     state: State = "queued"
     began: datetime | None = None
     ended: datetime | None = None
     pairs: int = 0
     valid: int = 0
+    spectra: int = 0
+    columns: int = 0
+    frames: int = 0
     message: str = ""
     warnings: tuple[str, ...] = ()
     summary: tuple[tuple[str, str], ...] = field(default=())
@@ -88,6 +105,16 @@ class RunRecord:
     def is_open(self) -> bool:
         """Whether it waits or runs."""
         return self.state in OPEN
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether it has made emission rates."""
+        return self.state == "done" and self.kind in ("process", "live")
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether it has made columns of spectra."""
+        return self.state == "done" and self.columns > 0
 
     @property
     def title(self) -> str:
@@ -126,6 +153,8 @@ class RunStore:
                 version,
                 datetime.now(UTC),
                 order.images,
+                order.columns_of,
+                order.band,
             )
             try:
                 atomic_write_bytes(self.path(number, "site.toml"), order.text.encode())
@@ -154,6 +183,9 @@ class RunStore:
                 state="done",
                 pairs=found["pairs"],
                 valid=found["valid"],
+                spectra=found.get("spectra", 0),
+                columns=found.get("columns", 0),
+                frames=found.get("frames", 0),
                 warnings=tuple(found["warnings"]),
                 summary=tuple((label, value) for label, value in found["summary"]),
             )
@@ -178,6 +210,20 @@ class RunStore:
         if found is None:
             raise InputError("there is no such run", key="run", value=run)
         return found
+
+    def file(self, run: int, name: str) -> Path:
+        """Return the path of a file of a run that may be fetched. Raises InputError where there is none of this name.
+
+        Products are there when the run is done; ``SITE_FILE`` is for operators, whom the caller knows.
+        """
+        record = self.get(run)
+        allowed = KEPT - {"files.json"}
+        if record.state == "done":
+            allowed |= {path.name for path in self.products(run)}
+        path = self.path(run, name)
+        if name not in allowed or not path.is_file():
+            raise InputError("the run has no such file", key="name", value=name)
+        return path
 
     def all(self) -> list[RunRecord]:
         """Return all runs, the newest first; what is no run is left out."""
@@ -285,6 +331,7 @@ def _from_json(content: dict[str, Any]) -> RunRecord:
         **content
         | {
             "images": images,
+            "band": None if content.get("band") is None else Band(content["band"]),
             "warnings": tuple(content["warnings"]),
             "summary": tuple((label, value) for label, value in pairs),
         }

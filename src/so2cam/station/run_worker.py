@@ -14,9 +14,8 @@ import shutil
 import signal
 import sys
 import threading
-import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -39,17 +38,26 @@ from so2cam.pipeline.series import flag_counts
 from so2cam.station.pair_json import series_of
 from so2cam.station.result_origin import provenance_of
 from so2cam.station.run_files import FoundFiles, read_files
+from so2cam.station.run_film import write_film
 from so2cam.station.run_live import read_rows
-from so2cam.station.run_store import OUTCOME, RunRecord, RunStore
-from so2cam.store.atomic import atomic_write_bytes
+from so2cam.station.run_spectra import (
+    COLUMNS,
+    NO_COLUMNS,
+    RunColumns,
+    fit_alone,
+    fit_beside_images,
+    write_columns,
+)
+from so2cam.station.run_store import RunRecord, RunStore
+from so2cam.station.run_tell import finish, progress, say
 
 _LOG = logging.getLogger("so2cam.station.run_worker")
 REPORT: Final = "report.pdf"
 _SCRATCH: Final = ".scratch"
-_EVERY_S: Final = 0.25
 _FOLDERS: Final = ("images.zarr", "pictures")
+_SHOWN: Final = ("spectra", "SO2", "uncertainty", "no column")
+"""What of the columns' summary stands beside that of emission rates."""
 _AROUND: Final = timedelta(seconds=1)
-Progress = Callable[[int, int], None]
 
 
 class _Stopped(KeyboardInterrupt):
@@ -70,7 +78,7 @@ def main(arguments: list[str]) -> int:
     except So2camError as error:
         _LOG.error("%s", error)
         key = f"{error.key}: " if error.key else ""
-        _say(failed=f"{key}{error.message}" + (f". {error.remedy}" if error.remedy else ""))
+        say(failed=f"{key}{error.message}" + (f". {error.remedy}" if error.remedy else ""))
         return 2
     except _Stopped:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -85,39 +93,67 @@ def _run(store: RunStore, record: RunRecord) -> int:
     _LOG.info(
         "run %s, so2cam %s: %s to %s", record.title, __version__, format_utc(record.start), format_utc(record.end)
     )
-    found = read_files(loaded.site, content, _progress("reading names"))
+    found = read_files(loaded.site, content, progress("reading names"))
     _LOG.info("%d frames, %d spectra", len(found.frames.frames), len(found.spectra.spectra))
     for item in found.frames.skipped:
         _LOG.info("skipped: %s: %s", item.path.name, item.reason)
     try:
+        notes = tuple(content.get("notes", ()))
         if record.kind == "live":
             return _write_live(store, record, loaded, found, content)
-        return _process(folder, record, loaded, found, tuple(content.get("notes", ())))
+        if record.kind == "film":
+            write_film(folder, record, loaded, found.frames)
+            return 0
+        if record.kind == "spectra":
+            return _fit_spectra(folder, record, loaded, found, notes)
+        columns = None if record.columns_of is None else store.file(record.columns_of, COLUMNS)
+        return _process(folder, record, loaded, found, notes, columns)
     finally:
         shutil.rmtree(folder / _SCRATCH, ignore_errors=True)
 
 
-def _process(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFiles, notes: tuple[str, ...]) -> int:
+def _fit_spectra(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFiles, notes: tuple[str, ...]) -> int:
+    fitted = fit_alone(loaded, found.spectra, record.start, record.end)
+    say(stage="writing columns")
+    made = write_columns(folder, record, loaded, fitted)
+    for note in notes:
+        _LOG.warning("%s", note)
+    finish(folder, summary=made.summary, warnings=notes, spectra=made.spectra, columns=made.columns)
+    _LOG.info("done: %d spectra", made.spectra)
+    return 0
+
+
+def _process(
+    folder: Path,
+    record: RunRecord,
+    loaded: LoadedSite,
+    found: FoundFiles,
+    notes: tuple[str, ...],
+    columns: Path | None,
+) -> int:
     wanted = record.images
+    fitted, of_spectra = fit_beside_images(loaded, found.spectra, record.start, record.end)
     report = process_folders(
         loaded,
         found.frames,
         folder,
         start=record.start,
         end=record.end,
-        spectra=found.spectra if needs_columns(loaded.site) else (),
+        spectra=fitted if fitted is not None and needs_columns(loaded.site) else (),
+        columns=columns,
         jobs=max(1, (os.cpu_count() or 1) // 2),
         command=f"so2cam station: run {record.title}, by {record.by}",
         images=None if wanted is None else ImageRequest(wanted.formats, wanted.quantities, wanted.every),
-        progress=_progress("processing pairs"),
-        drawing=_progress("drawing images"),
-        fitting=_progress("fitting spectra"),
+        progress=progress("processing pairs"),
+        drawing=progress("drawing images"),
         keep_learnt=False,
     )
     for failure in report.failures:
         _LOG.warning("cannot be read: %s: %s", Path(str(failure.file)).name, failure.message)
-    _say(stage="writing the report")
-    warnings = (*notes, *report.warnings)
+    say(stage="writing columns")
+    made = write_columns(folder, record, loaded, fitted)
+    say(stage="writing the report")
+    warnings = (*notes, *of_spectra, *report.warnings)
     page = ReportPage(
         series=report.series,
         site=loaded.site.name,
@@ -132,7 +168,7 @@ def _process(folder: Path, record: RunRecord, loaded: LoadedSite, found: FoundFi
     for name in _FOLDERS:
         if (folder / name).is_dir():
             _pack(folder / name)
-    _finish(folder, report.series, warnings)
+    _finish(folder, report.series, warnings, made)
     return 0
 
 
@@ -142,7 +178,7 @@ def _write_live(
     """Write the results that the station has, as it has them, and the report of them."""
     folder = store.path(record.id)
     rows = read_rows(store, record)
-    _say(stage="writing results")
+    say(stage="writing results")
     series = series_of(rows)
     provenance = provenance_of(content, loaded, f"so2cam station run; put into files by {record.by}")
     write_together(
@@ -151,7 +187,7 @@ def _write_live(
             (folder / "emission_rates.csv", lambda path: write_emission_csv(path, series)),
         )
     )
-    _say(stage="writing the report")
+    say(stage="writing the report")
     notes = tuple(content["notes"])
     example = _example(folder / _SCRATCH, loaded, found, series)
     page = ReportPage(
@@ -165,7 +201,7 @@ def _write_live(
         warnings=notes,
     )
     write_report(folder / REPORT, page)
-    _finish(folder, series, notes)
+    _finish(folder, series, notes, NO_COLUMNS)
     return 0
 
 
@@ -194,7 +230,7 @@ def _origin(record: RunRecord) -> tuple[tuple[str, str], ...]:
     return (("results", what), ("settings", record.settings), ("ordered by", record.by))
 
 
-def _finish(folder: Path, series: EmissionSeries, warnings: tuple[str, ...]) -> None:
+def _finish(folder: Path, series: EmissionSeries, warnings: Sequence[str], columns: RunColumns) -> None:
     for warning in warnings:
         _LOG.warning("%s", warning)
     summary: list[tuple[str, str]] = []
@@ -208,17 +244,25 @@ def _finish(folder: Path, series: EmissionSeries, warnings: tuple[str, ...]) -> 
             said = f"median {np.median(good):.2f} kg/s (± {random:.2f} random, ± {systematic:.2f} systematic), {said}"
         summary.append((method, said))
     summary += [("flag", f"{meaning}: {count} pairs") for meaning, count in flag_counts(series)]
+    if columns.spectra:
+        summary += [item for item in columns.summary if item[0] in _SHOWN]
     valid = int(np.sum(series.status == EmissionStatus.OK))
-    outcome = {"pairs": len(series.times), "valid": valid, "warnings": list(warnings), "summary": summary}
-    atomic_write_bytes(folder / OUTCOME, json.dumps(outcome).encode())
-    _say(done=outcome)
-    _LOG.info("done: %d pairs", len(series.times))
+    finish(
+        folder,
+        summary=summary,
+        warnings=warnings,
+        pairs=len(series.times),
+        valid=valid,
+        spectra=columns.spectra,
+        columns=columns.columns,
+    )
+    _LOG.info("done: %d pairs, %d spectra", len(series.times), columns.spectra)
 
 
 def _pack(folder: Path) -> None:
     """Put a folder of products into one file that a browser can fetch."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    tell = _progress("packing images")
+    tell = progress("packing images")
     temporary = folder.with_name(f".{folder.name}.zip.tmp")
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
         for number, path in enumerate(files):
@@ -226,24 +270,6 @@ def _pack(folder: Path) -> None:
             tell(number + 1, len(files))
     temporary.replace(folder.with_name(f"{folder.name}.zip"))
     shutil.rmtree(folder)
-
-
-def _progress(stage: str) -> Progress:
-    last = 0.0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if done == total or now - last >= _EVERY_S:
-            last = now
-            _say(stage=stage, done_of=[done, total])
-
-    return tell
-
-
-def _say(**what: Any) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
 
 
 def _follow_station() -> None:

@@ -26,6 +26,7 @@ from so2cam.station.context import StationContext, StationSite
 from so2cam.station.run_files import choose_files, files_content
 from so2cam.station.run_live import live_content, write_rows
 from so2cam.station.run_process import end_process
+from so2cam.station.run_reuse import reused_notes
 from so2cam.station.run_store import RunOrder, RunRecord, RunStore, interrupted
 
 _LOG = logging.getLogger(__name__)
@@ -105,16 +106,22 @@ class Runs:
             require_meaning(loaded.site, loaded.path)
         if short := self._shortage(site):
             raise InputError(short, remedy=_ROOM)
-        chosen = choose_files(site, loaded, order.start, order.end)
+        store = self._stores[site.name]
+        reused = None if order.kind != "process" else order.columns_of
+        notes = () if reused is None else reused_notes(store, reused, loaded, order.start, order.end)
+        chosen = choose_files(site, loaded, order.start, order.end, order.kind, with_spectra=reused is None)
+        order = replace(order, kind=chosen.kind, columns_of=reused)
+        if order.kind != "process":
+            order = replace(order, images=None)
         files = files_content(site.archive.root, chosen.paths)
-        files |= {"site_file": str(site.loaded.path), "notes": list(chosen.notes)}
+        files |= {"site_file": str(site.loaded.path), "notes": [*chosen.notes, *notes]}
         digest, version = settings_hash(loaded.settings), __version__
         if order.kind == "live":
             files |= live_content(self._context.catalogue, site.name, loaded, order.start, order.end)
             digest, version = files["settings_sha256"], files["version"]
             if not files["same_settings"]:
                 order = replace(order, settings="others than those of the site file now")
-        record = self._stores[site.name].add(order, settings_sha256=digest, version=version, files=files)
+        record = store.add(order, settings_sha256=digest, version=version, files=files)
         self._wake.set()
         return record
 

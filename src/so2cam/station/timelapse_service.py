@@ -36,6 +36,11 @@ def counts_reader(site: Site) -> Callable[[FrameInfo], npt.NDArray[Any] | None]:
     return read
 
 
+def film_title(site: Site, band: Band) -> str:
+    """Return what stands below each frame of a film."""
+    return f"{site.volcano.name}, {site.name}, {band.value} band"
+
+
 def video_path(folder: Path, day: datetime, band: Band) -> Path:
     """Return where the video of a day stands."""
     return folder / f"{day:%Y}" / f"{day:%Y-%m-%d}-{band.value}-band.mp4"
@@ -85,7 +90,7 @@ class TimelapseService:
             frames = archived_frames(self._context, self._site, day, self._band)
             if not frames:
                 continue
-            title = f"{self._site.loaded.site.volcano.name}, {self._site.name}, {self._band.value} band"
+            title = film_title(self._site.loaded.site, self._band)
             try:
                 made.append(
                     write_timelapse(

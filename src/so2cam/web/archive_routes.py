@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from so2cam.core.errors import InputError, So2camError
@@ -14,12 +14,14 @@ from so2cam.station.archive_view import ArchiveView, Film
 from so2cam.station.archive_zip import path_in, zip_of
 from so2cam.station.catalogue import TOTAL
 from so2cam.station.context import StationSite
+from so2cam.station.day_products import day_product
 from so2cam.station.live_images import Quantity
 from so2cam.store.items import to_microseconds
 from so2cam.web.archive_state import query_of, read_state
 from so2cam.web.live_routes import json_answer, packed_json, site_admission
 from so2cam.web.state import Pages
 
+DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 MOST_FILES: Final = 20_000
 """Files in one zip."""
 _US: Final = Query(ge=0, le=7_258_118_400_000_000)
@@ -83,6 +85,25 @@ def add_archive_routes(app: FastAPI, pages: Pages) -> None:
         if path is None:
             raise HTTPException(404, "the archive does not have this file any more")
         return FileResponse(path, filename=path.name, media_type="application/octet-stream", headers=_NO_STORE)
+
+    @app.get("/pages/sites/{site}/archive/day/{day}/{name}", include_in_schema=False)
+    def of_day(
+        found: Annotated[StationSite, Depends(admitted)],
+        day: Annotated[str, Path(pattern=DAY)],
+        name: Annotated[str, Path(max_length=200)],
+        show: bool = False,
+    ) -> Response:
+        try:
+            product = day_product(pages.context, found, day, name)
+        except InputError as error:
+            raise HTTPException(404, error.message) from None
+        return FileResponse(
+            product.path,
+            filename=product.name,
+            media_type=product.media,
+            content_disposition_type="inline" if show else "attachment",
+            headers={"Cache-Control": "private, no-cache"},
+        )
 
     @app.get("/pages/sites/{site}/archive/zip", include_in_schema=False)
     def several(

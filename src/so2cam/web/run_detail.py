@@ -7,14 +7,21 @@ from nicegui import ui
 from so2cam.core.errors import InputError, So2camError
 from so2cam.link.protocol import Role
 from so2cam.station.compare import LIVE, processing_changes
-from so2cam.station.run_store import RunRecord, RunStore
+from so2cam.station.run_store import SITE_FILE, RunRecord, RunStore
 from so2cam.web.parts import Chip, Report, action, empty, panel
-from so2cam.web.run_routes import SITE_FILE, run_file
+from so2cam.web.run_routes import run_file
 from so2cam.web.run_words import LOOKS, PRODUCTS, kind_words, progress_words, settings_table, share, span_words
 from so2cam.web.tables import size, stamp_html
 from so2cam.web.view import View
 
 _LOG_LINES = 60
+_SHOWN = {
+    "film.mp4": "film of the run",
+    "video.webm": "video of the run",
+    "quicklook.png": "quick look of the run",
+    "columns.png": "columns of the run's spectra",
+}
+"""What is shown, and what it is called where it cannot be seen."""
 
 
 class RunPanel:
@@ -100,18 +107,15 @@ class RunPanel:
             if name in there
         ]
         ui.html(f'<div class="so-files" data-testid="run-files">{"".join(links)}</div>', sanitize=False)
-        if "quicklook.png" in there:
-            address = escape(run_file(self._view.site.name, record.id, "quicklook.png") + "?show=true", quote=True)
-            ui.html(
-                f'<a href="{address}" target="_blank" rel="noopener"><img class="so-run-picture" src="{address}" '
-                'alt="quick look of the run" loading="lazy"></a>',
-                sanitize=False,
-            )
+        for name, words in _SHOWN.items():
+            if name in there:
+                address = escape(run_file(self._view.site.name, record.id, name) + "?show=true", quote=True)
+                ui.html(_shown(name, words, address), sanitize=False)
 
     def _draw_actions(self, record: RunRecord) -> None:
         view, run, site = self._view, self._run, self._view.site.name
         runs = view.pages.runs
-        if record.state == "done":
+        if record.has_rates:
             address = escape(view.link("/compare", a=LIVE, b=str(run)), quote=True)
             ui.html(
                 f'<a class="so-go" href="{address}" data-testid="run-compare">Compare with live results</a>',
@@ -150,6 +154,18 @@ class RunPanel:
             ).props("outline")
 
 
+def _shown(name: str, words: str, address: str) -> str:
+    if name.endswith((".mp4", ".webm")):
+        return (
+            f'<video class="so-run-picture" data-testid="show-{name}" src="{address}" controls preload="metadata" '
+            f'aria-label="{words}"></video>'
+        )
+    return (
+        f'<a href="{address}" target="_blank" rel="noopener"><img class="so-run-picture" data-testid="show-{name}" '
+        f'src="{address}" alt="{words}" loading="lazy"></a>'
+    )
+
+
 def _figures(record: RunRecord, taken: int) -> str:
     rows = [
         ("what", escape(kind_words(record))),
@@ -166,7 +182,7 @@ def _figures(record: RunRecord, taken: int) -> str:
         rows.append(("took", f"{(record.ended - record.began).total_seconds():.0f} s"))
     if not record.is_open:
         rows.append(("on the disk", size(taken)))
-    if record.state == "done":
+    if record.has_rates:
         rows.append(("values", f"{record.pairs} pairs, {record.valid} valid values of lines"))
     rows += [(escape(label), escape(value)) for label, value in record.summary]
     rows += [("warning", escape(warning)) for warning in record.warnings]

@@ -6,7 +6,7 @@ from nicegui import ui
 
 from so2cam.station.run_store import RunRecord
 from so2cam.web.parts import empty, panel
-from so2cam.web.run_words import LOOKS, progress_words, span_words
+from so2cam.web.run_words import LOOKS, found_words, progress_words, span_words
 from so2cam.web.tables import Column, ago_html, chip_html, table_html
 from so2cam.web.view import View
 
@@ -46,6 +46,6 @@ class RunList:
         if record.state == "running":
             state += f"<br><small>{escape(progress_words(view.pages.runs.progress(view.site.name, record.id)))}</small>"
         elif record.state == "done":
-            state += f"<br><small>{record.pairs} pairs</small>"
+            state += f"<br><small>{found_words(record)}</small>"
         who = f"{ago_html(record.made)}<br><small>{escape(record.by)}</small>"
         return name, escape(span_words(record.start, record.end)), state, who

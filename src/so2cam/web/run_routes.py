@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 
 from so2cam.core.errors import InputError
 from so2cam.link.protocol import Role
-from so2cam.station.run_store import KEPT
+from so2cam.station.run_store import SITE_FILE
 from so2cam.web.state import Pages
 
 _TYPES: Final = {
@@ -18,14 +18,13 @@ _TYPES: Final = {
     ".png": "image/png",
     ".zip": "application/zip",
     ".webm": "video/webm",
+    ".mp4": "video/mp4",
+    ".avi": "video/x-msvideo",
     ".toml": "text/plain; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
     ".json": "application/json",
 }
-_SHOWN: Final = (".pdf", ".png", ".webm", ".txt")
-_HIDDEN: Final = "files.json"
-SITE_FILE: Final = "site.toml"
-"""It may hold addresses of people and services: it is not for those who only look."""
+_SHOWN: Final = (".pdf", ".png", ".webm", ".mp4", ".txt")
 
 
 def run_file(site: str, run: int, name: str) -> str:
@@ -41,7 +40,7 @@ def add_run_routes(app: FastAPI, pages: Pages) -> None:
         request: Request,
         site: str,
         run: Annotated[int, Path(ge=1, le=999_999_999)],
-        name: Annotated[str, Path(max_length=80, pattern=r"^[a-z][a-z_.]*$")],
+        name: Annotated[str, Path(max_length=80, pattern=r"^[a-z][a-z_.0-9]*$")],
         show: bool = False,
     ) -> FileResponse:
         visitor = pages.door.visitor(request)
@@ -50,14 +49,9 @@ def add_run_routes(app: FastAPI, pages: Pages) -> None:
         if name == SITE_FILE and not visitor.may(Role.OPERATOR):
             raise HTTPException(403, f"this needs the role {Role.OPERATOR.word}")
         try:
-            store = pages.runs.store(site)
-            record = store.get(run)
+            path = pages.runs.store(site).file(run, name)
         except (KeyError, InputError):
-            raise HTTPException(404, "there is no such run") from None
-        path = store.path(run, name)
-        allowed = {path.name for path in store.products(run)} if record.state == "done" else set()
-        if name not in (allowed | KEPT) - {_HIDDEN} or not path.is_file():
-            raise HTTPException(404, "the run has no such file")
+            raise HTTPException(404, "there is no such run, or it has no such file") from None
         kind = "inline" if show and path.suffix in _SHOWN else "attachment"
         stem = "".join(letter if letter.isalnum() else "-" for letter in site.lower())
         return FileResponse(

@@ -25,6 +25,9 @@ PRODUCTS: Final = {
     "emission_rates.csv": "CSV",
     "report.pdf": "Report, PDF",
     "quicklook.png": "Quick look",
+    "columns.nc": "Columns of spectra, netCDF",
+    "columns.csv": "Columns of spectra, CSV",
+    "columns.png": "Columns of spectra, picture",
     "calibration.nc": "Calibration, netCDF",
     "calibration.csv": "Calibration, CSV",
     "calibration.png": "Calibration, picture",
@@ -33,6 +36,7 @@ PRODUCTS: Final = {
     "pictures.zip": "Images, PNG",
     "video.webm": "Video",
     "video.avi": "Video",
+    "film.mp4": "Film",
     "site.toml": "Site file",
     "run.json": "Run, JSON",
     "log.txt": "Log",
@@ -69,7 +73,22 @@ def kind_words(record: RunRecord) -> str:
     """Return what kind of run it is."""
     if record.kind == "live":
         return "live results in files"
-    return "processed" if record.images is None else "processed, with images"
+    if record.kind == "spectra":
+        return "spectra alone"
+    if record.kind == "film":
+        return f"film of the {record.band or 'on'} band"
+    said = "processed" if record.images is None else "processed, with images"
+    return said if record.columns_of is None else f"{said}, by the columns of run {record.columns_of}"
+
+
+def found_words(record: RunRecord) -> str:
+    """Return how much a run that is done has found."""
+    if record.kind == "film":
+        return f"{record.frames} frames"
+    said = [] if record.kind == "spectra" else [f"{record.pairs} pairs"]
+    if record.spectra or not said:
+        said.append(f"{record.spectra} spectra")
+    return ", ".join(said)
 
 
 def value_words(value: Any) -> str:

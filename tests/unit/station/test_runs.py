@@ -6,30 +6,42 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from so2cam.core.errors import InputError, OutputError, SiteFileError
-from so2cam.formats.sitefile import load_site
+from so2cam.core.records import Band
+from so2cam.formats.sitefile import LoadedSite, load_site, load_site_text
 from so2cam.pipeline.series import assemble
-from so2cam.station import run_worker
+from so2cam.station import run_tell, run_worker
 from so2cam.station.catalogue import NewFile
-from so2cam.station.context import StationContext
+from so2cam.station.context import StationContext, StationSite
 from so2cam.station.drafts import SiteDraft, setup_folder
 from so2cam.station.publish import collect
 from so2cam.station.publish_services import OutwardPaths
-from so2cam.station.run_files import choose_files
+from so2cam.station.run_files import ChosenFiles, choose_files
+from so2cam.station.run_orders import RunWish, order_of, with_video
+from so2cam.station.run_reuse import reused_notes
 from so2cam.station.run_settings import parse_changes, settings_text
-from so2cam.station.run_store import OUTCOME, RunOrder, RunRecord, RunStore
+from so2cam.station.run_spectra import NO_COLUMNS
+from so2cam.station.run_store import OUTCOME, RunImages, RunOrder, RunRecord, RunStore
 from so2cam.station.runs import Runs
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "bench" / "site.toml"
 START = datetime(2026, 1, 15, 12, tzinfo=UTC)
 END = START + timedelta(hours=1)
+SPECTROMETER = """
+[spectrometer.line_shape]
+width_nm = 0.6
+
+[spectrometer.fit]
+window_nm = [309, 317]
+"""
 WORKER = """
 import json, os, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -262,9 +274,9 @@ def test_what_a_run_found_is_kept_before_it_is_said(tmp_path: Path, monkeypatch:
         assert json.loads((tmp_path / OUTCOME).read_text()) == json.loads(json.dumps(what["done"]))
         said.append(what["done"])
 
-    monkeypatch.setattr(run_worker, "_say", say)
+    monkeypatch.setattr(run_tell, "say", say)
     site = load_site(EXAMPLE).site
-    run_worker._finish(tmp_path, assemble(site, []), ("windy",))
+    run_worker._finish(tmp_path, assemble(site, []), ("windy",), NO_COLUMNS)
     assert [(one["pairs"], one["warnings"]) for one in said] == [(0, ["windy"])]
 
 
@@ -374,6 +386,147 @@ def test_files_of_the_range_are_chosen(runs: Runs, context: StationContext) -> N
         ordered(START, END, text.replace(f'name = "{site.name}"', 'name = "elsewhere"', 1))
     with pytest.raises(InputError, match="there are no results"):
         runs.order(site, RunOrder("live", "", "Anna", START, END, text, ""))
+
+
+def with_spectrometer(site: StationSite) -> LoadedSite:
+    """Return the site's settings with those of a spectrometer."""
+    text = site.loaded.path.read_text(encoding="utf-8") + SPECTROMETER
+    return load_site_text(text, site.loaded.path)
+
+
+def add_spectra(context: StationContext, minutes: Sequence[int], subject: str = "plume") -> None:
+    name = context.sites[0].name
+    for minute in minutes:
+        time = START + timedelta(minutes=minute)
+        file = f"{subject}-{minute}.npy"
+        new = NewFile(
+            name, file, "here", "spectrum", subject, "spectrometer", time, "2026/01/15/12", file, 1, f"{minute:064d}"
+        )
+        context.catalogue.add_file(new)
+
+
+def names(chosen: ChosenFiles) -> list[str]:
+    return [Path(path).name for path in chosen.paths]
+
+
+def test_a_run_takes_images_spectra_or_both(context: StationContext) -> None:
+    site = context.sites[0]
+    loaded = with_spectrometer(site)
+    hour = timedelta(hours=1)
+    add_spectra(context, (1, 58, 62))
+    add_spectra(context, (-600,), "dark")
+    both = choose_files(site, loaded, START, END)
+    assert both.kind == "process"
+    assert names(both) == ["dark--600.npy", "0.png", "1.png", "2.png", "plume-1.npy", "plume-58.npy", "plume-62.npy"]
+    without = choose_files(site, loaded, START, END, with_spectra=False)
+    assert names(without) == ["0.png", "1.png", "2.png"]
+    alone = choose_files(site, loaded, START, END, "spectra")
+    assert (alone.kind, names(alone)) == ("spectra", ["dark--600.npy", "plume-1.npy", "plume-58.npy"])
+    film = choose_files(site, loaded, START, END, "film")
+    assert (film.kind, names(film)) == ("film", ["0.png", "1.png", "2.png"])
+
+    # Spectra and no images: a run of spectra alone, not a refusal.
+    later = choose_files(site, loaded, END, END + hour)
+    assert (later.kind, names(later)) == ("spectra", ["dark--600.npy", "plume-62.npy"])
+    assert "no plume frames" in later.notes[0]
+
+    for kind, settings, start, words in (
+        ("process", loaded, START + 5 * hour, "neither plume frames nor spectra"),
+        ("spectra", loaded, START + 5 * hour, "no spectra of the plume"),
+        ("spectra", site.loaded, START, "have no spectrometer"),
+        ("process", site.loaded, END, "no plume frames"),
+        ("film", loaded, END, "no plume frames"),
+        ("live", loaded, END, "no plume frames"),
+    ):
+        with pytest.raises(InputError, match=words) as found:
+            choose_files(site, settings, start, start + hour, kind)
+        assert found.value.remedy
+
+
+def test_an_order_becomes_a_run_of_what_there_is(runs: Runs, context: StationContext) -> None:
+    site = context.sites[0]
+    text = site.loaded.path.read_text(encoding="utf-8") + SPECTROMETER
+    add_spectra(context, (62,))
+    images = RunImages(("video",), ("columns",))
+    wanted = RunOrder("process", "", "Anna", END, END + timedelta(hours=1), text, "", images)
+    record = runs.order(site, wanted)
+    assert (record.kind, record.images) == ("spectra", None)
+    assert "no plume frames" in store_of(runs, context).path(record.id, "files.json").read_text()
+    film = runs.order(site, RunOrder("film", "", "Anna", START, END, text, "", images, band=Band.OFF))
+    assert (film.kind, film.images, film.band) == ("film", None, Band.OFF)
+    assert store_of(runs, context).get(film.id) == film
+
+
+def test_columns_of_an_earlier_run_are_used_where_it_has_some(runs: Runs, context: StationContext) -> None:
+    site, store = context.sites[0], store_of(runs, context)
+    text = site.loaded.path.read_text(encoding="utf-8") + SPECTROMETER
+    text = text.replace('source = "cells"', 'source = "joint"')
+    add_spectra(context, (1, 62))
+
+    def ordered(columns_of: int, start: datetime = START) -> RunRecord:
+        wanted = RunOrder("process", "", "Anna", start, start + timedelta(hours=1), text, "", columns_of=columns_of)
+        return runs.order(site, wanted)
+
+    earlier = runs.order(site, RunOrder("spectra", "first", "Anna", START, END, text, ""))
+    for missing in (earlier.id, 99):
+        with pytest.raises(InputError, match="no columns of spectra") as found:
+            ordered(missing)
+        assert (found.value.key, found.value.value) == ("columns_of", missing)
+    store.path(earlier.id, "columns.nc").write_bytes(b"columns")
+    store.finish(earlier, {"pairs": 0, "valid": 0, "spectra": 1, "columns": 1, "warnings": [], "summary": []})
+    assert store.get(earlier.id).has_columns
+    assert not store.get(earlier.id).has_rates
+    record = ordered(earlier.id)
+    assert record.columns_of == earlier.id
+    content = json.loads(store.path(record.id, "files.json").read_text())
+    assert not [path for path in content["files"] if path.endswith(".npy")]
+    with pytest.raises(InputError, match="another time"):
+        ordered(earlier.id, START + timedelta(hours=1))
+    loaded = load_site_text(text, site.loaded.path)
+    (only,) = reused_notes(store, earlier.id, loaded, START, END)
+    assert "run 1 first" in only
+    other = load_site_text(text.replace("window_nm = [309, 317]", "window_nm = [310, 317]"), site.loaded.path)
+    notes = reused_notes(store, earlier.id, other, START, END + timedelta(hours=1))
+    assert "not reach over the whole time" in notes[1]
+    assert "other settings of the spectrometer" in notes[2]
+
+
+def test_files_of_a_run_are_fetched_when_it_is_done(runs: Runs, context: StationContext) -> None:
+    record, store = order(runs, context, "first"), store_of(runs, context)
+    store.path(record.id, "emission_rates.nc").write_bytes(b"half")
+    assert store.file(record.id, "site.toml").is_file()
+    for name in ("emission_rates.nc", "files.json", "log.txt", "nothing.nc"):
+        with pytest.raises(InputError, match="no such file"):
+            store.file(record.id, name)
+    store.finish(record, {"pairs": 1, "valid": 1, "warnings": [], "summary": []})
+    assert store.file(record.id, "emission_rates.nc").read_bytes() == b"half"
+
+
+def test_an_order_is_made_of_what_is_asked_for(context: StationContext) -> None:
+    site = context.sites[0]
+    draft = SiteDraft(site.loaded.path, setup_folder(context, site))
+    images = RunImages(("png",), ("flow",), 3)
+    wish = RunWish(
+        "process", "Anna", START, END, name="  a \n name ", images=images, methods=("flow_raw",), columns_of=4
+    )
+    made = order_of(wish, draft)
+    assert (made.name, made.images, made.columns_of, made.band) == ("a name", images, 4, None)
+    assert 'methods = ["flow_raw"]' in made.text
+    film = order_of(replace(wish, kind="film", name="", band=Band.OFF), draft)
+    assert (film.name, film.images, film.columns_of, film.band) == ("film of the off band", None, None, Band.OFF)
+    live = order_of(replace(wish, kind="live", name="", changes="nonsense"), draft)
+    assert (live.name, live.text, live.images) == ("live results", draft.state().base, None)
+    assert with_video(images, "absorbance") == RunImages(("png", "video"), ("absorbance",), 3)
+    assert with_video(None, "columns") == RunImages(("video",), ("columns",))
+    for wrong, key in (
+        (RunImages(("gif",), ("flow",)), "images.formats"),
+        (RunImages((), ("flow",)), "images.formats"),
+        (RunImages(("png",), ("heat",)), "images.quantities"),
+        (RunImages(("png",), ("flow",), 0), "images.every"),
+    ):
+        with pytest.raises(InputError) as found:
+            order_of(replace(wish, images=wrong), draft)
+        assert found.value.key == key
 
 
 def test_changes_are_read_and_mistakes_named() -> None:

@@ -55,6 +55,9 @@ class FakeView:
     async def shared(self, _: str, __: float, work: Callable[[], Any]) -> Any:
         return work()
 
+    def every(self, *_: object, **__: object) -> None:
+        """No time passes."""
+
     def changed(self, _: str) -> None:
         """Nobody is told."""
 

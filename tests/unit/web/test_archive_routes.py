@@ -17,8 +17,11 @@ from so2cam.formats.sitefile import load_site
 from so2cam.station.archive import Archive, Arrival
 from so2cam.station.catalogue import TOTAL, Catalogue, PairRow, Rate
 from so2cam.station.context import StationContext, StationSite
+from so2cam.station.day_products import day_products
+from so2cam.station.publish_services import OutwardPaths
 from so2cam.station.setup_frames import SetupFrames
 from so2cam.store.items import to_microseconds
+from so2cam.web.archive_days import products_html
 from so2cam.web.archive_routes import add_archive_routes
 from so2cam.web.shared import SharedValues
 
@@ -79,11 +82,11 @@ def base(pages: Any) -> str:
 
 
 def test_only_who_may_look_sees_anything(pages: Any, client: TestClient) -> None:
-    paths = ("film?line=total&method=flow", "zip", "file/1/main", "image/on?time=0")
+    paths = ("film?line=total&method=flow", "zip", "file/1/main", "image/on?time=0", "day/2026-03-01/2026-03-01.nc")
     pages.door.open = False
-    assert [client.get(f"{base(pages)}/{path}").status_code for path in paths] == [401] * 4
+    assert [client.get(f"{base(pages)}/{path}").status_code for path in paths] == [401] * 5
     pages.door.open = True
-    assert [client.get(f"/pages/sites/elsewhere/archive/{path}").status_code for path in paths] == [404] * 4
+    assert [client.get(f"/pages/sites/elsewhere/archive/{path}").status_code for path in paths] == [404] * 5
 
 
 def test_a_film_is_numbers_with_what_they_mean(pages: Any, client: TestClient) -> None:
@@ -119,3 +122,36 @@ def test_files_come_one_by_one_and_together(pages: Any, client: TestClient) -> N
     assert sorted(name.rpartition("/")[2] for name in some.namelist()) == ["1.png", "3.png"]
     valid = zipfile.ZipFile(io.BytesIO(client.get(f"{base(pages)}/zip?what=plume&valid=1").content))
     assert sorted(name.rpartition("/")[2] for name in valid.namelist()) == ["0.png", "1.png"]
+
+
+def test_videos_and_keograms_of_a_day_are_seen_and_fetched(pages: Any, client: TestClient) -> None:
+    context, site = pages.context, pages.context.sites[0]
+    folders = OutwardPaths(context.folder).folders(site.results.name)
+    assert folders.videos is not None
+    assert folders.images is not None
+    video, picture = folders.videos / "2026" / "2026-03-01-on-band.mp4", folders.images / "2026"
+    for folder in (video.parent, picture):
+        folder.mkdir(parents=True)
+    video.write_bytes(b"0123456789")
+    (picture / "2026-03-01-keogram-upper-line.png").write_bytes(b"picture")
+    (picture / "2026-03-02-keogram-upper-line.png").write_bytes(b"another day")
+    answer = client.get(f"{base(pages)}/day/2026-03-01/{video.name}")
+    assert (answer.content, answer.headers["content-type"]) == (b"0123456789", "video/mp4")
+    assert answer.headers["content-disposition"].startswith("attachment")
+    part = client.get(f"{base(pages)}/day/2026-03-01/{video.name}?show=true", headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content) == (206, b"234"), "a browser seeks in it"
+    assert part.headers["content-disposition"].startswith("inline")
+    for wrong in ("2026-03-01/2026-03-02-keogram-upper-line.png", "2026-03-01/..%2f2026-03-01-on-band.mp4"):
+        assert client.get(f"{base(pages)}/day/{wrong}").status_code == 404
+    assert client.get(f"{base(pages)}/day/today/{video.name}").status_code == 422
+
+    found = {"2026-03-01": day_products(context, site, "2026-03-01")}
+    html = products_html("/there", found)
+    assert 'href="/there/2026-03-01/2026-03-01-on-band.mp4"' in html
+    assert ">video, on band <" in html
+    assert ">keogram, upper line <" in html
+    assert '<video class="so-day-picture" src="/there/2026-03-01/2026-03-01-on-band.mp4?show=true"' in html
+    assert '<img class="so-day-picture"' in html
+    of_two = products_html("/there", found | {"2026-03-02": day_products(context, site, "2026-03-02")})
+    assert "2026-03-02-keogram" in of_two
+    assert "<video" not in of_two, "of several days there are links"

@@ -15,6 +15,7 @@ from so2cam.core.errors import So2camError
 from so2cam.station.archive_check import verify_archive
 from so2cam.station.archive_view import ArchiveView, DayContent, FoundFile, Totals
 from so2cam.station.catalogue import TOTAL
+from so2cam.web.archive_days import DayPanel
 from so2cam.web.archive_find import FindPanel
 from so2cam.web.archive_routes import MOST_FILES
 from so2cam.web.archive_state import ArchiveState, address_of, minute_text, query_of, read_state
@@ -90,6 +91,7 @@ class _Page:
         with ui.element("div").classes("so-archive"):
             self._draw_calendar()
             self._draw_results()
+        self._days = DayPanel(self._view)
         await self.refresh()
         if self._view.query.get("film") == "1":
             self._open_film(_whole(self._view.query.get("at", "")), scroll=False)
@@ -191,6 +193,7 @@ class _Page:
             )
             self._totals, self._found = totals, found
             self._show_found(totals, found)
+        await self._days.show(_days_of(state))
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -219,14 +222,20 @@ class _Page:
             button.set_enabled(there)
         self._show_links(totals)
 
-    def _show_links(self, totals: Totals) -> None:
+    def _span(self, totals: Totals) -> dict[str, str]:
+        """Return the time that is looked at, as addresses say it; nothing where it is not known."""
         start, end = self._state.start or totals.first, self._state.end
         if end is None and totals.last is not None:
             end = totals.last + timedelta(seconds=60)
-        self._links.clear()
         if start is None or end is None:
+            return {}
+        return {"start": minute_text(start), "end": minute_text(end, up=True)}
+
+    def _show_links(self, totals: Totals) -> None:
+        span = self._span(totals)
+        self._links.clear()
+        if not span:
             return
-        span = {"start": minute_text(start), "end": minute_text(end, up=True)}
         with self._links:
             ui.button("Play", on_click=lambda: self._open_film(None)).props("unelevated no-caps data-testid=play-found")
             _link(
@@ -313,6 +322,9 @@ class _Page:
                 if len(self._film_lines) > 1:
                     words = [(name, "Total" if name == TOTAL else name) for name in self._film_lines]
                     Choice(words, self._film_line, self._choose_line, label="Line", test="film-line")
+                if self._has_runs:
+                    self._export = _link("As a file", "", "film-export", "A video of this time, made by a run")
+                    self._show_export(place.quantity)
                 ui.button("Close", on_click=self._close_film).props("flat no-caps dense data-testid=film-close")
             with box:
                 self._film = Film(
@@ -328,6 +340,11 @@ class _Page:
         if scroll:
             view.client.run_javascript(_SCROLL)
 
+    def _show_export(self, quantity: str) -> None:
+        """Lead to the order of a run that makes a video of what the film shows."""
+        span = {} if self._totals is None else self._span(self._totals)
+        put_props(self._export, {"href": self._view.link("/runs", **span, what=f"film-{quantity}")})
+
     def _shapes(self) -> list[dict[str, Any]]:
         lines = self._view.site.loaded.site.lines
         colours = {line.name: DARK[_LINES[index % len(_LINES)]] for index, line in enumerate(lines)}
@@ -340,6 +357,8 @@ class _Page:
 
     def _placed(self, place: FilmPlace) -> None:
         self._view.keep(at=str(place.at), image=place.quantity, pace=str(place.speed))
+        if self._has_runs:
+            self._show_export(place.quantity)
 
     def _close_film(self) -> None:
         self._film = None
@@ -353,10 +372,11 @@ def _days_of(state: ArchiveState) -> tuple[date, date] | None:
     return state.start.date(), (state.end - timedelta(microseconds=1)).date()
 
 
-def _link(words: str, href: str, test: str, hint: str) -> None:
+def _link(words: str, href: str, test: str, hint: str) -> ui.element:
     made = ui.element("a").classes("so-archive-link")
     with put_props(made, {"href": href, "title": hint, "data-testid": test}):
         ui.label(words)
+    return made
 
 
 def _whole(text: str) -> int | None:

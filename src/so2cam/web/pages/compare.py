@@ -46,9 +46,13 @@ async def compare_page(view: View) -> None:
     for sheet in ("health.css", "runs.css"):
         ui.add_head_html(f'<link rel="stylesheet" href="{asset_url(sheet)}">')
     store = view.pages.runs.store(view.site.name)
-    done = [record for record in await view.in_thread(store.all) if record.state == "done"]
+    done = [record for record in await view.in_thread(store.all) if record.has_rates]
     if not done:
-        empty("A run must be done before it can be compared.", title="Nothing to compare yet", test="compare-none")
+        empty(
+            "A run with emission rates must be done before it can be compared.",
+            title="Nothing to compare yet",
+            test="compare-none",
+        )
         return
     names = {str(record.id): f"run {record.title}" for record in done}
     b = view.query.get("b", str(done[0].id))

@@ -21,7 +21,7 @@ from so2cam.web.view import View
     about=(
         "A run processes a range of the archive with any settings, beside the live results, which it never changes. "
         "Runs are done one after the other while pages and live processing go on. What a run made can be fetched as "
-        "netCDF, CSV, images and a report of one page, and compared with the live results or another run."
+        "netCDF, CSV, images, films and a report of one page, and compared with the live results or another run."
     ),
     docs="web-runs",
 )
