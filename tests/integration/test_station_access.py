@@ -20,7 +20,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from so2cam.core.site_station import Api, Station
-from so2cam.link.errors import LinkError
+from so2cam.link.errors import LinkError, LinkRefusedError
+from so2cam.link.pairing import Offer
 from so2cam.link.protocol import Role
 from so2cam.link.tls import connect_tls
 from so2cam.link.tokens import Principal
@@ -30,19 +31,42 @@ from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.api import build_api
 from so2cam.station.api_server import ApiError, ApiServer
 from so2cam.station.context import StationContext
+from so2cam.station.nodes import NodeInfo
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bench" / "site.toml"
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "document_station.py"
 WRONG = "so2_00000000_" + "x" * 43
 ADMINS = {("get", "/api/v1/tokens"), ("post", "/api/v1/tokens"), ("delete", "/api/v1/tokens/{number}")}
-ADMINS |= {("get", "/api/v1/audit")}
+ADMINS |= {("get", "/api/v1/audit"), ("post", "/api/v1/sites/{site}/draft/save")}
+ADMINS |= {("post", "/api/v1/nodes/pair"), ("post", "/api/v1/nodes/offer"), ("delete", "/api/v1/nodes/{node}")}
 FILLED = {
     "number": "00000000",
     "day": "2026-03-01",
     "product": "csv",
     "file": "1",
     "part": "content",
+    "version": "1",
+    "node": "lead",
 }
+
+
+class FakeNodes:
+    """Nodes that nobody reaches, whatever is asked."""
+
+    def of_site(self, site: Any) -> tuple[NodeInfo, ...]:
+        return (NodeInfo("lead", site.name, "none"),)
+
+    def join(self, host: str, port: int, code: str) -> None:
+        raise LinkRefusedError(f"{host} is not there", value=code)
+
+    def offer(self) -> Offer:
+        return Offer("ABCDEF-GHJKL", 1e9)
+
+    def forget(self, name: str) -> None:
+        raise LinkError("this station has not paired with it", key="name", value=name)
+
+
+NODES: Any = FakeNodes()
 
 
 @pytest.fixture
@@ -64,7 +88,7 @@ def alarms(context: StationContext) -> Iterator[AlarmStore]:
 
 @pytest.fixture
 def app(context: StationContext, access: Access, alarms: AlarmStore) -> FastAPI:
-    return build_api(context, access=access, alarms=alarms)
+    return build_api(context, access=access, alarms=alarms, nodes=NODES)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -85,7 +109,7 @@ def operations(app: FastAPI, site: str) -> Iterator[tuple[str, str, str, Role]]:
 def test_the_matrix_has_every_address(app: FastAPI, context: StationContext) -> None:
     described = {(method, path) for method, path, *_ in operations(app, context.sites[0].name)}
     assert described >= ADMINS | {("post", "/api/v1/alarms/{number}/acknowledge"), ("get", "/metrics")}
-    assert len(described) >= 18
+    assert len(described) >= 36
     behind = ("/api/", "/metrics")
     assert all(path.startswith(behind) for _, path in described)
 
@@ -94,7 +118,7 @@ def test_every_address_with_every_credential(app: FastAPI, context: StationConte
     # Tokens of their own clock: one that has ended is needed.
     now = [1e9]
     with Access(tmp_path / "matrix.sqlite", lambda: now[0]) as access:
-        app = build_api(context, access=access, alarms=AlarmStore(tmp_path / "alarms.sqlite"))
+        app = build_api(context, access=access, alarms=AlarmStore(tmp_path / "alarms.sqlite"), nodes=NODES)
         tokens = {role: access.create(role.word, role) for role in Role}
         ended = access.create("ended", Role.ADMIN, valid_s=10)
         now[0] += 11
@@ -124,7 +148,7 @@ def test_every_address_with_every_credential(app: FastAPI, context: StationConte
                     assert answer.status_code not in (401, 429, 500)
                 asked += 1
             assert client.get("/openapi.json").status_code == 200
-        assert asked >= 18
+        assert asked >= 36
 
 
 def test_what_is_changed_and_what_is_denied_is_in_the_account(
@@ -230,7 +254,7 @@ def test_no_question_of_the_description_makes_it_stumble(app: FastAPI, access: A
 
         ask()
         seen += 1
-    assert seen >= 18
+    assert seen >= 36
 
 
 @contextmanager
