@@ -47,7 +47,8 @@ def versions_html(looks: dict[str, NodeLook], nodes: list[str]) -> str:
         version, fit = fit_with(looks.get(node))
         text, state = _STATES[fit.state]
         software = MISSING if version is None else f"so2cam {escape(version)}"
-        rows.append((escape(node), software, f"{chip_html(text, state)}<br><small>{escape(fit.words)}</small>"))
+        more = "" if fit.state == "same" else f"<br><small>{escape(fit.words)}</small>"
+        rows.append((escape(node), software, f"{chip_html(text, state)}{more}"))
     columns = (Column("Computer", "lead"), Column("Software"), Column("Together"))
     return table_html(columns, rows, test="versions-table")
 

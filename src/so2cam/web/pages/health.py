@@ -64,9 +64,8 @@ async def health(view: View) -> None:
         with ui.element("div").classes("so-stack"):
             _links(view, nodes)
             _storage(view)
-        with ui.element("div").classes("so-stack"):
-            _services(view)
             draw_versions(view, nodes)
+        _services(view)
     access = view.pages.door.access
     if isinstance(access, Access) and view.may(Role.ADMIN):
         _audit(view, access)
