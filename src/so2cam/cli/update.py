@@ -131,14 +131,14 @@ def apply_(
     """
     part = _part_of(sites, node, station, service, token_file)
     layout, tools = Layout(at), computer_tools()
-    with _unbroken():
+    with unbroken():
         offer = _offer(layout, tools, wheel, version, wheels)
-        outcome = apply(layout, part, offer, tools, _say, restart=not no_restart, wait_s=wait_s)
+        outcome = apply(layout, part, offer, tools, say, restart=not no_restart, wait_s=wait_s)
     if outcome.done and no_restart:
-        _say(f"so2cam {outcome.version} is used from the next start of {part.service} on")
+        say(f"so2cam {outcome.version} is used from the next start of {part.service} on")
         return 0
     if outcome.done and node is not None:
-        _say(f"see whether the system's files changed: so2cam instrument install {sites[0]} --node {node} --dry-run")
+        say(f"see whether the system's files changed: so2cam instrument install {sites[0]} --node {node} --dry-run")
     return _tell(outcome)
 
 
@@ -156,8 +156,8 @@ def rollback(
 ) -> int:
     """Go back to the version before the last update."""
     part = _part_of(sites, node, station, service, token_file)
-    with _unbroken():
-        return _tell(give_back(Layout(at), part, computer_tools(), _say, wait_s=wait_s))
+    with unbroken():
+        return _tell(give_back(Layout(at), part, computer_tools(), say, wait_s=wait_s))
 
 
 @command.command("confirm")
@@ -189,20 +189,21 @@ def _offer(layout: Layout, tools: Tools, wheel: Path | None, version: str | None
 
 def _tell(outcome: Outcome) -> int:
     if outcome.done:
-        _say(f"so2cam {outcome.version} runs, and is well")
+        say(f"so2cam {outcome.version} runs, and is well")
         return 0
     with contextlib.suppress(OSError):
         report_error(outcome.why)
     return 1
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line for whoever looks on still."""
     with contextlib.suppress(OSError):  # whoever looked on has gone: the update goes on
         console.print(text, markup=False)
 
 
 @contextlib.contextmanager
-def _unbroken() -> Iterator[None]:
+def unbroken() -> Iterator[None]:
     """Go on where the connection of who looks on breaks; end in good order where this is told to end."""
 
     def end(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,8 @@
 """Updating: what is offered, the environment beside the old one, the switch, and what gives the old one back."""
 
 import json
+import os
+import signal
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from so2cam.cli.main import run
+from so2cam.cli.update import say, unbroken
 from so2cam.update import applying
 from so2cam.update.applying import apply, confirm, give_back
 from so2cam.update.errors import UpdateError
@@ -369,3 +372,26 @@ def test_the_command_says_what_is_in_use_and_offered(
     computer.fails["start"] = "0.2.0"
     assert run(["update", "apply", site, "--node", "lead", "--wheel", found, "--at", at]) == 1
     assert "the version before was given back" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_broken_connection_does_not_end_an_update_and_a_wish_to_end_does(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+    with unbroken():
+        os.kill(os.getpid(), signal.SIGHUP)
+        say("still here")
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)) == before
+    assert "still here" in capsys.readouterr().out
+
+
+def test_who_looked_on_and_has_gone_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def gone(*words: object, **_: object) -> None:
+        asked.append(words)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("so2cam.cli.update.console.print", gone)
+    say("to nobody")
+    assert asked == [("to nobody",)]
