@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
 def openapi() -> str:
     """Return the description of all addresses. No request is made, so that no station is needed."""
     nobody: Any = SimpleNamespace()
-    app = build_api(nobody, access=nobody, alarms=nobody, runs=nobody)
+    app = build_api(nobody, access=nobody, alarms=nobody, runs=nobody, nodes=nobody)
     return json.dumps(app.openapi(), indent=1, sort_keys=True) + "\n"
 
 

@@ -20,7 +20,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from so2cam.core.site_station import Api, Station
-from so2cam.link.errors import LinkError
+from so2cam.link.errors import LinkError, LinkRefusedError
+from so2cam.link.pairing import Offer
 from so2cam.link.protocol import Role
 from so2cam.link.tls import connect_tls
 from so2cam.link.tokens import Principal
@@ -30,6 +31,7 @@ from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.api import build_api
 from so2cam.station.api_server import ApiError, ApiServer
 from so2cam.station.context import StationContext
+from so2cam.station.nodes import NodeInfo
 from so2cam.station.runs import Runs
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "bench" / "site.toml"
@@ -37,6 +39,8 @@ TOOL = Path(__file__).resolve().parents[2] / "tools" / "document_station.py"
 WRONG = "so2_00000000_" + "x" * 43
 ADMINS = {("get", "/api/v1/tokens"), ("post", "/api/v1/tokens"), ("delete", "/api/v1/tokens/{number}")}
 ADMINS |= {("get", "/api/v1/audit"), ("delete", "/api/v1/sites/{site}/runs/{run}")}
+ADMINS |= {("post", "/api/v1/sites/{site}/draft/save")}
+ADMINS |= {("post", "/api/v1/nodes/pair"), ("post", "/api/v1/nodes/offer"), ("delete", "/api/v1/nodes/{node}")}
 FILLED = {
     "number": "00000000",
     "day": "2026-03-01",
@@ -45,7 +49,28 @@ FILLED = {
     "part": "content",
     "run": "1",
     "name": "log.txt",
+    "version": "1",
+    "node": "lead",
 }
+
+
+class FakeNodes:
+    """Nodes that nobody reaches, whatever is asked."""
+
+    def of_site(self, site: Any) -> tuple[NodeInfo, ...]:
+        return (NodeInfo("lead", site.name, "none"),)
+
+    def join(self, host: str, port: int, code: str) -> None:
+        raise LinkRefusedError(f"{host} is not there", value=code)
+
+    def offer(self) -> Offer:
+        return Offer("ABCDEF-GHJKL", 1e9)
+
+    def forget(self, name: str) -> None:
+        raise LinkError("this station has not paired with it", key="name", value=name)
+
+
+NODES: Any = FakeNodes()
 
 
 @pytest.fixture
@@ -67,7 +92,7 @@ def alarms(context: StationContext) -> Iterator[AlarmStore]:
 
 @pytest.fixture
 def app(context: StationContext, access: Access, alarms: AlarmStore) -> FastAPI:
-    return build_api(context, access=access, alarms=alarms, runs=Runs(context))
+    return build_api(context, access=access, alarms=alarms, runs=Runs(context), nodes=NODES)
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -89,7 +114,7 @@ def test_the_matrix_has_every_address(app: FastAPI, context: StationContext) -> 
     described = {(method, path) for method, path, *_ in operations(app, context.sites[0].name)}
     assert described >= ADMINS | {("post", "/api/v1/alarms/{number}/acknowledge"), ("get", "/metrics")}
     assert described >= {("post", "/api/v1/sites/{site}/runs"), ("post", "/api/v1/sites/{site}/runs/{run}/cancel")}
-    assert len(described) >= 29
+    assert len(described) >= 46
     behind = ("/api/", "/metrics")
     assert all(path.startswith(behind) for _, path in described)
 
@@ -99,7 +124,7 @@ def test_every_address_with_every_credential(app: FastAPI, context: StationConte
     now = [1e9]
     with Access(tmp_path / "matrix.sqlite", lambda: now[0]) as access:
         alarms = AlarmStore(tmp_path / "alarms.sqlite")
-        app = build_api(context, access=access, alarms=alarms, runs=Runs(context))
+        app = build_api(context, access=access, alarms=alarms, runs=Runs(context), nodes=NODES)
         tokens = {role: access.create(role.word, role) for role in Role}
         ended = access.create("ended", Role.ADMIN, valid_s=10)
         now[0] += 11
@@ -129,7 +154,7 @@ def test_every_address_with_every_credential(app: FastAPI, context: StationConte
                     assert answer.status_code not in (401, 429, 500)
                 asked += 1
             assert client.get("/openapi.json").status_code == 200
-        assert asked >= 29
+        assert asked >= 46
 
 
 def test_what_is_changed_and_what_is_denied_is_in_the_account(
@@ -235,7 +260,7 @@ def test_no_question_of_the_description_makes_it_stumble(app: FastAPI, access: A
 
         ask()
         seen += 1
-    assert seen >= 29
+    assert seen >= 46
 
 
 @contextmanager

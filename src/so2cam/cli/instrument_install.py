@@ -33,6 +33,7 @@ from so2cam.instrument.install.settings import (
 )
 from so2cam.instrument.places import socket_to_ask
 from so2cam.observe.power import compile_power
+from so2cam.update.places import program_of
 
 _ROOT = Path("/")
 
@@ -221,7 +222,7 @@ def _show_report(report: DoctorReport) -> None:
 
 def _default_program(root: Path) -> str:
     """Return the command that runs this, where the node is this computer; else where it is installed by custom."""
-    own = Path(sys.executable).parent / "so2cam"
+    own = program_of(Path(sys.executable).parent.parent)
     return str(own) if root == _ROOT and own.is_file() else PROGRAM
 
 

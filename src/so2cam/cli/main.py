@@ -33,6 +33,7 @@ _COMMANDS = {
     "timelapse": ("so2cam.cli.timelapse", "Make a video of a day, and a keogram of a line."),
     "token": ("so2cam.cli.token", "List, make and revoke the tokens of a node, and see who commanded what."),
     "truth": ("so2cam.cli.truth", "Compare emission rates of simulated volcanoes with their truth."),
+    "update": ("so2cam.cli.update", "Bring another version of so2cam to this computer, and back."),
     "watch": ("so2cam.cli.watch", "Archive and process what comes into a folder."),
     "wavelengths": ("so2cam.cli.wavelengths", "Find a spectrometer's wavelengths from the lines of sunlight."),
 }

@@ -93,8 +93,8 @@ def bearer_of(scope: Scope) -> str:
     return ""
 
 
-async def bounded_body(scope: Scope, receive: Receive, send: Send) -> bytes | None:
-    """Return the body of a request; None where it was refused, or the connection ended."""
+async def bounded_body(scope: Scope, receive: Receive, send: Send, most: int = MAXIMUM_REQUEST_BYTES) -> bytes | None:
+    """Return the body of a request, of ``most`` bytes; None where it was refused, or the connection ended."""
     parts: list[bytes] = []
     size = 0
     try:
@@ -105,8 +105,8 @@ async def bounded_body(scope: Scope, receive: Receive, send: Send) -> bytes | No
                     return None
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > MAXIMUM_REQUEST_BYTES:
-                    await refuse(scope, send, 413, f"a message has at most {MAXIMUM_REQUEST_BYTES} bytes")
+                if size > most:
+                    await refuse(scope, send, 413, f"a message has at most {most} bytes")
                     return None
                 if not message.get("more_body", False):
                     return b"".join(parts)

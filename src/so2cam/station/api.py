@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
@@ -29,6 +30,8 @@ from so2cam.station.alarms_store import AlarmStore
 from so2cam.station.api_access import access_router
 from so2cam.station.api_alarms import alarms_router
 from so2cam.station.api_days import days_router
+from so2cam.station.api_draft import LARGE, draft_router
+from so2cam.station.api_errors import malformed
 from so2cam.station.api_gate import ApiGate, SignedIn
 from so2cam.station.api_images import npy_bytes, picture, values_of
 from so2cam.station.api_metrics import metrics_text
@@ -45,8 +48,11 @@ from so2cam.station.api_models import (
     StatusOut,
 )
 from so2cam.station.api_nodes import add_relay, nodes_router
+from so2cam.station.api_pairing import pairing_router
 from so2cam.station.api_runs import runs_router
+from so2cam.station.api_site_file import drafts_of, site_file_router
 from so2cam.station.api_times import LATEST, utc
+from so2cam.station.api_told import prepare
 from so2cam.station.catalogue import KEPT, ArchivedFile, Rate
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.daily import daily_paths
@@ -91,8 +97,8 @@ def build_api(
 
     ``access`` says who may; ``open_reads``: whoever asks on this computer may read without a token. Without ``access``
     everybody may read, and nothing can be changed. ``nodes`` is the way to the instruments, ``runs`` does those that
-    are ordered. ``app.state`` holds ``access`` and ``signed_in``, which pages set to say who is signed in there
-    (``api_gate.SignedIn``).
+    are ordered. ``app.state`` holds ``access``, and what pages set: ``signed_in``, who is signed in there
+    (``api_gate.SignedIn``), and those of ``api_told``.
     """
     app = FastAPI(
         title="so2cam station",
@@ -101,13 +107,15 @@ def build_api(
     )
     app.state.access = access
     app.state.signed_in = None
+    prepare(app)
+    app.add_exception_handler(RequestValidationError, malformed)
     if access is not None:
 
         def signed_in(connection: HTTPConnection) -> Principal | None:
             ask: SignedIn | None = app.state.signed_in
             return None if ask is None else ask(connection)
 
-        app.add_middleware(ApiGate, access=access, open_reads=open_reads, signed_in=signed_in)
+        app.add_middleware(ApiGate, access=access, open_reads=open_reads, signed_in=signed_in, large=LARGE)
     token = Depends(HTTPBearer(auto_error=False, description="a token of the station"))
     router = APIRouter(prefix="/api/v1", dependencies=[token], responses=_ERRORS)
     _add_station(router, context, services)
@@ -116,6 +124,9 @@ def build_api(
     _add_images(router, context)
     _add_files(router, context)
     if access is not None:
+        drafts = drafts_of(context)
+        router.include_router(site_file_router(drafts))
+        router.include_router(draft_router(drafts, access))
         router.include_router(access_router(access))
         if alarms is not None:
             router.include_router(alarms_router(alarms))
@@ -123,6 +134,7 @@ def build_api(
             router.include_router(runs_router(context, runs, access))
         if nodes is not None:
             router.include_router(nodes_router(context, nodes))
+            router.include_router(pairing_router(context, nodes, access))
             add_relay(app, nodes, access)
     for other in routers:
         router.include_router(other)

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from so2cam.link.protocol import Role, role_of_word
 from so2cam.link.tokens import Principal, TokenRecord
-from so2cam.station.access import Access, AccessRefusedError, AuditEntry
+from so2cam.station.access import Access, AuditEntry
 from so2cam.station.api_gate import peer_of
+from so2cam.station.api_roles import needs
 
 _DAY_S = 86_400.0
 RoleWord = Annotated[str, Field(pattern="^(viewer|operator|admin)$")]
@@ -88,15 +89,7 @@ class AuditOut(BaseModel):
 
 def access_router(access: Access) -> APIRouter:
     """Return the addresses below ``/api/v1``; all of them need the role admin."""
-
-    def admin(request: Request) -> Principal:
-        who: Principal = request.state.principal
-        try:
-            access.require(who, Role.ADMIN)
-        except AccessRefusedError as error:
-            raise HTTPException(error.status, error.message) from None
-        return who
-
+    admin = needs(access, Role.ADMIN)
     Admin = Annotated[Principal, Depends(admin)]
     router = APIRouter(
         tags=["access"],

@@ -7,7 +7,7 @@ operator's (single addresses ask for more), and every change is in the account. 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from starlette.requests import HTTPConnection
@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from so2cam.core.errors import So2camError
 from so2cam.link.gate import App, Message, Receive, Replay, Scope, Send, bearer_of, bounded_body, refuse
 from so2cam.link.limits import Buckets, Limits
+from so2cam.link.messages import MAXIMUM_REQUEST_BYTES
 from so2cam.link.protocol import Role
 from so2cam.link.tokens import Principal
 from so2cam.station.access import LOCAL, Access, AccessRefusedError
@@ -44,10 +45,13 @@ class ApiGate:
         open_reads: bool = False,
         signed_in: SignedIn | None = None,
         limits: Limits | None = None,
+        large: Mapping[str, int] | None = None,
     ) -> None:
+        """``large``: how many bytes a message may have, by the end of its address, where that is more than usual."""
         self._app, self._access = app, access
         self._open_reads, self._signed_in = open_reads, signed_in
         limits = limits or Limits()
+        self._large = large or {}
         self._calls = Buckets(limits.calls_per_s, limits.calls_at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +82,8 @@ class ApiGate:
             await asyncio.to_thread(self._note, who, peer, scope, 403)
             await refuse(scope, send, 403, "the role of the token is too low")
             return
-        body = await bounded_body(scope, receive, send)
+        most = next((size for end, size in self._large.items() if scope["path"].endswith(end)), MAXIMUM_REQUEST_BYTES)
+        body = await bounded_body(scope, receive, send, most)
         if body is not None:
             await self._change(who, peer, scope, Replay(body, receive), send)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, Literal
 
 from fastapi import APIRouter, FastAPI, HTTPException, Path
 from pydantic import BaseModel, Field
@@ -15,8 +15,9 @@ from so2cam.link.tokens import Principal
 from so2cam.station.access import Access
 from so2cam.station.api_gate import peer_of
 from so2cam.station.context import StationContext
-from so2cam.station.nodes import NodeInfo, Nodes
+from so2cam.station.nodes import NodeInfo, NodeLook, Nodes
 from so2cam.station.relay import NodeRelay
+from so2cam.station.versions import fit_of
 
 _THREADS: Final = 32
 
@@ -29,11 +30,30 @@ class NodeOut(BaseModel):
     way: str = Field(description="dialled, calls-in, or none: not paired")
     role: str | None = Field(description="what the station may do there")
     connected: bool | None = Field(description="whether it answered just now; null where it is not paired")
+    address: str | None = Field(description="where it is dialled")
+    fingerprint: str | None = Field(description="SHA-256 of the certificate that is accepted")
+    receiver: str | None = Field(description="as whom the station fetches its files; null: it does not")
+    in_site_file: bool
+    version: str | None = Field(description="of so2cam there; null where it has not said")
+    fit: Literal["same", "fits", "differs", "unknown"] = Field(description="how its version goes with the station's")
 
     @classmethod
-    def of(cls, info: NodeInfo, *, connected: bool | None) -> "NodeOut":
-        """Return a node as it is told."""
-        return cls(name=info.name, site=info.site, way=info.way, role=info.role, connected=connected)
+    def of(cls, info: NodeInfo, look: NodeLook | None) -> "NodeOut":
+        """Return a node as it is told. ``look``: how it is; None where it is not paired."""
+        version = None if look is None or look.health is None else look.health.version
+        return cls(
+            name=info.name,
+            site=info.site,
+            way=info.way,
+            role=info.role,
+            connected=None if look is None else look.connected,
+            address=None if info.host is None else f"{info.host}:{info.port}",
+            fingerprint=info.fingerprint,
+            receiver=info.receiver,
+            in_site_file=info.in_site_file,
+            version=version,
+            fit=fit_of(version, None if look is None else look.protocol).state,
+        )
 
 
 def nodes_router(context: StationContext, nodes: Nodes) -> APIRouter:
@@ -47,7 +67,7 @@ def nodes_router(context: StationContext, nodes: Nodes) -> APIRouter:
             found = nodes.of_site(context.site(site))
         except KeyError:
             raise HTTPException(404, "there is no such site") from None
-        return [NodeOut.of(one, connected=nodes.look(one.name).connected if one.paired else None) for one in found]
+        return [NodeOut.of(one, nodes.look(one.name) if one.paired else None) for one in found]
 
     return router
 

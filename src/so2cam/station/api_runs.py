@@ -9,7 +9,7 @@ from so2cam.core.errors import InputError
 from so2cam.link.protocol import Role
 from so2cam.link.tokens import Principal
 from so2cam.station.access import Access, AccessRefusedError
-from so2cam.station.api_errors import REFUSED, ExplainedRoute
+from so2cam.station.api_errors import ProblemOut, ProblemRoute
 from so2cam.station.api_run_models import CompareOut, RunIn, RunOut
 from so2cam.station.compare import (
     LIVE,
@@ -26,12 +26,15 @@ from so2cam.station.run_store import SITE_FILE, RunRecord
 from so2cam.station.runs import Runs
 
 _LOW: Final[dict[int | str, dict[str, Any]]] = {403: {"description": "the role of the token is too low"}}
+_REFUSED: Final[dict[int | str, dict[str, Any]]] = {
+    422: {"model": ProblemOut, "description": "it cannot be done: why, and what to do"}
+}
 _Word = Annotated[str, Query(min_length=1, max_length=64)]
 
 
 def runs_router(context: StationContext, runs: Runs, access: Access) -> APIRouter:
     """Return the addresses below ``/api/v1``."""
-    router = APIRouter(tags=["runs"], route_class=ExplainedRoute)
+    router = APIRouter(tags=["runs"], route_class=ProblemRoute)
 
     def found_site(
         site: Annotated[str, Path(min_length=1, max_length=64, description="name of the site")],
@@ -60,7 +63,7 @@ def runs_router(context: StationContext, runs: Runs, access: Access) -> APIRoute
         """Runs of a site, the newest first."""
         return [told(site, record) for record in runs.store(site.name).all()[:limit]]
 
-    @router.post("/sites/{site}/runs", status_code=201, responses=_LOW | REFUSED)
+    @router.post("/sites/{site}/runs", status_code=201, responses=_LOW | _REFUSED)
     def order(request: Request, site: Site, wanted: RunIn) -> RunOut:
         """Queue a run. It never changes live results."""
         who: Principal = request.state.principal
@@ -76,19 +79,19 @@ def runs_router(context: StationContext, runs: Runs, access: Access) -> APIRoute
         """The last lines of what a run said."""
         return PlainTextResponse(runs.store(site.name).log(record.id, lines))
 
-    @router.post("/sites/{site}/runs/{run}/cancel", responses=_LOW | REFUSED)
+    @router.post("/sites/{site}/runs/{run}/cancel", responses=_LOW | _REFUSED)
     def cancel(request: Request, site: Site, record: Run) -> RunOut:
         """Cancel a run that waits or runs; it ends soon after."""
         who: Principal = request.state.principal
         runs.cancel(site.name, record.id, who.name)
         return told(site, runs.store(site.name).get(record.id))
 
-    @router.post("/sites/{site}/runs/{run}/again", responses=_LOW | REFUSED)
+    @router.post("/sites/{site}/runs/{run}/again", responses=_LOW | _REFUSED)
     def again(site: Site, record: Run) -> RunOut:
         """Queue a run that did not end well once more, with the same files."""
         return told(site, runs.again(site.name, record.id))
 
-    @router.delete("/sites/{site}/runs/{run}", status_code=204, responses=_LOW | REFUSED)
+    @router.delete("/sites/{site}/runs/{run}", status_code=204, responses=_LOW | _REFUSED)
     def delete(request: Request, site: Site, run: Annotated[int, Path(ge=1, le=999_999_999)]) -> None:
         """Delete a run and all that it made (admin)."""
         require(request, Role.ADMIN)
@@ -110,7 +113,7 @@ def runs_router(context: StationContext, runs: Runs, access: Access) -> APIRoute
             raise HTTPException(404, error.message) from None
         return FileResponse(path, filename=f"run-{record.id}-{name}")
 
-    @router.get("/sites/{site}/runs/{run}/compare", responses=REFUSED)
+    @router.get("/sites/{site}/runs/{run}/compare", responses=_REFUSED)
     def compare(
         site: Site,
         record: Run,

@@ -11,7 +11,8 @@ import hashlib
 import logging
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,6 +129,12 @@ class SiteDraft:
             return self._version_path(number).read_bytes().decode()
         except (OSError, ValueError):
             raise InputError("there is no such version", key="version", value=number) from None
+
+    @contextmanager
+    def still(self) -> Iterator[DraftState]:
+        """Give the draft as it is; nobody else changes it until this is left."""
+        with self._lock:
+            yield self.state()
 
     # --- changing ----------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from so2cam.link.errors import LinkError, LinkRefusedError
 from so2cam.link.messages import Command, Done, Refused, Set, Status, StatusResult
 from so2cam.link.pairing import Offer, PairingDesk
 from so2cam.link.pairings import Pairing, Pairings, change_address, pair
-from so2cam.link.protocol import Data, Role, Spoken, changes, required_role
+from so2cam.link.protocol import Data, Hello, HelloResult, Role, Spoken, changes, required_role
 from so2cam.link.station import NODE
 from so2cam.link.tokens import Principal, TokenStore
 from so2cam.link.transfer import TransferStatus
@@ -39,12 +39,16 @@ _CHECK_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class NodeLook:
-    """How a node is, as far as is known: the latest health record, when it came, and why there is no newer one."""
+    """How a node is, as far as is known: the latest health record, when it came, and why there is no newer one.
+
+    ``protocol``: of the link, as the node speaks it.
+    """
 
     health: HealthRecord | None = None
     seen: datetime | None = None
     error: str | None = None
     remedy: str | None = None
+    protocol: int | None = None
 
     @property
     def connected(self) -> bool:
@@ -151,7 +155,7 @@ class Nodes:
                 answer = self._client(name).ask(Status(), patience_s=_LOOK_S)
                 if not isinstance(answer, StatusResult):
                     raise LinkRefusedError("the node does not say how it is")
-                found = NodeLook(answer.health, datetime.now(UTC))
+                found = NodeLook(answer.health, datetime.now(UTC), protocol=self._protocol(name, answer.health, before))
             except So2camError as error:
                 found = replace(before, error=error.message, remedy=error.remedy)
             self._looks[name] = (time.monotonic(), found)
@@ -269,6 +273,13 @@ class Nodes:
             one.client.close()
 
     # --- helpers -------------------------------------------------------------------------------------------------
+
+    def _protocol(self, name: str, health: HealthRecord, before: NodeLook) -> int | None:
+        """Return the protocol that a node speaks; it is asked once for each of its versions."""
+        if before.protocol is not None and before.health is not None and before.health.version == health.version:
+            return before.protocol
+        answer = self._client(name).ask(Hello(), patience_s=_LOOK_S)
+        return answer.protocol if isinstance(answer, HelloResult) else None
 
     def _client(self, name: str) -> LinkClient:
         calling = None if self._ingest is None else self._ingest.calling(name)

@@ -87,6 +87,8 @@ def mount_pages(
         restart,
     )
     app.state.signed_in = door.signed_in
+    app.state.told = lambda site, topic: pages.notices.tell(f"{site}/{topic}")
+    app.state.restart = restart
     add_routes(app, pages)
     add_live_routes(app, pages)
     add_instrument_routes(app, pages)

@@ -13,7 +13,7 @@ import pytest
 from so2cam.link.errors import CertificateError, LinkError, LinkLostError, LinkRefusedError
 from so2cam.link.messages import DeviceChange, DeviceValues, Set, Stop
 from so2cam.link.pairing import PairingDesk
-from so2cam.link.protocol import Hello, Preview, Role
+from so2cam.link.protocol import PROTOCOL, Hello, Preview, Role
 from so2cam.link.tokens import Principal
 from so2cam.station.node_items import curve, sequences_of
 from so2cam.station.nodes import Nodes
@@ -77,6 +77,7 @@ def test_a_node_is_paired_asked_and_forgotten(node: Any, nodes: Nodes, tmp_path:
     assert look.connected
     assert look.health is not None
     assert nodes.look("lead") is look, "asked once a second at most"
+    assert look.protocol == PROTOCOL, "by which it is known whether the versions fit"
     nodes.forget("lead")
     assert nodes.of_site(site) == ()
     gone = nodes.look("lead")

@@ -5,12 +5,15 @@ from functools import partial
 
 from nicegui import ui
 
+from so2cam import __version__
 from so2cam.core.errors import So2camError
 from so2cam.core.health import HealthRecord
 from so2cam.link.messages import Restart, RestartDevice, Shutdown
 from so2cam.link.protocol import Role, ScheduleSettings
 from so2cam.station.nodes import NodeLook
 from so2cam.station.schedule_view import next_power
+from so2cam.station.versions import Fit
+from so2cam.web.health_versions import fit_with
 from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.words import duration, facts, size, state_of
 from so2cam.web.parts import Chip, Report, number, panel
@@ -41,7 +44,7 @@ async def draw_system(desk: Desk) -> None:
     def update(look: NodeLook) -> None:
         if look.health is not None:
             power.set_content(_power(look.health, switch))
-            computer.set_content(_computer(look.health))
+            computer.set_content(_computer(look.health, fit_with(look)[1]))
 
     await read()
     desk.view.every(30.0, read, immediate=False)
@@ -89,7 +92,7 @@ def _power(health: HealthRecord, switch: dict[str, datetime | None]) -> str:
     return facts(rows) + note
 
 
-def _computer(health: HealthRecord) -> str:
+def _computer(health: HealthRecord, fit: Fit) -> str:
     system, clock = health.system, health.clock
     rows = [
         ("clock", _CLOCKS.get(clock.quality, clock.quality), "how far its times can be trusted"),
@@ -102,7 +105,9 @@ def _computer(health: HealthRecord) -> str:
         ("agent uses", size(system.agent_memory_bytes), "memory of so2cam on the node"),
         ("up for", duration(system.uptime_s), "since the computer started"),
         ("starts", f"{system.starts or '–'} of the agent, {system.boots or '–'} of the computer", ""),
-        ("software", f"so2cam {health.version}", ""),
+        ("software", f"so2cam {health.version}", "of this node"),
+        ("at the station", f"so2cam {__version__}", "of the station that you look through"),
+        ("together", fit.words, "they fit where both speak the same protocol; see Updating in the help"),
     ]
     return facts(rows)
 

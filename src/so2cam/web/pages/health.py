@@ -20,6 +20,7 @@ from so2cam.station.catalogue_health import Growth, archive_growth
 from so2cam.web import health_words as words
 from so2cam.web import shell
 from so2cam.web.health_trends import RANGES
+from so2cam.web.health_versions import draw_versions
 from so2cam.web.parts import MISSING, Ago, Chip, Choice, Tile, empty, error, panel
 from so2cam.web.props import put_props
 from so2cam.web.registry import page
@@ -63,6 +64,7 @@ async def health(view: View) -> None:
         with ui.element("div").classes("so-stack"):
             _links(view, nodes)
             _storage(view)
+            draw_versions(view, nodes)
         _services(view)
     access = view.pages.door.access
     if isinstance(access, Access) and view.may(Role.ADMIN):

@@ -6,6 +6,7 @@ from nicegui import ui
 
 from so2cam.core.site_keys import EACH, key_info
 from so2cam.formats.siteedit import MISSING, KeyPath, key_text
+from so2cam.station.draft_tables import added_table
 from so2cam.station.key_rows import elements
 from so2cam.web.setup import Setup
 
@@ -44,20 +45,10 @@ async def add_element(setup: Setup, path: KeyPath) -> KeyPath | None:
     dialog.delete()
     if said is None:
         return None
-    content: dict[str, Any] = {"name": said} if has_name and said else {}
-    if kinds:
-        content["type"] = str(kind.value)
+    content: dict[str, Any] = {"type": str(kind.value)} if kinds else {}
     return await _put(setup, path, tables, content, str(said))
 
 
 async def _put(setup: Setup, path: KeyPath, tables: Any, content: dict[str, Any], name: str) -> KeyPath | None:
-    place: str | int = name or (0 if tables is MISSING else len(tables))
-    made = (*path, place)
-    what = f"add {key_text(made)}"
-    if tables is MISSING:
-        named = isinstance(place, str) and "name" not in content
-        whole: Any = {place: content} if named else [content]
-        done = await setup.change({path: whole}, what, seen={path: MISSING})
-    else:
-        done = await setup.change({made: content}, what, seen={made: MISSING})
-    return made if done else None
+    made, key, value = added_table(tables, path, name, content)
+    return made if await setup.change({key: value}, f"add {key_text(made)}", seen={key: MISSING}) else None
