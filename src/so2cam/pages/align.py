@@ -1,7 +1,7 @@
 """The align page as another server than the instrument's hands it out: its messages elsewhere, the sign-in its own."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
@@ -36,11 +36,11 @@ class PlainLink:
     here: bool = False
 
 
-def align_page(base: str, *, door: str, site: str, node: str, links: Sequence[PlainLink]) -> str:
-    """Return the align page with its messages at ``base`` (it ends with a slash), for who is signed in already.
+def align_page(bases: Mapping[str, str], *, door: str, site: str, links: Sequence[PlainLink]) -> str:
+    """Return the align page of one node or of several at once, for who is signed in already.
 
-    ``door``: the address where one signs in. ``links`` to the server's other pages of ``site`` stand above it. ``node``
-    is named before it answers.
+    ``bases``: where the messages of each node are (it ends with a slash), by the node's name. ``door``: the address
+    where one signs in. ``links`` to the server's other pages of ``site`` stand above it.
     """
     text = read_asset("align.html").content.decode()
     keys = json.dumps({link.keys: link.address for link in links if link.keys})
@@ -48,8 +48,10 @@ def align_page(base: str, *, door: str, site: str, node: str, links: Sequence[Pl
         f'<nav class="so-header pages" data-site="{escape(site)}" data-keys="{escape(keys)}" aria-label="Pages">'
         f"{''.join(_anchor(link) for link in links)}</nav>\n"
     )
-    root = f'<html lang="en" data-base="{escape(base)}" data-session="{escape(door)}">'
-    name = escape(f"{site}, {node}")
+    one = next(iter(bases.values())) if len(bases) == 1 else None
+    where = f'data-base="{escape(one)}"' if one is not None else f'data-nodes="{escape(json.dumps(dict(bases)))}"'
+    root = f'<html lang="en" {where} data-session="{escape(door)}">'
+    name = escape(f"{site}, {' and '.join(bases)}")
     for mark, put in ((_ROOT, root), (_HEAD, _FRAME + _HEAD), (_BODY, _BODY + above), (_NODE, _NODE + name)):
         if text.count(mark) != 1:
             raise AssertionError(f"align.html has not one {mark.strip()}")

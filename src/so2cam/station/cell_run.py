@@ -1,7 +1,8 @@
 """A calibration with gas cells, step by step, as somebody does it over the link: what was taken, and what is doubtful.
 
-It is kept on the disk of the station after each step, so that any browser goes on with it. A cell that turns out to be
-the wrong one is left out: its frames stay in the archive, and no run uses them (``left_out``).
+It is one of the whole instrument, however many computers its cameras have, and kept on the disk of the station after
+each step, so that any browser goes on with it. A cell that turns out to be the wrong one is left out: its frames stay
+in the archive, and no run uses them (``left_out``).
 """
 
 import json
@@ -31,6 +32,7 @@ class _Record(BaseModel):
 class CellFrame(_Record):
     """One frame that was kept. Shares are of the full scale; ``middle`` is the median's."""
 
+    node: str
     device: str
     band: str | None = None
     sequence: int
@@ -58,14 +60,14 @@ class CellTake(_Record):
         """What it is of."""
         if self.ppm_m is None:
             return "clear sky"
-        return "empty holder" if self.ppm_m == 0 else f"cell of {self.ppm_m:g} ppm m"
+        return "empty holder, 0 ppm m" if self.ppm_m == 0 else f"cell of {self.ppm_m:g} ppm m"
 
 
 class CellRun(_Record):
-    """A calibration with cells at one node."""
+    """A calibration with cells, at the nodes whose cameras are held."""
 
-    format: Literal[1] = 1
-    node: str
+    format: Literal[2] = 2
+    nodes: tuple[str, ...]
     began: datetime
     by: str
     count: int = 5
@@ -80,14 +82,14 @@ class CellRun(_Record):
 
 
 class CellRuns:
-    """The calibrations of a site, one file for each node, and what is left out of all of them."""
+    """The latest calibration of a site's instrument, and what is left out of all of them."""
 
     def __init__(self, site: StationSite) -> None:
         self.folder = folder_of(site)
 
-    def load(self, node: str) -> CellRun | None:
-        """Return the latest calibration at a node; None where there was none. Raises InputError for a broken file."""
-        path = self._path(node)
+    def load(self) -> CellRun | None:
+        """Return the latest calibration; None where there was none. Raises InputError for a broken file."""
+        path = self.folder / _LATEST
         try:
             return CellRun.model_validate_json(path.read_bytes())
         except FileNotFoundError:
@@ -108,13 +110,11 @@ class CellRuns:
                 left = left - origins if take.used and run.state != "cancelled" else left | origins
             self.folder.mkdir(parents=True, exist_ok=True)
             atomic_write_bytes(self.folder / _LEFT_OUT, (json.dumps(sorted(left), indent=1) + "\n").encode())
-            atomic_write_bytes(self._path(run.node), (run.model_dump_json(indent=1) + "\n").encode())
+            atomic_write_bytes(self.folder / _LATEST, (run.model_dump_json(indent=1) + "\n").encode())
         return run
 
-    def _path(self, node: str) -> Path:
-        return self.folder / f"{node}.json"
 
-
+_LATEST: Final = "cells.json"
 _LEFT_OUT: Final = "left-out.json"
 
 
@@ -134,15 +134,18 @@ def left_out(folder: Path) -> frozenset[str]:
     return frozenset(str(origin) for origin in content) if isinstance(content, list) else frozenset()
 
 
-def begin(node: str, by: str, count: int) -> CellRun:
+def begin(nodes: Sequence[str], by: str, count: int) -> CellRun:
     """Return a new calibration."""
-    return CellRun(node=node, began=datetime.now(UTC), by=by, count=count)
+    return CellRun(nodes=tuple(nodes), began=datetime.now(UTC), by=by, count=count)
 
 
-def taken(run: CellRun, ppm_m: float | None, frames: Sequence[CellFrame]) -> CellRun:
-    """Return the calibration with one more cell, and what is doubtful about it."""
-    take = CellTake(number=len(run.takes) + 1, ppm_m=ppm_m, asked=run.count, frames=tuple(frames))
-    take = take.model_copy(update={"doubts": doubts(run, take)})
+def taken(run: CellRun, ppm_m: float | None, frames: Sequence[CellFrame], missing: Sequence[str] = ()) -> CellRun:
+    """Return the calibration with one more cell, and what is doubtful about it.
+
+    ``missing``: which nodes and cameras gave no frames, and why. A cell that not all cameras saw is left out.
+    """
+    take = CellTake(number=len(run.takes) + 1, ppm_m=ppm_m, asked=run.count, frames=tuple(frames), used=not missing)
+    take = take.model_copy(update={"doubts": (*missing, *doubts(run, take))})
     return run.model_copy(update={"takes": (*run.takes, take)})
 
 
@@ -195,13 +198,14 @@ def _against_earlier(run: CellRun, take: CellTake, device: str, mine: Sequence[C
     return found
 
 
-def frame_of(item: Any, origin: str, sidecar: dict[str, Any], band: str | None) -> CellFrame:
-    """Return what matters of a frame: ``item`` as the link tells it, ``sidecar`` as it was written."""
+def frame_of(node: str, item: Any, origin: str, sidecar: dict[str, Any]) -> CellFrame:
+    """Return what matters of a frame: ``item`` as ``node`` tells it, ``sidecar`` as it was written."""
     mine = sidecar.get("so2cam", {})
     light = mine.get("light") or {}
     return CellFrame(
+        node=node,
         device=item.device,
-        band=mine.get("band", band),
+        band=mine.get("band"),
         sequence=item.sequence,
         origin=origin,
         name=item.name,

@@ -88,9 +88,9 @@ def sequences_of(values: object) -> tuple[int, ...]:
 
 
 def cell_frames(nodes: Nodes, node: str, numbers: Sequence[tuple[str, int]]) -> tuple[CellFrame, ...]:
-    """Return the frames of these devices and numbers. Raises LinkError."""
+    """Return the frames of a node of these devices and numbers. Raises LinkError."""
     found = []
     for _, sequence in numbers:
         item = item_of(nodes, node, sequence)
-        found.append(frame_of(item, origin_of(item), sidecar_of(nodes, node, sequence), None))
+        found.append(frame_of(node, item, origin_of(item), sidecar_of(nodes, node, sequence)))
     return tuple(found)

@@ -27,11 +27,10 @@ from so2cam.link.tokens import Principal, TokenStore
 from so2cam.link.transfer import TransferStatus
 from so2cam.station.context import StationContext, StationSite
 from so2cam.station.link_ingest import LinkIngest
+from so2cam.station.patience import patience_of, takes_items
 
 Note = Callable[[str, dict[str, Any], str], None]
 """Writes down what somebody did: the word for it, its details, and how it ended."""
-COMMAND_S: Final = 15.0
-"""How long a command may be without an answer [s]"""
 _LOOK_S: Final = 3.0
 _AGAIN_S: Final = 1.0
 _CHECK_S: Final = 2.0
@@ -171,8 +170,8 @@ class Nodes:
         """Ask for bytes. Raises LinkRefusedError where there are none."""
         return self._client(name).read(say)
 
-    def command(self, name: str, command: Command, who: Principal, note: Note, *, patience_s: float = COMMAND_S) -> Any:
-        """Have a command carried out once, for ``who``, and write it down.
+    def command(self, name: str, command: Command, who: Principal, note: Note) -> Any:
+        """Have a command carried out once, for ``who``, and write it down; it is waited for as long as it takes.
 
         Raises LinkRefusedError where the person may not, or the node refuses; LinkLostError where it does not answer.
         """
@@ -184,6 +183,8 @@ class Nodes:
             raise LinkRefusedError(
                 f"this needs the role {needed.word}; {who.name} is a {who.role.word}", remedy="ask an admin for a token"
             )
+        look = self.look(name) if takes_items(command) else NodeLook()
+        patience_s = patience_of(command, look.health if look.connected else None)
         try:
             result = self._client(name).command(command, patience_s=patience_s)
         except So2camError:

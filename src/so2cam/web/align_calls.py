@@ -39,17 +39,20 @@ class AlignCalls:
         self._acts = SharedValues(pool=ThreadPoolExecutor(_COMMAND_THREADS, thread_name_prefix="align-command"))
         self._changes: dict[str, int] = {}
 
-    async def node(self, site: str, node: str) -> AlignNode:
-        """Return a node with cameras. Raises HTTPException."""
+    async def nodes(self, site: str) -> tuple[AlignNode, ...]:
+        """Return the nodes of a site with cameras. Raises HTTPException."""
         pages = self._pages
         try:
             known = pages.context.site(site)
-            found = await self._values.get(("nodes", site), _NODES_FRESH_S, lambda: align_nodes(pages.nodes, known))
+            return await self._values.get(("nodes", site), _NODES_FRESH_S, lambda: align_nodes(pages.nodes, known))
         except KeyError:
             raise HTTPException(404, "there is no such site") from None
         except So2camError as error:
             raise HTTPException(503, error.message) from None
-        for one in found:
+
+    async def node(self, site: str, node: str) -> AlignNode:
+        """Return a node with cameras. Raises HTTPException."""
+        for one in await self.nodes(site):
             if one.name == node:
                 return one
         raise HTTPException(404, "there is no such node with cameras")

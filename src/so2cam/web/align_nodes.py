@@ -10,6 +10,11 @@ from so2cam.station.nodes import NodeInfo, Nodes
 ALIGN: Final = "/align"
 
 
+def address_of(site: str) -> str:
+    """Return where the page of all nodes of a site is."""
+    return f"{ALIGN}/{quote(site, safe='')}"
+
+
 @dataclass(frozen=True, slots=True)
 class AlignNode:
     """A node with cameras; ``cameras`` is empty where nobody knows them before it answers."""
@@ -25,7 +30,7 @@ class AlignNode:
     @property
     def address(self) -> str:
         """Where its page is."""
-        return f"{ALIGN}/{quote(self.info.site, safe='')}/{quote(self.name, safe='')}"
+        return f"{address_of(self.info.site)}/{quote(self.name, safe='')}"
 
     @property
     def base(self) -> str:

@@ -1,10 +1,11 @@
-"""The align page at the station: the page of each node, and its messages, handed on over the station's own links.
+"""The align page at the station: of the whole instrument or of a node, its messages handed on over the station's links.
 
 Whoever may look here may look at a node; who may act is decided by the role of their sign-in, and what they did is
 written down. Calls wait in threads of their own, so that a node that does not answer holds up no other page, and many
 who look at one node ask it once.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
@@ -35,7 +36,7 @@ _Device = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-
 
 
 def add_align_routes(app: FastAPI, pages: Pages) -> None:
-    """Add ``/align/SITE/NODE``, and its messages below ``/pages/align/SITE/NODE``, to the station's application."""
+    """Add ``/align/SITE`` and ``/align/SITE/NODE``, and the messages below ``/pages/align/SITE/NODE``."""
     calls = AlignCalls(pages)
 
     async def node_of(site: _Site, node: _Site) -> AlignNode:
@@ -50,6 +51,12 @@ def add_align_routes(app: FastAPI, pages: Pages) -> None:
     Node = Annotated[AlignNode, Depends(node_of)]
     Who = Annotated[Visitor, Depends(visitor_of)]
 
+    def page_of(found: Sequence[AlignNode], visitor: Visitor, door: str) -> Response:
+        site = found[0].info.site
+        bases = {node.name: node.base for node in found}
+        text = align_page(bases, door=door, site=site, links=_links(pages, visitor, site, door))
+        return Response(text, media_type="text/html; charset=utf-8", headers=PLAIN_HEADERS)
+
     @app.get(f"{ALIGN}/{{site}}/{{node}}", include_in_schema=False)
     async def page(request: Request, site: _Site, node: _Site) -> Response:
         door = "/sign-in?" + urlencode({"next": request.url.path})
@@ -62,8 +69,21 @@ def add_align_routes(app: FastAPI, pages: Pages) -> None:
             return RedirectResponse(ALIGN, 303)
         if not found.info.paired:
             return RedirectResponse(ALIGN, 303)
-        text = align_page(found.base, door=door, site=site, node=node, links=_links(pages, visitor, site, door))
-        return Response(text, media_type="text/html; charset=utf-8", headers=PLAIN_HEADERS)
+        return page_of((found,), visitor, door)
+
+    @app.get(f"{ALIGN}/{{site}}", include_in_schema=False)
+    async def whole(request: Request, site: _Site) -> Response:
+        door = "/sign-in?" + urlencode({"next": request.url.path})
+        visitor = pages.door.visitor(request)
+        if visitor is None:
+            return RedirectResponse(door, 303)
+        try:
+            found = await calls.nodes(site)
+        except HTTPException:
+            return RedirectResponse(ALIGN, 303)
+        if not any(node.info.paired for node in found):
+            return RedirectResponse(ALIGN, 303)
+        return page_of(found, visitor, door)
 
     below = f"/pages{ALIGN}/{{site}}/{{node}}"
 

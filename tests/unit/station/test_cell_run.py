@@ -25,6 +25,7 @@ def runs(folder: Path) -> CellRuns:
 def frames(first: int, middle: float, *, count: int = 2, saturated: float = 0.0, exposure_s: float = 0.1):
     return [
         CellFrame(
+            node="lead",
             device="camera-on",
             band="on",
             sequence=first + number,
@@ -41,7 +42,7 @@ def frames(first: int, middle: float, *, count: int = 2, saturated: float = 0.0,
 
 
 def begun() -> CellRun:
-    return cell_run.taken(cell_run.begin("lead", "anna", 2), None, frames(1, 0.5))
+    return cell_run.taken(cell_run.begin(["lead"], "anna", 2), None, frames(1, 0.5))
 
 
 def test_a_good_cell_has_no_doubts() -> None:
@@ -77,20 +78,29 @@ def test_cells_are_left_out_and_taken_back_and_given_up(tmp_path: Path) -> None:
     assert left_out(kept.folder) == frozenset()
     run = kept.save(cell_run.with_use(run, 2, False))
     assert left_out(kept.folder) == {"lead/11/abc", "lead/12/abc"}
-    assert runs(tmp_path).load("lead") == run
+    assert runs(tmp_path).load() == run
     run = kept.save(cell_run.with_use(run, 2, True))
     assert left_out(kept.folder) == frozenset()
     kept.save(cell_run.over(run, "cancelled"))
     assert len(left_out(kept.folder)) == 4
-    later = cell_run.begin("lead", "anna", 2)
+    later = cell_run.begin(["lead"], "anna", 2)
     kept.save(later)
     assert len(left_out(kept.folder)) == 4, "a new calibration brings nothing back"
 
 
+def test_a_cell_that_a_camera_did_not_see_is_left_out_from_the_start(tmp_path: Path) -> None:
+    kept = runs(tmp_path)
+    run = kept.save(cell_run.taken(begun(), 400.0, frames(11, 0.4), ["follower: no answer"]))
+    assert run.takes[-1].doubts == ("follower: no answer",)
+    assert left_out(kept.folder) == {"lead/11/abc", "lead/12/abc"}
+    later = cell_run.taken(run, 200.0, frames(21, 0.3))
+    assert later.takes[-1].doubts == (), "nothing is compared with it"
+
+
 def test_there_is_none_at_first_and_a_broken_one_is_said(tmp_path: Path) -> None:
     kept = runs(tmp_path)
-    assert kept.load("lead") is None
+    assert kept.load() is None
     kept.save(begun())
-    (kept.folder / "lead.json").write_text("{")
+    (kept.folder / "cells.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read"):
-        kept.load("lead")
+        kept.load()

@@ -4,14 +4,14 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from so2cam.link.errors import CertificateError, LinkError, LinkLostError, LinkRefusedError
-from so2cam.link.messages import DeviceChange, DeviceValues, Set, Stop
+from so2cam.link.messages import Cells, DeviceChange, DeviceValues, Done, Set, Shot, Stop
 from so2cam.link.pairing import PairingDesk
 from so2cam.link.protocol import PROTOCOL, Hello, Preview, Role
 from so2cam.link.tokens import Principal
@@ -153,6 +153,36 @@ def test_a_command_takes_effect_and_is_written_down_with_its_end(node: Any, node
     assert len(node.effects.lines()) == 2
     with pytest.raises(LinkError, match="it is a command"):
         nodes.ask("lead", Stop())
+
+
+@pytest.mark.parametrize(
+    ("command", "least_s"),
+    [
+        (Stop(), 0.0),
+        (Cells(action="begin", count=5), 0.0),
+        (Cells(action="take", ppm_m=400.0, count=5), 6 * 4.0),  # five on a grid of 4 s, and the wait for the first
+        (Cells(action="clear", count=10), 11 * 4.0),
+        (Shot(exposure_s=30.0), 30.0),
+    ],
+)
+def test_what_takes_items_is_waited_for_as_long_as_it_takes(
+    nodes: Nodes, monkeypatch: Any, command: Any, least_s: float
+) -> None:
+    device = SimpleNamespace(role="camera", exposure_s=0.5, coadds=None, period_s=4.0)
+    look = SimpleNamespace(health=SimpleNamespace(devices=(device,)), connected=True)
+    waited: list[float] = []
+
+    class Client:
+        def command(self, said: Any, *, patience_s: float) -> Done:
+            waited.append(patience_s)
+            return Done(text="done")
+
+    monkeypatch.setattr(nodes, "look", lambda name: look)
+    monkeypatch.setattr(nodes, "_client", lambda name: Client())
+    nodes.command("lead", command, OPERATOR, lambda *_: None)
+    assert waited[0] > 10 + least_s
+    if least_s == 0:
+        assert waited[0] == 15.0, "what is answered at once is not waited for longer"
 
 
 def test_a_node_that_went_away_is_said_with_what_was_known(node: Any, nodes: Nodes, monkeypatch: Any) -> None:

@@ -4,6 +4,7 @@ import "./viewer.js";
 import { Aim } from "./align-aim.js";
 import { CameraCard } from "./align-camera.js";
 import { Link } from "./align-link.js";
+import { AlignNode, tellAll } from "./align-node.js";
 
 const LOOK_MS = 3_000;
 const LIVE = 600; // so many live pictures, lest a phone that is put away fills the disk
@@ -12,12 +13,15 @@ const AIDS = { cross: "Cross", horizon: "Horizon", places: "Vent", saturated: "S
 const BUSY = new Set(["capturing", "darks", "cells"]);
 
 const get = (name) => document.querySelector(`[data-testid="align-${name}"]`);
-const { base, session } = document.documentElement.dataset; // session: where one signs in at a server that knows who one is
-const link = new Link(base || "/v1/", () => signedOut("The token is not valid any more."), { session: session !== undefined });
+// session: where one signs in at a server that knows who one is; nodes: the messages of each computer of an instrument, by its name
+const { base, nodes: several, session } = document.documentElement.dataset;
+const places = several === undefined ? { "": base || "/v1/" } : JSON.parse(several);
+const nodes = Object.entries(places).map(
+  ([name, place]) => new AlignNode(name, new Link(place, () => signedOut("The token is not valid any more."), { session: session !== undefined })),
+);
+const { link } = nodes[0]; // by which one signs in
 const aim = new Aim(document);
 let cards = [];
-let role = null;
-let looking = 0;
 let live = false; // test pictures that this page may stop
 
 /** Do some work, and say in `element` what became of it. */
@@ -31,7 +35,7 @@ async function act(element, work) {
     element.textContent = error.words ?? error.message;
     element.classList.add("bad");
   }
-  void look();
+  lookAtAll();
 }
 
 // --- who one is ----------------------------------------------------------------------------------------------------
@@ -42,8 +46,10 @@ function signedOut(words = "") {
     return;
   }
   link.forget();
-  clearTimeout(looking);
   for (const card of cards) card.stop();
+  for (const node of nodes) node.forget();
+  get("cameras").replaceChildren();
+  cards = [];
   get("main").hidden = true;
   get("sign-out").hidden = true;
   get("sign-in").hidden = false;
@@ -51,34 +57,52 @@ function signedOut(words = "") {
   get("state").textContent = "";
 }
 
+/** Meet the nodes that are not met yet, and show the cameras of all that are. Throws where none answers. */
 async function enter() {
-  const hello = await link.get("hello");
-  role = hello.role;
-  get("node").textContent = `${hello.site}, ${hello.node}`;
-  document.title = `Align ${hello.node}`;
-  const sight = await link.get("sight");
+  const unmet = nodes.filter((node) => !node.met);
+  const told = await Promise.allSettled(unmet.map((node) => node.meet()));
+  const met = nodes.filter((node) => node.met);
+  if (met.length === 0) throw told[0].reason;
+  const names = nodes.map((node) => node.name).join(" and ");
+  get("node").textContent = `${met[0].hello.site}, ${names}`;
+  document.title = `Align ${names}`;
   get("sign-in").hidden = true;
-  get("lost").hidden = true;
   get("main").hidden = false;
   get("sign-out").hidden = link.token === null;
-  const may = role !== "viewer";
-  const why = hello.note ?? "You are signed in as viewer: you may look. To take pictures or change settings, sign in as operator.";
-  for (const name of ["shot", "live"]) get(name).disabled = !may;
+  for (const name of ["shot", "live"]) get(name).disabled = !met.some((node) => node.may);
   const note = get("role-note");
+  const may = met.every((node) => node.may);
+  const why = "You are signed in as viewer: you may look. To take pictures or change settings, sign in as operator.";
   note.hidden = may;
-  note.textContent = why;
-  const order = [...sight.cameras].sort((a, b) => Number(a.band === "off") - Number(b.band === "off"));
-  for (const card of cards) card.stop();
-  cards = order.map((one) => new CameraCard(one, link, act));
-  get("cameras").replaceChildren(...cards.map((card) => card.element));
-  for (const card of cards) {
-    card.allow(may);
+  note.textContent = [...new Set(met.filter((node) => !node.may).map((node) => node.hello.note ?? why))].join(" ");
+  const fresh = unmet.filter((node) => node.met);
+  if (fresh.length > 0) {
+    for (const node of fresh) addCards(node);
+    get("aim").hidden = cards.length === 0;
+    aim.want(cards[0]?.sight ?? null);
+    showChoices();
+  }
+  const lost = nodes.filter((node) => !node.met);
+  get("lost").hidden = lost.length === 0;
+  if (lost.length > 0) {
+    showLost(lost[0].error);
+    setTimeout(() => void enter(), LOOK_MS);
+  }
+  await Promise.all(fresh.map((node) => look(node)));
+}
+
+/** Show the cameras of a node that was met just now, the on band first. */
+function addCards(node) {
+  node.cards = node.sights.map((sight) => new CameraCard(sight, node.link, act));
+  cards = [...cards, ...node.cards].sort((a, b) => Number(a.sight.band === "off") - Number(b.sight.band === "off"));
+  const place = get("cameras");
+  cards.forEach((card, at) => {
+    if (!card.element.isConnected) place.insertBefore(card.element, place.children[at] ?? null);
+  });
+  for (const card of node.cards) {
+    card.allow(node.may);
     card.start();
   }
-  get("aim").hidden = cards.length === 0;
-  aim.want(order[0] ?? null);
-  showChoices();
-  await look();
 }
 
 get("sign-in").querySelector("form").addEventListener("submit", async (event) => {
@@ -143,30 +167,48 @@ function showChoices() {
 
 // --- how it is -----------------------------------------------------------------------------------------------------
 
-async function look() {
-  clearTimeout(looking);
-  const state = get("state");
-  try {
-    const [health, settings] = await Promise.all([link.get("health"), link.get("settings")]);
-    showHealth(health.health);
-    for (const card of cards) card.showSettings(settings.devices[card.sight.device]);
-    state.classList.remove("bad");
-    state.textContent = `${health.health.activity} · ${role}`;
-  } catch (error) {
-    state.classList.add("bad");
-    state.textContent = error.status === 401 ? "" : error.message;
-  }
-  if (link.token !== null || session !== undefined) looking = setTimeout(() => void look(), LOOK_MS);
+/** Ask a node how it is, again and again; one that does not answer holds up no other. */
+async function look(node) {
+  await node.look();
+  clearTimeout(node.timer);
+  showState();
+  showHealth();
+  if (link.token !== null || session !== undefined) node.timer = setTimeout(() => void look(node), LOOK_MS);
 }
 
-function showHealth(health) {
-  const cameras = health.devices.filter((device) => device.role === "camera");
+function lookAtAll() {
+  for (const node of nodes) if (node.met) void look(node);
+}
+
+function showState() {
+  const lost = nodes.filter((node) => node.error !== null);
+  const said = nodes.map((node) => (node.error ? (node.error.status === 401 ? "" : node.error.message) : (node.health?.activity ?? "")));
+  const one = new Set(said).size === 1;
+  const words = one ? said.slice(0, 1) : said.map((text, at) => (nodes[at].error ? text : `${nodes[at].name}: ${text}`));
+  const roles = [...new Set(nodes.filter((node) => node.met).map((node) => node.hello.role))].join(", ");
+  const state = get("state");
+  state.classList.toggle("bad", lost.length > 0);
+  state.textContent = lost.length === nodes.length ? words.join("; ") : `${words.join("; ")} · ${roles}`;
+}
+
+function showHealth() {
+  const known = nodes.filter((node) => node.health !== null);
+  const cameras = known.flatMap((node) => node.health.devices.filter((device) => device.role === "camera"));
   live = cameras.some((device) => device.state === "capturing" && device.kind === "test");
   const busy = cameras.length > 0 && cameras.every((device) => BUSY.has(device.state));
   const button = get("live");
   button.textContent = live ? "Stop live pictures" : busy ? "Capturing already" : "Live pictures";
   button.classList.toggle("on", live);
-  button.disabled = role === "viewer" || (busy && !live);
+  button.disabled = !nodes.some((node) => node.may) || (busy && !live);
+  const lines = known.flatMap((node) => linesOf(node.health, nodes.length > 1 ? `${node.name}: ` : ""));
+  if (nodes.length > 1) {
+    for (const { name, error } of nodes) if (error) lines.unshift({ verdict: "bad", title: name, text: error.message, remedy: error.remedy });
+  }
+  list(get("health"), lines);
+}
+
+/** How the devices, disks, clock and alarms of a node are; `of` goes before what every node has. */
+function linesOf(health, of) {
   const lines = health.devices.map((device) => ({
     verdict: device.level === "ok" ? "good" : "bad",
     title: device.name,
@@ -177,13 +219,15 @@ function showHealth(health) {
   }));
   for (const disk of health.disks) {
     const free = disk.free_bytes === null ? "" : `${(disk.free_bytes / 1e9).toFixed(1)} GB free`;
-    lines.push({ verdict: disk.present ? "good" : "bad", title: disk.name, text: disk.present ? free : "is not there", remedy: disk.note });
+    const text = disk.present ? free : "is not there";
+    lines.push({ verdict: disk.present ? "good" : "bad", title: `${of}${disk.name}`, text, remedy: disk.note });
   }
   const clock = health.clock.quality;
   const set = clock !== "unset" && clock !== "free";
-  lines.push({ verdict: set ? "good" : "bad", title: "clock", text: clock, remedy: set ? null : "set the clock, or wait for GPS or the network" });
-  for (const alarm of health.alarms) lines.push({ verdict: "bad", title: alarm.name, text: alarm.text, remedy: null });
-  list(get("health"), lines);
+  const remedy = set ? null : "set the clock, or wait for GPS or the network";
+  lines.push({ verdict: set ? "good" : "bad", title: `${of}clock`, text: clock, remedy });
+  for (const alarm of health.alarms) lines.push({ verdict: "bad", title: `${of}${alarm.name}`, text: alarm.text, remedy: null });
+  return lines;
 }
 
 function age(seconds) {
@@ -210,23 +254,34 @@ function list(place, lines) {
 // --- what is done --------------------------------------------------------------------------------------------------
 
 get("shot").addEventListener("click", () => {
-  const devices = cards.map((card) => card.sight.device);
-  void act(get("said"), async () => (await link.command({ type: "shot", devices, kind: "test" })).text);
+  void act(get("said"), () => tellAll(nodes, (devices) => ({ type: "shot", devices, kind: "test" })));
 });
 get("live").addEventListener("click", () => {
-  const devices = cards.map((card) => card.sight.device);
-  const say = live ? { type: "stop", devices } : { type: "start", devices, kind: "test", count: LIVE };
-  void act(get("said"), async () => (await link.command(say)).text);
+  const say = (devices) => (live ? { type: "stop", devices } : { type: "start", devices, kind: "test", count: LIVE });
+  void act(get("said"), () => tellAll(nodes, say));
 });
 get("examine").addEventListener("click", () => {
   void act(get("examine-said"), async () => {
-    const { findings, good } = await link.get("examination");
-    showFindings(findings.map((each) => ({ ...each, title: `${each.topic}: ${each.title}` })));
-    const bad = findings.filter((each) => each.verdict === "bad").length;
-    if (!good) throw new Error(`${bad} of ${findings.length} need you`);
+    const found = await Promise.all(nodes.map(examine));
+    const lines = found.flatMap(({ findings }) => findings);
+    showFindings(lines);
+    const bad = lines.filter((each) => each.verdict === "bad").length;
+    if (!found.every(({ good }) => good)) throw new Error(`${bad} of ${lines.length} need you`);
     return "All is well";
   });
 });
+
+/** What the doctor of a node says; where there are others, one that does not answer is one of the findings. */
+async function examine(node) {
+  const of = nodes.length > 1 ? `${node.name}: ` : "";
+  try {
+    const { findings, good } = await node.link.get("examination");
+    return { good, findings: findings.map((each) => ({ ...each, title: `${of}${each.topic}: ${each.title}` })) };
+  } catch (error) {
+    if (nodes.length === 1) throw error;
+    return { good: false, findings: [{ verdict: "bad", title: node.name, text: error.message, remedy: error.remedy ?? null }] };
+  }
+}
 
 /** What is bad first; what is not of this node only where somebody wants to see it. */
 function showFindings(lines) {
@@ -246,9 +301,13 @@ function retry(error) {
   const state = get("state");
   state.classList.add("bad");
   state.textContent = "no answer";
+  showLost(error);
+  setTimeout(() => enter().catch((again) => (again.status === 401 ? null : retry(again))), LOOK_MS);
+}
+
+function showLost(error) {
   const lost = get("lost");
   lost.hidden = false;
   lost.firstElementChild.textContent = error.message;
   lost.lastElementChild.textContent = `${error.remedy ? `What helps: ${error.remedy}. ` : ""}This page goes on trying by itself.`;
-  setTimeout(() => enter().catch((again) => (again.status === 401 ? null : retry(again))), LOOK_MS);
 }

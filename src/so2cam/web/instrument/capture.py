@@ -9,10 +9,11 @@ from nicegui import ui
 from so2cam.core.errors import InputError, So2camError
 from so2cam.core.health import DeviceHealth, DeviceState
 from so2cam.link import messages
-from so2cam.link.messages import Darks, Done, Shot, Start, Stop
+from so2cam.link.messages import Darks, Shot, Start, Stop
 from so2cam.station.node_items import SpectrumCurve, curve, fetch, sequences_of
 from so2cam.station.nodes import NodeLook
-from so2cam.web.instrument.desk import Desk, words_of
+from so2cam.station.together import Told
+from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.pictures import curve_svg, picture_url
 from so2cam.web.instrument.words import exposure, state_of
 from so2cam.web.parts import Chip, Report, field, panel, pick
@@ -48,11 +49,14 @@ class _Targets:
                     put_props(box, {"data-testid": f"{self._test}-{device.name}"})
 
     def names(self) -> tuple[str, ...]:
-        """Return the devices that are chosen. Raises InputError where none is."""
+        """Return the devices that are chosen, nothing where all are: those of nodes that do not answer are meant too.
+
+        Raises InputError where none is chosen.
+        """
         found = tuple(name for name, box in self._boxes.items() if box.value)
-        if not found:
+        if not found and self._boxes:
             raise InputError("no device is chosen", remedy="choose one")
-        return found
+        return () if len(found) == len(self._boxes) else found
 
 
 def _draw_run(desk: Desk) -> None:
@@ -118,9 +122,7 @@ def _draw_pause(desk: Desk) -> None:
     def schedule(action: str) -> str:
         seconds = float(hours.value) * 3600 if action == "pause" and hours.value else None
         said = messages.Schedule.model_validate({"action": action, "for_s": seconds})
-        found = desk.command(said)
-        until = f" until {found.paused_until:%Y-%m-%d %H:%M} UTC" if found.paused_until else ""
-        return f"{found.activity}{until}"
+        return desk.say(said)
 
     with row:
         desk.button("Pause", lambda: schedule("pause"), test="pause", report=report, quiet=True)
@@ -152,10 +154,10 @@ def _draw_shot(desk: Desk) -> None:
         said = ""
         try:
             for done in range(int(many)):
-                result = desk.command(Shot(devices=targets.names(), kind=kind.value, exposure_s=exposure_s))
+                told = desk.tell(Shot(devices=targets.names(), kind=kind.value, exposure_s=exposure_s))
                 progress["done"] = done + 1
-                said = words_of(result)
-                taken[:] = _numbers(result)
+                taken[:] = _numbers(told)
+                said = told.require().words
         finally:
             progress.update(done=0, of=0)
         return said if int(many) == 1 else f"{many} times taken; the last: {said}"
@@ -167,10 +169,11 @@ def _draw_shot(desk: Desk) -> None:
             with pictures, ui.element("figure").classes("so-shot") as figure:
                 put_props(figure, {"data-testid": f"shot-of-{device}"})
                 if device in spectrometers:
-                    found = await desk.view.in_thread(partial(_curve, desk, sequence))
+                    found = await desk.view.in_thread(partial(_curve, desk, device, sequence))
                     ui.html(curve_svg(found) if found else "", sanitize=False)
                 else:
-                    source, said = picture_url(desk.node, device, sequence), f"the item just taken by {device}"
+                    source = picture_url(desk.node_of(device), device, sequence)
+                    said = f"the item just taken by {device}"
                     put_props(ui.element("img").classes("so-picture"), {"src": source, "alt": said})
                 ui.html(f"<figcaption>{escape(device)}, item {sequence}</figcaption>", sanitize=False)
 
@@ -187,19 +190,18 @@ def _draw_shot(desk: Desk) -> None:
     desk.view.every(0.3, look)
 
 
-def _numbers(result: object) -> list[tuple[str, int]]:
-    if not isinstance(result, Done):
-        return []
+def _numbers(told: Told) -> list[tuple[str, int]]:
     return [
         (outcome.device, sequence)
-        for outcome in result.outcomes
+        for part in told.done
+        for outcome in part.outcomes
         for sequence in sequences_of(outcome.values.get("sequences"))[-1:]
     ]
 
 
-def _curve(desk: Desk, sequence: int) -> SpectrumCurve | None:
+def _curve(desk: Desk, device: str, sequence: int) -> SpectrumCurve | None:
     try:
-        return curve(fetch(desk.view.pages.nodes, desk.node, sequence))
+        return curve(fetch(desk.view.pages.nodes, desk.node_of(device), sequence))
     except So2camError:
         return None
 

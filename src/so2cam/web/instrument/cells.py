@@ -1,33 +1,55 @@
-"""The wizard for a calibration with gas cells: hold, take cell after cell, look at each, and keep or leave it out."""
+"""The wizard for a calibration with gas cells: hold, take cell after cell, look at each, and keep or leave it out.
 
+There is one calibration for the whole instrument, whichever nodes its cameras are at: all pages show the same.
+"""
+
+from collections.abc import Callable
 from functools import partial
 from html import escape
 
 from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
-from so2cam.link.errors import LinkRefusedError
-from so2cam.link.messages import Cells
-from so2cam.station import cell_run
-from so2cam.station.cell_run import CellRun, CellRuns, CellTake
-from so2cam.station.node_items import cell_frames, sequences_of
+from so2cam.station.cell_desk import CellDesk
+from so2cam.station.cell_run import MOST_FRAMES, CellRun, CellRuns, CellTake
 from so2cam.station.nodes import NodeLook
-from so2cam.web.instrument.desk import Desk
+from so2cam.station.together import members
+from so2cam.web.instrument.desk import CELLS, Desk, teller
 from so2cam.web.instrument.pictures import picture_url
 from so2cam.web.instrument.words import exposure, percent, state_of, time_html
-from so2cam.web.parts import Chip, Report, empty, field, panel
+from so2cam.web.parts import Chip, Report, State, empty, field, panel, sentence
 from so2cam.web.props import put_props
+from so2cam.web.view import View
 
 _HINT = "ppm m: the cell's SO2 in parts per million, times its length in metres; it stands on the cell"
 
 
 async def draw_cells(desk: Desk) -> None:
     """Draw the wizard at the step where the calibration is."""
-    if desk.look.health is not None and not desk.devices("camera"):
+    known = [desk.looks[name].health for name in desk.nodes if name in desk.looks]
+    if len(known) == len(desk.nodes) and None not in known and not desk.devices("camera"):
         empty("Gas cells are held before cameras; this node has none.", title="No camera here", test="no-cameras")
         return
     wizard = _Wizard(desk)
     await wizard.draw()
+
+
+def cell_desk(view: View) -> CellDesk:
+    """Return what does the steps of a calibration for a visitor."""
+    return CellDesk(CellRuns(view.site), view.pages.nodes, teller(view))
+
+
+def column(text: str) -> float:
+    """Return what is typed as the column of a cell [ppm m]; 0 is the empty holder. Raises InputError."""
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        raise InputError(
+            "the column of the cell is missing", value=text or None, remedy="type the number on the cell, in ppm m"
+        ) from None
+    if not 0 <= value < 1e7:
+        raise InputError("this is no cell's column", value=value, remedy="type the number on the cell, in ppm m")
+    return value
 
 
 class _Wizard:
@@ -35,21 +57,20 @@ class _Wizard:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._runs = CellRuns(desk.view.site)
+        self._cells = cell_desk(desk.view)
         self._box = ui.element("div").classes("so-tab")
         self._run: CellRun | None = None
-        self._held: bool | None = None
-        self._said = ""
+        self._said: tuple[str, State] = ("", "")
 
     async def draw(self) -> None:
         """Draw the present step, and again whenever somebody changes it."""
         await self._again()
-        self._desk.view.on_change(f"{self._desk.topic}/cells", self._again, every_s=0.3)
+        self._desk.view.on_change(CELLS, self._again, every_s=0.3)
         self._desk.watch(self._update)
 
     async def _again(self) -> None:
         try:
-            self._run = await self._desk.view.in_thread(lambda: self._runs.load(self._desk.node))
+            self._run = await self._desk.view.in_thread(self._cells.runs.load)
         except So2camError as problem:
             self._box.clear()
             with self._box:
@@ -57,7 +78,6 @@ class _Wizard:
             return
         if self._box.is_deleted:
             return
-        self._held = None
         self._box.clear()
         with self._box:
             going = self._run is not None and self._run.state == "going"
@@ -69,29 +89,51 @@ class _Wizard:
                 self._draw_takes(self._run)
 
     def _told(self) -> None:
-        self._desk.view.changed(f"{self._desk.topic}/cells")
+        self._desk.view.changed(CELLS)
 
-    def _update(self, look: NodeLook) -> None:
+    def _do(self, work: Callable[[], str]) -> Callable[[], str]:
+        """Return ``work`` so that what it came to, good or bad, still stands when the step is drawn anew."""
+
+        def do() -> str:
+            try:
+                said = work()
+            except So2camError as problem:
+                self._said = (sentence(problem), "bad")
+                raise
+            self._said = (said, "ok")
+            return said
+
+        return do
+
+    def _update(self, _: NodeLook) -> None:
         """Say when the cameras are not as the step wants them: after a restart, or held by somebody else."""
-        cameras = self._desk.devices("camera")
-        if not cameras or look.error is not None or self._box.is_deleted:
+        run, looks = self._run, self._desk.looks
+        going = run is not None and run.state == "going"
+        cameras = [
+            camera
+            for camera in self._desk.devices("camera")
+            if looks[self._desk.node_of(camera.name)].error is None
+            and (run is None or not going or self._desk.node_of(camera.name) in run.nodes)
+        ]
+        if not cameras or self._box.is_deleted:
             return
-        held = all(camera.state.value == "cells" for camera in cameras)
+        held = [camera for camera in cameras if camera.state.value == "cells"]
         words = "; ".join(
             f"{camera.name}: {state_of(camera)[0]}, {exposure(camera.exposure_s)}, "
             f"light {percent(camera.signal_fraction)}, saturated {percent(camera.saturated_fraction)}"
             for camera in cameras
         )
         self._words.set_text(words)
-        going = self._run is not None and self._run.state == "going"
-        self._again_row.set_visibility(going != held)
+        self._again_row.set_visibility(len(held) < len(cameras) if going else bool(held))
         if going:
+            gone = ", ".join(camera.name for camera in cameras if camera not in held)
             self._again_words.set_text(
-                "The cameras are not held any more: the instrument was started anew, or somebody ended it. "
+                f"Not held any more: {gone}. The instrument was started anew, or somebody ended it. "
                 "Exposures may be others now: look at the doubts of the next cell."
             )
         else:
-            self._again_words.set_text("The cameras are held for a calibration that was not begun here.")
+            names = ", ".join(camera.name for camera in held)
+            self._again_words.set_text(f"Held, with no calibration going on here: {names}.")
 
     # --- steps ---------------------------------------------------------------------------------------------------
 
@@ -100,7 +142,7 @@ class _Wizard:
         with box:
             ui.html(
                 "<ol class='so-steps'><li>Aim at clear sky without plume, and clean the cells.</li>"
-                "<li>Begin: capture pauses and both cameras are held at their present exposure.</li>"
+                "<li>Begin: capture pauses and all cameras are held at their present exposure, or none is.</li>"
                 "<li>Take the clear sky, then each cell, then the sky again.</li>"
                 "<li>Look at each: what is wrong can be left out. At the end capture goes on by itself.</li></ol>",
                 sanitize=False,
@@ -112,16 +154,13 @@ class _Wizard:
 
             def begin() -> str:
                 many = str(count.value or "").strip()
-                if not many.isdigit() or not 1 <= int(many) <= cell_run.MOST_FRAMES:
-                    raise InputError(f"frames of each cell: 1 to {cell_run.MOST_FRAMES}", value=many)
-                said = self._desk.say(Cells(action="begin"))
-                self._runs.save(cell_run.begin(self._desk.node, self._desk.view.visitor.principal.name, int(many)))
-                self._said = said
-                return said
+                if not many.isdigit():
+                    raise InputError(f"frames of each cell: 1 to {MOST_FRAMES}", value=many)
+                return self._cells.begin(self._nodes(), self._desk.view.visitor.principal.name, int(many))
 
             with row:
-                self._desk.button("Begin", begin, test="cells-begin", report=report, after=self._told)
-            self._held_row("Let them go", lambda: self._desk.say(Cells(action="end")), "cells-let-go", report)
+                self._desk.button("Begin", self._do(begin), test="cells-begin", report=report, after=self._told)
+            self._held_row("Let them go", lambda: self._cells.let_go(self._held()), "cells-let-go", report)
 
     def _draw_going(self) -> None:
         run = self._run
@@ -133,8 +172,8 @@ class _Wizard:
             Chip("calibration going on", "warn", test="cells-going")
         with box:
             ui.html(
-                f'<p class="so-quiet so-small">Begun by {escape(run.by)} at {time_html(run.began)} UTC. It goes on '
-                "when this page is closed or loaded anew.</p>",
+                f'<p class="so-quiet so-small">Begun by {escape(run.by)} at {time_html(run.began)} UTC, '
+                f"{escape(' and '.join(run.nodes))}. It goes on when this page is closed or loaded anew.</p>",
                 sanitize=False,
             )
             self._state_words()
@@ -152,14 +191,14 @@ class _Wizard:
             with row:
                 self._desk.button(
                     f"Take {run.count} frames",
-                    lambda: self._take(what.value, str(ppm.value or "")),
+                    self._do(lambda: self._take(what.value, str(ppm.value or ""))),
                     test="cells-take",
                     report=report,
                     after=self._told,
                 )
                 self._desk.button(
                     "Finish",
-                    lambda: self._end("ended"),
+                    self._do(lambda: self._cells.end("ended")),
                     test="cells-finish",
                     report=report,
                     quiet=True,
@@ -168,7 +207,7 @@ class _Wizard:
                 )
                 self._desk.button(
                     "Give up",
-                    lambda: self._end("cancelled"),
+                    self._do(lambda: self._cells.end("cancelled")),
                     test="cells-cancel",
                     report=report,
                     quiet=True,
@@ -176,65 +215,40 @@ class _Wizard:
                     danger=True,
                     after=self._told,
                 )
-            self._held_row("Hold again", lambda: self._desk.say(Cells(action="begin")), "cells-hold", report)
+            again = partial(self._cells.begin, run.nodes, run.by, run.count)
+            self._held_row("Hold again", again, "cells-hold", report)
 
     def _report(self) -> Report:
         """Return the line that says what happened; what was said last stays when a step is drawn anew."""
         report = Report(test="cells-report")
-        if self._said:
-            report.say(self._said, "ok")
+        report.say(*self._said)
         return report
 
     def _state_words(self) -> None:
         self._words = ui.label("").classes("so-small").props("data-testid=cells-state")
 
-    def _held_row(self, label: str, work: object, test: str, report: Report) -> None:
+    def _held_row(self, label: str, work: Callable[[], str], test: str, report: Report) -> None:
         self._again_row = put_props(ui.element("div").classes("so-row so-notice"), {"data-testid": f"{test}-row"})
         with self._again_row:
             self._again_words = ui.label("").classes("so-grow")
-            self._desk.button(label, work, test=test, report=report, quiet=True)  # type: ignore[arg-type]
+            self._desk.button(label, self._do(work), test=test, report=report, quiet=True)
         self._again_row.set_visibility(False)
 
     # --- what is done --------------------------------------------------------------------------------------------
 
+    def _nodes(self) -> tuple[str, ...]:
+        """Return the nodes of this page that have cameras, or may have some."""
+        view = self._desk.view
+        found = members(view.pages.nodes, view.site, "camera")
+        return tuple(info.name for info in found if info.name in self._desk.nodes)
+
+    def _held(self) -> tuple[str, ...]:
+        """Return the nodes of this page whose cameras are held."""
+        held = [one.name for one in self._desk.devices("camera") if one.state.value == "cells"]
+        return tuple(dict.fromkeys(self._desk.node_of(name) for name in held))
+
     def _take(self, what: str, text: str) -> str:
-        desk, run = self._desk, self._runs.load(self._desk.node)
-        if run is None or run.state != "going":
-            raise LinkRefusedError("the calibration is over", remedy="begin a new one")
-        ppm_m = None if what == "clear" else 0.0 if what == "empty" else _column(text)
-        action = "clear" if ppm_m is None else "take"
-        result = desk.command(Cells.model_validate({"action": action, "ppm_m": ppm_m, "count": run.count}))
-        numbers = [
-            (outcome.device, sequence)
-            for outcome in result.outcomes
-            for sequence in sequences_of(outcome.values.get("sequences"))
-        ]
-        if not numbers:
-            raise LinkRefusedError("no frame was kept", remedy="see the state of the cameras, and take it again")
-        frames = cell_frames(desk.view.pages.nodes, desk.node, numbers)
-        now = self._runs.load(desk.node)
-        run = self._runs.save(cell_run.taken(now if now is not None and now.state == "going" else run, ppm_m, frames))
-        take = run.takes[-1]
-        self._said = f"{take.words}: {len(take.frames)} frames kept" + (
-            f"; look twice: {'; '.join(take.doubts)}" if take.doubts else ""
-        )
-        return self._said
-
-    def _end(self, state: str) -> str:
-        run = self._runs.load(self._desk.node)
-        if run is None or run.state != "going":
-            raise LinkRefusedError("the calibration is over already")
-        said = self._desk.say(Cells(action="end"))
-        self._runs.save(cell_run.over(run, "ended" if state == "ended" else "cancelled"))
-        self._said = said
-        return said
-
-    def _use(self, number: int, used: bool) -> str:
-        run = self._runs.load(self._desk.node)
-        if run is None:
-            raise LinkRefusedError("the calibration is gone")
-        self._runs.save(cell_run.with_use(run, number, used))
-        return f"step {number} is {'used' if used else 'left out'}"
+        return self._cells.take(None if what == "clear" else 0.0 if what == "empty" else column(text))
 
     # --- what was taken ------------------------------------------------------------------------------------------
 
@@ -275,7 +289,7 @@ class _Wizard:
             for device in dict.fromkeys(frame.device for frame in take.frames):
                 mine = [frame for frame in take.frames if frame.device == device]
                 with ui.element("figure"):
-                    source = picture_url(self._desk.node, device, mine[-1].sequence)
+                    source = picture_url(mine[-1].node, device, mine[-1].sequence)
                     image = ui.element("img").props("loading=lazy")
                     put_props(image, {"src": source, "alt": f"{take.words}, {device}"})
                     ui.html(
@@ -294,21 +308,9 @@ class _Wizard:
                 if run.state != "cancelled":
                     self._desk.button(
                         "Use it" if not take.used else "Leave it out",
-                        partial(self._use, take.number, not take.used),
+                        partial(self._cells.use, take.number, not take.used),
                         test=f"take-{take.number}-use",
                         report=report,
                         quiet=True,
                         after=self._told,
                     )
-
-
-def _column(text: str) -> float:
-    try:
-        value = float(text.strip().replace(",", "."))
-    except ValueError:
-        raise InputError(
-            "the column of the cell is missing", value=text or None, remedy="type the number on the cell, in ppm m"
-        ) from None
-    if not 0 < value < 1e7:
-        raise InputError("this is no cell's column", value=value, remedy="type the number on the cell, in ppm m")
-    return value

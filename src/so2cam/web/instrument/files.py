@@ -14,8 +14,6 @@ from so2cam.web.instrument.words import facts, size, table, time_html
 from so2cam.web.parts import Choice, Report, panel
 
 _SHOWN = 40
-_DISK_S = 240.0
-"""A slow disk may take so long until everything is on it [s]"""
 
 
 async def draw_files(desk: Desk) -> None:
@@ -76,14 +74,14 @@ def _draw_disk(desk: Desk) -> None:
     with row:
         release = desk.button(
             "Ready to pull the disk",
-            lambda: desk.say(MirrorDisk(action="release"), patience_s=_DISK_S),
+            lambda: desk.say(MirrorDisk(action="release")),
             test="disk-release",
             report=report,
             confirm="Stop copying to the external disk and unmount it? Capture goes on; copies are made up for later.",
         )
         back = desk.button(
             "Use the disk again",
-            lambda: desk.say(MirrorDisk(action="take-back"), patience_s=_DISK_S),
+            lambda: desk.say(MirrorDisk(action="take-back")),
             test="disk-take-back",
             report=report,
             quiet=True,

@@ -14,20 +14,20 @@ _ROLES = {"camera": "camera", "spectrometer": "spectrometer", "power": "power bo
 
 
 def draw_overview(desk: Desk) -> None:
-    """Draw a card for each device; cards come when devices are known."""
+    """Draw a card for each device of the nodes; cards come when devices are known."""
     box = ui.element("div").classes("so-columns so-cards")
     cards: dict[str, _Card] = {}
     with box:
         nothing = empty("Its devices are shown as soon as the node answers.", title="No answer yet", test="no-devices")
 
-    def update(look: NodeLook) -> None:
-        devices = () if look.health is None else look.health.devices
-        nothing.set_visibility(not devices)
-        for device in devices:
-            if device.name not in cards:
-                with box:
-                    cards[device.name] = _Card(desk, device)
-            cards[device.name].update(device, look)
+    def update(_: NodeLook) -> None:
+        nothing.set_visibility(not desk.devices())
+        for node, look in desk.looks.items():
+            for device in look.health.devices if look.health is not None else ():
+                if device.name not in cards:
+                    with box:
+                        cards[device.name] = _Card(desk, node, device)
+                cards[device.name].update(device, look)
 
     desk.watch(update)
 
@@ -35,8 +35,7 @@ def draw_overview(desk: Desk) -> None:
 class _Card:
     """One device."""
 
-    def __init__(self, desk: Desk, device: DeviceHealth) -> None:
-        self._desk = desk
+    def __init__(self, desk: Desk, node: str, device: DeviceHealth) -> None:
         band = f", {device.band} band" if device.band else ""
         box, head = panel(device.name, test=f"device-{device.name}", hint=f"{_ROLES[device.role]}{band}")
         box.props("data-ages")
@@ -45,11 +44,12 @@ class _Card:
             self._ago = Ago(stale_s=30.0)
         self._picture: LivePicture | LiveCurve | None = None
         with box:
-            ui.label(f"{_ROLES[device.role]}{band}").classes("so-quiet so-small")
+            at = f", at {node}" if len(desk.nodes) > 1 else ""
+            ui.label(f"{_ROLES[device.role]}{band}{at}").classes("so-quiet so-small")
             if device.role == "camera":
-                self._picture = LivePicture(desk.node, device.name)
+                self._picture = LivePicture(node, device.name)
             elif device.role == "spectrometer":
-                self._picture = LiveCurve(desk, device.name)
+                self._picture = LiveCurve(desk, node, device.name)
             self._facts = put_props(ui.html("", sanitize=False), {"data-testid": f"device-{device.name}-facts"})
             self._trouble = ui.label("").classes("so-error").props("role=alert")
             put_props(self._trouble, {"data-testid": f"device-{device.name}-trouble"})

@@ -42,8 +42,8 @@ class LivePicture:
 class LiveCurve:
     """The latest spectrum of a spectrometer, once every few seconds."""
 
-    def __init__(self, desk: Desk, device: str) -> None:
-        self._desk, self._device = desk, device
+    def __init__(self, desk: Desk, node: str, device: str) -> None:
+        self._desk, self._node, self._device = desk, node, device
         self._shown: int | None = None
         self._html = put_props(ui.html("", sanitize=False), {"data-testid": f"curve-{device}"})
         desk.view.every(3.0, self._draw)
@@ -52,10 +52,10 @@ class LiveCurve:
         """Nothing: the spectrum comes by itself."""
 
     async def _draw(self) -> None:
-        desk = self._desk
+        desk, node = self._desk, self._node
         try:
             found = await desk.view.shared(
-                f"curve/{desk.node}/{self._device}", 2.0, lambda: _latest(desk, self._device)
+                f"curve/{node}/{self._device}", 2.0, lambda: _latest(desk, node, self._device)
             )
         except So2camError:
             return
@@ -63,10 +63,10 @@ class LiveCurve:
             self._html.set_content(curve_svg(found))
 
 
-def _latest(desk: Desk, device: str) -> SpectrumCurve | None:
-    found = desk.ask(Items(order="newest", limit=20, kind="spectrum")).items
+def _latest(desk: Desk, node: str, device: str) -> SpectrumCurve | None:
+    found = desk.ask(Items(order="newest", limit=20, kind="spectrum"), node=node).items
     mine = next((item for item in found if item.device == device), None)
-    return None if mine is None else curve(fetch(desk.view.pages.nodes, desk.node, mine.sequence))
+    return None if mine is None else curve(fetch(desk.view.pages.nodes, node, mine.sequence))
 
 
 def curve_svg(found: SpectrumCurve, *, test: str = "spectrum") -> str:

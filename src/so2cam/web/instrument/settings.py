@@ -11,7 +11,8 @@ from so2cam.core.site_instrument import LONGEST_PERIOD_S, SHORTEST_PERIOD_S
 from so2cam.link.messages import DeviceChange, DeviceValues, Set
 from so2cam.link.protocol import Role, Settings
 from so2cam.station.nodes import Applied, NodeLook
-from so2cam.web.instrument.desk import Desk, words_of
+from so2cam.station.together import words_of
+from so2cam.web.instrument.desk import Desk
 from so2cam.web.instrument.fields import NumberField, Quantity, Value
 from so2cam.web.instrument.words import exposure, percent
 from so2cam.web.parts import Chip, Report, empty, number, panel

@@ -1,4 +1,4 @@
-"""The way to the align page: which nodes have cameras; a single one is opened at once."""
+"""The way to the align page: of the only node with cameras, or of all of them at once, as soon as all are paired."""
 
 from html import escape
 
@@ -8,7 +8,7 @@ from nicegui import ui
 
 from so2cam.core.errors import So2camError
 from so2cam.station.nodes import NodeLook
-from so2cam.web.align_nodes import ALIGN, AlignNode, align_nodes
+from so2cam.web.align_nodes import ALIGN, AlignNode, address_of, align_nodes
 from so2cam.web.instrument.words import LEVELS
 from so2cam.web.parts import Ago, Chip, empty, error
 from so2cam.web.props import put_props
@@ -34,14 +34,14 @@ _STALE_S = 15.0
     docs="align",
 )
 async def align(view: View) -> Response | None:
-    """Show the nodes with cameras of a site; where there is one, lead to its page."""
+    """Lead to the page of the cameras; where not all their nodes are paired, show which are there."""
     try:
         nodes = await view.in_thread(lambda: align_nodes(view.pages.nodes, view.site))
     except So2camError as problem:
         error(str(problem))
         return None
-    if len(nodes) == 1 and nodes[0].info.paired:
-        return RedirectResponse(nodes[0].address, 303)
+    if nodes and all(node.info.paired for node in nodes):
+        return RedirectResponse(nodes[0].address if len(nodes) == 1 else address_of(view.site.name), 303)
     if not nodes:
         empty("The site file names no camera, and no node was paired with.", title="There is nothing to align")
         return None

@@ -9,10 +9,12 @@ from nicegui import ui
 from so2cam.core.errors import InputError, So2camError
 from so2cam.formats.siteedit import REMOVE, KeyPath
 from so2cam.formats.starter import PLACEHOLDER_LINE
-from so2cam.link.messages import Cells, Command, Darks, DeviceChange, DeviceValues, Set, Shot, Start
+from so2cam.link.messages import Command, Darks, DeviceChange, DeviceValues, Set, Shot, Start
 from so2cam.station.guide import Facts, Step, first_open, gather, steps
+from so2cam.station.together import members, tell_all
 from so2cam.web.guide_spectrometer import SpectrometerStep
-from so2cam.web.instrument.desk import words_of
+from so2cam.web.instrument.cells import cell_desk, column
+from so2cam.web.instrument.desk import CELLS, teller
 from so2cam.web.instrument.link import draw_pairing
 from so2cam.web.line_shapes import drawn_line, shapes_of
 from so2cam.web.live_routes import live_src
@@ -66,7 +68,6 @@ class _Guide:
     def __init__(self, view: View, setup: Setup) -> None:
         self._view, self._setup = view, setup
         self._heads: dict[str, tuple[Chip, ui.label, ui.expansion]] = {}
-        self._facts: Facts | None = None
         self._bodies: dict[str, Callable[[], None]] = {
             "volcano": self._volcano,
             "instrument": self._instrument,
@@ -98,12 +99,11 @@ class _Guide:
 
     async def _look(self) -> tuple[Step, ...]:
         view, draft = self._view, self._setup.draft
-        facts = await view.shared(
+        facts: Facts = await view.shared(
             "guide",
             1.0,
             lambda: gather(view.context, view.site, draft.state(), len(draft.versions()), view.pages.nodes),
         )
-        self._facts = facts
         return steps(facts)
 
     async def _refresh(self) -> None:
@@ -147,22 +147,25 @@ class _Guide:
     def _link(self, path: str, words: str, **query: str) -> None:
         ui.link(words, self._view.link(path, **query)).classes("so-guide-link")
 
-    def _command(self, label: str, command: Callable[[], Command], *, test: str, report: Report) -> None:
-        """Draw a button that has every paired node carry out a command."""
-        view = self._view
+    def _nodes(self, *types: str) -> tuple[str, ...]:
+        """Return the nodes of the instrument with devices of these types. Raises InputError where none is paired."""
+        found = members(self._view.pages.nodes, self._view.site, *types)
+        if not any(info.paired for info in found):
+            raise InputError("no instrument is paired", remedy="pair with it first: step 2")
+        return tuple(info.name for info in found)
 
-        def note(word: str, detail: dict[str, Any], outcome: str) -> None:
-            view.pages.note(view.visitor, word, detail, outcome)
+    def _command(self, label: str, command: Command, *, test: str, report: Report) -> None:
+        """Draw a button that has the whole instrument carry out a command."""
 
         def do() -> str:
-            paired = [name for name, is_paired, _ in (self._facts.nodes if self._facts else ()) if is_paired]
-            if not paired:
-                raise InputError("no instrument is paired", remedy="pair with it first: step 2")
-            made = command()
-            said = [words_of(view.pages.nodes.command(name, made, view.visitor.principal, note)) for name in paired]
-            return "; ".join(said)
+            names = self._nodes("camera", "spectrometer")
+            return tell_all(dict.fromkeys(names, command), teller(self._view)).require().words
 
-        action(view, label, do, test=test, report=report)
+        action(self._view, label, do, test=test, report=report)
+
+    def _cells(self, label: str, work: Callable[[], str], *, test: str, report: Report) -> None:
+        """Draw a button for a step of the calibration with gas cells: the one that the Instrument page shows too."""
+        action(self._view, label, work, test=test, report=report, after=lambda: self._view.changed(CELLS))
 
     # --- the steps ---------------------------------------------------------------------------------------------------
 
@@ -187,7 +190,7 @@ class _Guide:
         self._say("Take test frames, aim at the plume with sky on both sides, and focus on the skyline.")
         report = Report(test="guide-test-report")
         with ui.element("div").classes("so-row"):
-            self._command("Take a test frame", lambda: Shot(kind="test"), test="guide-test", report=report)
+            self._command("Take a test frame", Shot(kind="test"), test="guide-test", report=report)
             self._link("/align", "Aim and focus")
 
     def _exposure(self) -> None:
@@ -195,7 +198,7 @@ class _Guide:
         report = Report(test="guide-exposure-report")
         change = DeviceChange(values=DeviceValues(automatic=True))
         with ui.element("div").classes("so-row"):
-            self._command("Automatic exposure", lambda: Set(changes=(change,)), test="guide-automatic", report=report)
+            self._command("Automatic exposure", Set(changes=(change,)), test="guide-automatic", report=report)
             self._link("/instrument", "Exposure, gain and rate of each device", tab="settings")
 
     def _registration(self) -> None:
@@ -222,10 +225,10 @@ class _Guide:
         )
         report = Report(test="guide-reference-report")
         with ui.element("div").classes("so-row"):
-            self._command("Take darks", lambda: Darks(), test="guide-darks", report=report)
+            self._command("Take darks", Darks(), test="guide-darks", report=report)
             self._command(
                 "Take clear sky",
-                lambda: Start(kind="clear", count=_CLEAR_FRAMES),
+                Start(kind="clear", count=_CLEAR_FRAMES),
                 test="guide-clear",
                 report=report,
             )
@@ -235,16 +238,17 @@ class _Guide:
                 "Gas cell", example="ppm m; 0 for the empty one", test="guide-cell-ppm", props="inputmode=decimal"
             )
 
-            def take() -> Command:
-                try:
-                    ppm_m = float(str(label.value or "").replace(",", "."))
-                except ValueError:
-                    raise InputError("give what stands on the cell, in ppm m; 0 for the empty one") from None
-                return Cells(action="take", ppm_m=ppm_m, count=_CELL_FRAMES)
+            desk, who = cell_desk(self._view), self._view.visitor.principal.name
 
-            self._command("Hold for cells", lambda: Cells(action="begin"), test="guide-cells-begin", report=cells)
-            self._command("Take this cell", take, test="guide-cells-take", report=cells)
-            self._command("End", lambda: Cells(action="end"), test="guide-cells-end", report=cells)
+            def hold() -> str:
+                return desk.begin(self._nodes("camera"), who, _CELL_FRAMES)
+
+            def take() -> str:
+                return desk.take(column(str(label.value or "")))
+
+            self._cells("Hold for cells", hold, test="guide-cells-begin", report=cells)
+            self._cells("Take this cell", take, test="guide-cells-take", report=cells)
+            self._cells("End", lambda: desk.end("ended"), test="guide-cells-end", report=cells)
         self._setup.fields([("processing", "calibration", "source")])
         with ui.element("div").classes("so-row"):
             self._link("/instrument", "Cells with a look at each frame", tab="cells")
@@ -314,7 +318,7 @@ class _Guide:
 
     def _start(self) -> None:
         report = Report(test="guide-start-report")
-        self._command("Start capture", lambda: Start(kind="plume"), test="guide-start", report=report)
+        self._command("Start capture", Start(kind="plume"), test="guide-start", report=report)
 
     def _rate(self) -> None:
         self._say("The first pair with darks, clear sky, a calibration and a line gives an emission rate.")
