@@ -70,18 +70,16 @@ class Told:
         details = "; ".join(_details(part.result) for part in self.done if _details(part.result))
         return "".join(texts) + (f" ({details})" if details else "")
 
-    def error(self, more: str = "", *, remedy: str | None = None) -> So2camError:
-        """Return the error that says who did not do it, what was done all the same, and ``more``."""
+    def error(self, undone: str = "", *, remedy: str | None = None) -> So2camError:
+        """Return the error that says who did not do it, and what was done all the same; or ``undone``, of that."""
         failed = self.failed
         first = failed[0].error if failed else None
-        if first is not None and not more and not self.done and len({str(part.error) for part in failed}) == 1:
+        if first is not None and not undone and not self.done and len({str(part.error) for part in failed}) == 1:
             return first
-        said = [f"not at {'; not at '.join(self.missing)}"]
-        if self.done:
-            said.append(f"done at {', '.join(part.node for part in self.done)}: {self.words}")
-        return LinkError(
-            "; ".join([*said, more] if more else said), remedy=remedy or (first.remedy if first is not None else None)
-        )
+        done = f"done at {', '.join(part.node for part in self.done)}: {self.words}" if self.done else ""
+        said = [f"not at {'; not at '.join(self.missing)}", undone or done]
+        remedy = remedy or (first.remedy if first is not None else None)
+        return LinkError("; ".join(text for text in said if text), remedy=remedy)
 
     def require(self) -> "Told":
         """Return this. Raises So2camError where a node did not do it."""

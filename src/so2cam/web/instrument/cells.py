@@ -299,8 +299,11 @@ class _Wizard:
                     )
             with ui.element("div").classes("so-take-words"):
                 ui.label(f"{take.number}. {take.words}").classes("so-strong")
-                names = ", ".join(str(frame.sequence) for frame in take.frames)
-                ui.label(f"items {names}").classes("so-quiet so-small")
+                numbers: dict[str, list[str]] = {}
+                for frame in take.frames:
+                    numbers.setdefault(frame.node, []).append(str(frame.sequence))
+                names = "; ".join(f"{node}: items {', '.join(mine)}" for node, mine in numbers.items())
+                ui.label(names).classes("so-quiet so-small")
                 for doubt in take.doubts:
                     ui.label(doubt).classes("so-doubt")
                 if not take.used:
