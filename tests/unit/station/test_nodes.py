@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from so2cam.link.errors import CertificateError, LinkError, LinkLostError, LinkRefusedError
-from so2cam.link.messages import Cells, DeviceChange, DeviceValues, Done, Set, Shot, Stop
+from so2cam.link.messages import Cells, DeviceChange, DeviceValues, Done, MirrorDisk, Set, Shot, Stop
 from so2cam.link.pairing import PairingDesk
 from so2cam.link.protocol import PROTOCOL, Hello, Preview, Role
 from so2cam.link.tokens import Principal
@@ -163,6 +163,7 @@ def test_a_command_takes_effect_and_is_written_down_with_its_end(node: Any, node
         (Cells(action="take", ppm_m=400.0, count=5), 6 * 4.0),  # five on a grid of 4 s, and the wait for the first
         (Cells(action="clear", count=10), 11 * 4.0),
         (Shot(exposure_s=30.0), 30.0),
+        (MirrorDisk(action="release"), 200.0),
     ],
 )
 def test_what_takes_items_is_waited_for_as_long_as_it_takes(
