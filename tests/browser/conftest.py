@@ -85,11 +85,11 @@ def click() -> Callable[[Locator, Place], None]:
     return do
 
 
-def _fake(name: str) -> ModuleType:
-    """Return the module ``tests/fakes/<name>.py``."""
+def _fake(name: str, folder: Path = Path(__file__).parents[1] / "fakes") -> ModuleType:
+    """Return the module ``tests/fakes/<name>.py``, or that of another folder."""
     known = f"so2cam_test_{name}"
     if known not in sys.modules:
-        place = Path(__file__).parents[1] / "fakes" / f"{name}.py"
+        place = folder / f"{name}.py"
         spec = importlib.util.spec_from_file_location(known, place)
         assert spec is not None
         assert spec.loader is not None
@@ -97,6 +97,12 @@ def _fake(name: str) -> ModuleType:
         sys.modules[known] = module
         spec.loader.exec_module(module)
     return sys.modules[known]
+
+
+@pytest.fixture(scope="session")
+def instruments() -> ModuleType:
+    """The module ``tests/browser/instruments.py``: a simulated instrument and its station as processes."""
+    return _fake("instruments", Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")

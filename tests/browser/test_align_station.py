@@ -1,7 +1,5 @@
 """The align page at the station: a real station hands it out, and what is said goes over its link to the instrument."""
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,22 +18,12 @@ SignIn = Callable[[Page, str], None]
 pytestmark = pytest.mark.timeout(400)
 
 
-def _home(folder: Path, benches: ModuleType) -> Any:
-    name = "so2cam_test_instruments"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "instruments.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name].Home(benches.Bench(folder))
-
-
 @pytest.fixture(scope="module")
-def station(benches: ModuleType, linked: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def station(
+    benches: ModuleType, linked: ModuleType, instruments: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
     """A station, and an instrument of two small cameras that it is paired with."""
-    made = _home(tmp_path_factory.mktemp("align"), benches)
+    made = instruments.Home(benches.Bench(tmp_path_factory.mktemp("align")))
     size = "seed = 1, width_px = 162, height_px = 122"
     devices = [benches.camera(f"camera-{band}", band, options=size) for band in ("on", "off")]
     port = linked.free_port()
@@ -233,9 +221,9 @@ def test_a_node_that_is_gone_is_said_plainly_and_comes_back(tab: Page, station: 
 
 
 def test_several_nodes_are_listed_with_how_they_are(
-    browser: Browser, benches: ModuleType, linked: ModuleType, tmp_path: Path
+    browser: Browser, benches: ModuleType, linked: ModuleType, instruments: ModuleType, tmp_path: Path
 ) -> None:
-    home = _home(tmp_path, benches)
+    home = instruments.Home(benches.Bench(tmp_path))
     devices = {
         "lead": [benches.camera("camera-on", "on")],
         "second": [benches.camera("camera-off", "off")],

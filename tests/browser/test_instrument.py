@@ -1,8 +1,6 @@
 """The Instrument page against a real agent and a real station: what people do with it, and what happens meanwhile."""
 
-import importlib.util
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -23,23 +21,13 @@ windows = [{ do = "capture", start = "00:00", end = "24:00" }]
 """
 
 
-def _instruments() -> ModuleType:
-    name = "so2cam_test_instruments"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "instruments.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="module")
-def home(benches: ModuleType, linked: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def home(
+    benches: ModuleType, linked: ModuleType, instruments: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
     """An instrument of two small cameras, one faulty at will, and a spectrometer; and its station, not paired yet."""
     folder = tmp_path_factory.mktemp("instrument")
-    made = _instruments().Home(benches.Bench(folder))
+    made = instruments.Home(benches.Bench(folder))
     control = folder / "fault.json"
     devices = [
         benches.camera("camera-on", "on", gain="1.0"),

@@ -1,7 +1,5 @@
 """An instrument of two computers, a band at each: what is done at the whole instrument is done at both."""
 
-import importlib.util
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,22 +18,10 @@ BANDS = {"lead": ("camera-on", "on"), "follower": ("camera-off", "off")}
 pytestmark = pytest.mark.timeout(300)
 
 
-def _home(folder: Path, benches: ModuleType) -> Any:
-    name = "so2cam_test_instruments"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "instruments.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name].Home(benches.Bench(folder))
-
-
 @pytest.fixture
-def home(benches: ModuleType, linked: ModuleType, tmp_path: Path) -> Iterator[Any]:
+def home(benches: ModuleType, linked: ModuleType, instruments: ModuleType, tmp_path: Path) -> Iterator[Any]:
     """A station that is paired with the lead, which has the on band, and with the follower, which has the off band."""
-    made = _home(tmp_path, benches)
+    made = instruments.Home(benches.Bench(tmp_path))
     ports = {node: linked.free_port() for node in BANDS}
     made.write(
         {node: [benches.camera(*camera)] for node, camera in BANDS.items()}, ports, linked.free_port(), period_s=0.5
