@@ -1,7 +1,8 @@
 """The pages: how soon they can be used, what a live image costs, ten viewers, and memory over an hour in fast motion.
 
-    python benchmarks/web.py                 all of it (under eight minutes)
-    python benchmarks/web.py --only image    one part: open, image, viewers, memory or archive
+    python benchmarks/web.py                 all of it (about nine minutes)
+    python benchmarks/web.py --only image    one part: open, image, viewers, memory, archive or demo
+    python benchmarks/web.py --quick         to see that it works: few rounds, few frames; its figures say nothing
 
 A station in a process of its own shows the images of a simulated volcano, 648 x 486 pixels, as often as it is told to;
 Chromium without a window looks at them. Processor time is read of the system: that of the station's process apart from
@@ -11,8 +12,9 @@ or with an empty page, is taken off.
 "Usable" is when the header stands, the first live image is drawn, and the page answers to the station. Memory is that
 of the station's process, after each round in which pages are opened and closed and images come ten times as fast.
 
-The archive page is asked over a catalogue of 100,000 frames (``archive_pages.py``): whole answers by HTTP, as a browser
-gets them.
+The pages of archive, runs, comparison and spectra are asked over a catalogue of 100,000 frames (``archive_pages.py``):
+whole answers by HTTP, as a browser gets them. The demo (``demo_page.py``) is timed from its command to a browser that
+shows images, emission rate and state.
 """
 
 import argparse
@@ -39,16 +41,30 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import archive_pages
+from benchmarks import archive_pages, demo_page
 
 Row = tuple[str, str, bool]
 LIVE_PARTS = ("open", "image", "viewers", "memory")
-PARTS = (*LIVE_PARTS, "archive")
+PARTS = (*LIVE_PARTS, "archive", "demo")
 OPENINGS = 7
 LOOK_S = 25.0
 ROUNDS = 12
 ROUND_S = 9.0
-PATHS = ("/health", "/alarms", "/access", "/")
+PATHS = (
+    "/health",
+    "/alarms",
+    "/access",
+    "/",
+    "/setup",
+    "/setup/background",
+    "/setup/lines",
+    "/spectra",
+    "/archive",
+    "/runs",
+    "/instrument",
+)
+QUICK = {"OPENINGS": 1, "LOOK_S": 3.0, "ROUNDS": 4, "ROUND_S": 4.0}
+"""What it takes to see that it works."""
 LIMITS = {"open": 1.5, "cpu": 15.0, "bytes": 5.0, "hertz": 0.9, "growth": 2.0}
 _COUNT = """
 window.frames_seen = 0;
@@ -84,12 +100,22 @@ def serve(folder: Path) -> None:
     made.site.write_text(f"{text}\n[station]\nfolder = 'station'\napi = {{ port = 0 }}\n\n{watch}", encoding="utf-8")
     context = open_station([made.site])
     outward, trials = outward_services(context), trial_lines(context)
-    mount = page_mount(context, lambda: assembly.supervisor.states(), trials, open_to_all=True)
+    mount = page_mount(
+        context,
+        lambda: assembly.supervisor.states(),
+        trials,
+        nodes=lambda: assembly.nodes,
+        runs=lambda: assembly.runs,
+        open_to_all=True,
+    )
     assembly = assemble_station(
         context, others=[*outward.services, *trials.values()], alarms=outward.alarms, mount=mount
     )
     name, rate = context.sites[0].name, [0.0]
     kept: list[PairImages] = []
+    for watcher in assembly.watchers:  # all files are there before the first is processed
+        while watcher.look():
+            pass
     assembly.supervisor.start()
     limit = time.monotonic() + 120
     while len(kept) < 10 and time.monotonic() < limit:
@@ -151,10 +177,11 @@ class Station:
 
 
 @contextlib.contextmanager
-def station(folder: Path, *, archive: bool = False) -> Iterator[Station]:
+def station(folder: Path, *, archive: bool = False, quick: bool = False) -> Iterator[Station]:
+    served = "--serve-archive" if archive else "--serve"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, __file__, "--serve-archive" if archive else "--serve", str(folder / "site")],
+            [sys.executable, __file__, served, str(folder / "site"), *(["--quick"] if quick else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -379,11 +406,16 @@ def _take_images(source: str, served: Station, fetched: list[int], stop: threadi
                 fetched[0] += 1
 
 
-def in_browser(parts: Sequence[str]) -> list[Row]:
-    """Measure the parts that a browser is needed for."""
+def find_chromium() -> str:
+    """Return where Chromium is."""
     chromium = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
     if chromium is None:
         raise SystemExit("Chromium is not installed: apt install chromium")
+    return chromium
+
+
+def in_browser(parts: Sequence[str], chromium: str) -> list[Row]:
+    """Measure the parts that look at one station with a browser."""
     rows: list[Row] = []
     with (
         tempfile.TemporaryDirectory(prefix="so2cam-benchmark-") as folder,
@@ -407,6 +439,7 @@ def in_browser(parts: Sequence[str]) -> list[Row]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=PARTS, action="append", help="this part; may be given several times")
+    parser.add_argument("--quick", action="store_true", help="few rounds and frames: to see that it works")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--serve-archive", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -414,20 +447,25 @@ def main() -> int:
         serve(arguments.serve)
         return 0
     if arguments.serve_archive is not None:
-        archive_pages.serve(arguments.serve_archive)
+        archive_pages.serve(arguments.serve_archive, quick=arguments.quick)
         return 0
+    if arguments.quick:
+        globals().update(QUICK)
     parts = arguments.only or PARTS
     began = time.monotonic()
     rows: list[Row] = []
     if any(part in LIVE_PARTS for part in parts):
-        rows += in_browser([part for part in parts if part in LIVE_PARTS])
+        rows += in_browser([part for part in parts if part in LIVE_PARTS], find_chromium())
     if "archive" in parts:
         print("archive …", file=sys.stderr)
         with (
             tempfile.TemporaryDirectory(prefix="so2cam-benchmark-") as folder,
-            station(Path(folder), archive=True) as served,
+            station(Path(folder), archive=True, quick=arguments.quick) as served,
         ):
-            rows += archive_pages.measure(served.said, served.process.pid)
+            rows += archive_pages.measure(served.said, served.process.pid, rounds=2 if arguments.quick else None)
+    if "demo" in parts:
+        print("demo …", file=sys.stderr)
+        rows += demo_page.measure(find_chromium())
     width = max(len(row[0]) for row in rows)
     for label, value, good in rows:
         print(f"{label:<{width}}  {value}{'' if good else '   TOO MUCH'}")

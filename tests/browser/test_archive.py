@@ -25,6 +25,9 @@ def test_a_day_is_found_by_quality_and_its_files_are_taken_along(page: Page, arc
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     expect(page.get_by_test_id("clock")).to_have_text(re.compile(r"\d\d:\d\d:\d\d UTC"))
+    old = page.get_by_test_id("rate")  # the live page shows the newest value there is, and that it is old
+    expect(old).to_have_class(re.compile("is-stale"))
+    expect(old.locator("time")).to_have_text(re.compile(r"^\d+ (h|d) ago$"))
     page.keyboard.press("g")
     page.keyboard.press("f")
     day = page.get_by_test_id(f"day-{archive.day}")
@@ -69,6 +72,13 @@ def test_a_day_is_found_by_quality_and_its_files_are_taken_along(page: Page, arc
     content = zipfile.ZipFile(BytesIO(coming.value.path().read_bytes()))
     assert content.testzip() is None
     assert len({name.rpartition(".")[0] for name in content.namelist()}) == 2
+
+    expect(page.get_by_test_id("verify")).to_be_disabled()  # a viewer's
+    archive.enter(page, "operator")
+    page.goto(f"{archive.url}/archive?start={archive.day}T00:00&what=dark")
+    expect(totals).to_have_text(re.compile(f"^{darks} files"))
+    page.get_by_test_id("verify").click()
+    expect(page.get_by_test_id("archive-report")).to_contain_text(f"· {darks} files read, all as they came")
     assert errors == []
 
 

@@ -1,4 +1,4 @@
-"""The guided installation on a simulated instrument: from an empty site file to the first emission rate."""
+"""The guided installation on a simulated instrument: from an empty site file until the case may be closed."""
 
 import os
 import re
@@ -21,6 +21,10 @@ from so2cam.simulate.installation import NODE, write_installation
 pytestmark = pytest.mark.timeout(400)
 LONG = 90_000
 PROGRAM = [sys.executable, "-P", "-m", "so2cam"]
+CHRONYC = """#!/bin/sh
+echo C0000201,192.0.2.1,2,0,0.000012,0.0,0.00001,1.0,0.0,0.1,0.001,0.0005,64.0,Normal
+"""
+"""What stands for a clock that is set over the network."""
 FAST = """hold_back_s = 1.0
 api = { port = %d }
 transfer = { poll_s = 0.1 }
@@ -80,7 +84,11 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
     token = command(station, "token", "create", "site.toml", "--station", "--name", "anna", "--role", "admin").split()[
         0
     ]
-    environment = dict(os.environ)
+    clock = tmp_path / "bin" / "chronyc"
+    clock.parent.mkdir()
+    clock.write_text(CHRONYC, encoding="utf-8")
+    clock.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{clock.parent}{os.pathsep}{os.environ['PATH']}"}
     processes = []
     with (tmp_path / "log").open("ab") as log:
         for folder, arguments in (
@@ -136,7 +144,7 @@ def done(page: Page, test: str) -> None:
     expect(page.get_by_test_id(test)).to_have_attribute("data-state", "ok", timeout=LONG)
 
 
-def test_from_an_empty_site_file_to_the_first_emission_rate(
+def test_from_an_empty_site_file_until_the_case_may_be_closed(
     page: Page, installation: Installation, drag: Callable[..., None]
 ) -> None:
     truth, url = installation.truth, installation.url
@@ -172,12 +180,18 @@ def test_from_an_empty_site_file_to_the_first_emission_rate(
     page.get_by_test_id("pair-go").click()
     page.get_by_test_id("confirm-yes").click(timeout=LONG)
     state(page, "instrument", "done")
-    state(page, "frames", "done")
+    state(page, "clock", "done")
+    expect(page.get_by_test_id("step-clock-words")).to_contain_text("set over the network")
+    state(page, "exposure", "done")
     state(page, "start", "done")
 
+    frames = page.get_by_test_id("step-frames-words")
+    expect(frames).to_contain_text("Aim, focus, and take a test frame", timeout=LONG)
+    state(page, "frames", "to do")
     open_step(page, "frames")
     page.get_by_test_id("guide-test").click()
     done(page, "guide-test-report")
+    state(page, "frames", "done")
 
     open_step(page, "geometry")
     camera = truth["camera"]
@@ -224,20 +238,35 @@ def test_from_an_empty_site_file_to_the_first_emission_rate(
     state(page, "lines", "done")
 
     state(page, "save", "to do")
+    state(page, "rate", "to do")  # of placeholders nothing is made
+    expect(page.get_by_test_id("step-rate-words")).to_contain_text("still has placeholders")
     page.get_by_test_id("draft-save").click()
     page.get_by_test_id("save-note").fill("first installation")
     page.get_by_test_id("save-yes").click()
     state(page, "save", "done")
-    state(page, "rate", "to do" if page.get_by_test_id("step-rate-state").inner_text() == "to do" else "done")
-    page.get_by_test_id("step-start").scroll_into_view_if_needed()
-    if page.get_by_test_id("step-start-state").inner_text() != "done":
-        open_step(page, "start")
-        page.get_by_test_id("guide-start").click()
+
+    state(page, "schedule", "look")
+    page.get_by_test_id("step-schedule").locator("a", has_text="Edit the schedule").evaluate("link => link.click()")
+    page.get_by_test_id("add-housekeeping").click()
+    soon = datetime.now(UTC) + timedelta(hours=6)
+    for key, hours in (("start", 0), ("end", 1)):
+        page.get_by_test_id(f"window-1-{key}").fill(f"{soon + timedelta(hours=hours):%H:%M}")
+    expect(page.get_by_test_id("schedule-fine")).to_be_visible(timeout=LONG)
+    page.get_by_test_id("schedule-save").click()
+    done(page, "schedule-report")
+    page.goto(f"{url}/guide")
+    state(page, "schedule", "done")
+    expect(page.get_by_test_id("step-schedule-words")).to_contain_text(f"{soon:%Y-%m-%d %H:%M} UTC")
+    state(page, "start", "done")
     state(page, "rate", "done")
     words = page.get_by_test_id("step-rate-words").inner_text()
     found = re.search(r"(\d+\.\d+) ± (\d+\.\d+) kg/s", words)
     assert found is not None, words
     assert float(found[1]) > 0
+    leave = page.get_by_test_id("step-leave-words")
+    state(page, "leave", "done")
+    expect(leave).to_contain_text("close the case")
+    assert page.locator(".so-guide-step").evaluate_all("all => all.map((one) => one.dataset.state)") == ["done"] * 15
     page.goto(f"{url}/")
     expect(page.get_by_test_id("rate-value")).to_have_text(re.compile(r"\d"), timeout=LONG)
     text = (installation.folder / "base" / "site.toml").read_text(encoding="utf-8")

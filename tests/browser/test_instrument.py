@@ -18,6 +18,15 @@ LONG = 90_000
 NODE = "lead"
 WINDOWS = """[instrument.schedule]
 windows = [{ do = "capture", start = "00:00", end = "24:00" }]
+
+[alarms]
+standard = false
+
+[[alarms.rules]]
+type = "instrument"
+name = "trouble"
+above = 0.5
+for_s = 0.0
 """
 
 
@@ -312,19 +321,31 @@ def test_the_schedule_is_typed_dragged_saved_and_kept_over_a_reload(home: Any, o
 # --- what breaks, and heals --------------------------------------------------------------------------------------
 
 
-def test_a_device_that_is_unplugged_shows_and_heals(home: Any, open_tab: Open) -> None:
+def test_a_device_that_is_unplugged_shows_raises_an_alarm_and_heals(home: Any, open_tab: Open) -> None:
     fault = FaultControl(home.bench.folder / "fault.json")
-    page = open_tab()
+    page, alarms = open_tab(), open_tab()
+    alarms.goto(f"{home.url}/alarms")
+    expect(alarms.get_by_test_id("alarms-state")).to_have_text("all is well", timeout=LONG)
     state = page.get_by_test_id("device-camera-off-state")
     expect(state).to_have_text("capturing", timeout=LONG)
     fault.begin(FaultKind.UNPLUGGED)
     try:
         expect(page.get_by_test_id("device-camera-off-trouble")).to_contain_text("unplugged", timeout=LONG)
         expect(page.get_by_test_id("device-camera-on-state")).to_have_text("capturing")
+        card = alarms.locator(".so-alarm")
+        expect(card).to_contain_text("camera-off: fails", timeout=LONG)
+        expect(page.get_by_test_id("bell").locator("b")).to_have_text("1", timeout=LONG)
+        card.get_by_role("textbox").fill("the plug")
+        card.get_by_role("button", name="Acknowledge").click()
+        expect(card).to_contain_text("a operator has seen it", timeout=LONG)
+        expect(card).to_contain_text("“the plug”")
+        expect(alarms.get_by_test_id("alarms-state")).to_have_text("all acknowledged", timeout=LONG)
     finally:
         fault.end()
     expect(state).to_have_text("capturing", timeout=LONG)
     expect(page.get_by_test_id("device-camera-off-trouble")).to_be_hidden()
+    expect(card).to_have_count(0, timeout=LONG)
+    expect(alarms.get_by_test_id("history-table")).to_contain_text("“the plug”", timeout=LONG)
 
 
 def test_a_device_is_restarted_and_the_log_says_so(home: Any, open_tab: Open) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -69,14 +70,29 @@ def test_points_are_added_to_the_trend_and_ranges_are_kept_by_a_reload(page: Pag
     expect(page.get_by_test_id("rate")).to_contain_text("downstream")
 
 
+def dates(page: Page, start: str, end: str) -> None:
+    page.get_by_test_id("dates-start").fill(start)
+    page.get_by_test_id("dates-end").fill(end)
+    page.get_by_test_id("dates-show").click()
+
+
 def test_a_time_of_the_past_is_shown(page: Page, station: Any) -> None:
     look(page, station)
+    trend = page.get_by_test_id("trend")
+    newest = datetime.fromisoformat(str(page.get_by_test_id("rate").locator("time").get_attribute("data-time")))
     page.get_by_test_id("range-dates").click()
-    page.get_by_test_id("dates-start").fill("2020-01-01T00:00")
-    page.get_by_test_id("dates-end").fill("2020-01-02T00:00")
-    page.get_by_test_id("dates-show").click()
-    expect(page.get_by_test_id("trend")).to_contain_text("no emission rates in this time")
-    assert page.get_by_test_id("trend").get_attribute("data-points") == "0"
+    dates(page, "2020-01-01T00:00", "2020-01-02T00:00")
+    expect(trend).to_contain_text("no emission rates in this time")
+    assert trend.get_attribute("data-points") == "0"
+    first, last = newest - timedelta(hours=2), newest + timedelta(minutes=1)
+    dates(page, f"{first:%Y-%m-%dT%H:%M}", f"{last:%Y-%m-%dT%H:%M}")
+    expect(trend).to_have_attribute("data-points", re.compile("[1-9]"), timeout=PATIENCE_MS)
+    expect(trend).to_have_attribute("data-lines", "total|upstream|downstream")
+    page.get_by_test_id("range-24h").click()
+    expect(page).to_have_url(re.compile("range=24h"))
+    expect(trend).to_contain_text("means over")  # a day has more points than it shows
+    expect(trend).to_have_attribute("data-points", re.compile("[1-9]"))
+    expect(page.get_by_test_id("rate")).not_to_have_class(re.compile("is-stale"))
 
 
 def test_spectrum_calibration_and_state_are_there(page: Page, station: Any) -> None:
@@ -176,14 +192,6 @@ def test_keys_help_and_dark_are_there(page: Page, station: Any) -> None:
     page.reload()
     expect(page.get_by_test_id("header")).to_be_visible()
     page.wait_for_function(f"({dark})() === {str(not before).lower()}")
-
-
-@pytest.mark.parametrize("width", [360, 768, 1280, 3840])
-def test_nothing_is_wider_than_the_screen(context: BrowserContext, station: Any, width: int) -> None:
-    page = context.new_page()
-    page.set_viewport_size({"width": width, "height": 900})
-    look(page, station)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_lost_station_is_said_and_the_page_heals(page: Page, station: Any) -> None:

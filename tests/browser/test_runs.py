@@ -132,6 +132,9 @@ def test_a_range_is_processed_again_compared_and_exported(page: Page, archive: A
     ]
     assert len(differences) > 10
     assert shown == pytest.approx(np.mean(differences), rel=0.02, abs=1e-5)
+    curve = page.get_by_test_id("compare-difference")
+    expect(curve).to_have_attribute("data-points", str(len(differences)))
+    expect(curve.locator("canvas")).to_be_visible()
     page.reload()
     expect(page.get_by_test_id("line-upstream")).to_have_attribute("aria-pressed", "true")
     assert errors == []

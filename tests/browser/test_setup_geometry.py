@@ -14,6 +14,23 @@ Click = Callable[[Locator, tuple[float, float]], None]
 pytestmark = pytest.mark.timeout(400)
 KNOWN = ((0.999847695156, -0.017452406437, 16.281479178), (0.017452406437, 0.999847695156, -14.608919558))
 """The simulated cameras' registration, as the scenario has it."""
+VIEWER = "document.querySelector('so2cam-viewer')"
+MIDDLE = f"""() => {{
+  const {{ header, pixels }} = {VIEWER}.image;
+  const place = Math.floor(header.rows / 2) * header.columns + Math.floor(header.columns / 2);
+  return pixels[place] * header.scale + header.offset;
+}}"""
+TURNS = """element => new Promise((resolve) => {
+  const seen = [];
+  const observer = new MutationObserver(() => {
+    seen.push([element.dataset.shown, element.querySelector("so2cam-viewer").image.header.label]);
+    if (seen.length < 3) return;
+    observer.disconnect();
+    resolve(seen);
+  });
+  observer.observe(element, { attributeFilter: ["data-shown"] });
+})"""
+"""Which band is shown, and what the image is called, for three turns."""
 PLACES = ((120.0, 400.0), (560.0, 420.0), (330.0, 300.0))
 
 
@@ -44,6 +61,14 @@ def test_the_camera_is_dragged_and_a_click_on_the_summit_gives_the_direction(
     with_image(page, "viewer")
     assert float(page.get_by_test_id("map-bar").get_attribute("data-metres") or 0) >= 500
     assert number(page.get_by_test_id("fact-pixel").inner_text().removeprefix("Pixel")) == pytest.approx(4.1, abs=0.2)
+    for image, unit, fact in (("size", "m", "pixel"), ("distance", "km", "distance")):  # as colours
+        page.get_by_test_id(f"image-{image}").click()
+        page.wait_for_function(f"() => {VIEWER}.image?.header.unit === '{unit}'")
+        said = number(page.get_by_test_id(f"fact-{fact}").inner_text())
+        assert page.evaluate(MIDDLE) == pytest.approx(said, rel=0.02)
+        assert page.evaluate(f"{VIEWER}.colours") == "viridis"
+    page.get_by_test_id("image-on").click()
+    page.wait_for_function(f"() => {VIEWER}.image?.header.unit === 'DN'")
     summit = page.evaluate(
         "() => document.querySelector('so2cam-viewer').shapes.find((shape) => shape.id === 'vent').points[0]"
     )
@@ -113,6 +138,11 @@ def test_a_registration_by_one_click(page: Page, archive: Any) -> None:
     expect(page.get_by_test_id("registration-words")).to_contain_text("turned by 1.0", timeout=PATIENCE_MS)
     page.reload()
     expect(page.get_by_test_id("registration-words")).to_contain_text("turned by 1.0", timeout=PATIENCE_MS)
+    page.get_by_test_id("look-blink").click()
+    expect(overlay).to_have_attribute("data-mode", "blink")
+    turns = overlay.evaluate(TURNS)
+    assert [band for band, _ in turns] in (["on", "off", "on"], ["off", "on", "off"])
+    assert turns[0][1] == turns[2][1] != turns[1][1]  # the image itself is by turns that of each band
     page.get_by_test_id("look-difference").click()
     expect(overlay).to_have_attribute("data-mode", "difference")
     expect(overlay).to_have_attribute("data-difference", re.compile(r"\d"), timeout=PATIENCE_MS)

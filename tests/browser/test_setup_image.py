@@ -1,6 +1,8 @@
 """Set-up on the image: areas of sky, lines and motion, drawn and dragged on a real pair, and kept in the draft."""
 
+import json
 import re
+import tomllib
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +67,7 @@ def test_an_area_of_sky_is_drawn_and_its_profile_seen(page: Page, archive: Any, 
     expect(page.get_by_test_id("area-scale_rectangle")).to_contain_text("found by itself")
 
 
-def test_lines_are_drawn_dragged_and_turned(page: Page, archive: Any, drag: Drag) -> None:
+def test_lines_are_drawn_dragged_and_turned(page: Page, archive: Any, drag: Drag, click: Click) -> None:
     archive.fresh_draft()
     archive.enter(page, "operator")
     page.goto(f"{archive.url}/setup/lines")
@@ -78,6 +80,24 @@ def test_lines_are_drawn_dragged_and_turned(page: Page, archive: Any, drag: Drag
     expect(page.get_by_test_id("line-line-1-amount")).to_have_text(AMOUNT, timeout=30_000)
     expect(page.get_by_test_id("line-normal")).to_have_value("outward")
     expect(page.get_by_test_id("plot-section")).to_have_attribute("data-points", re.compile(r"^\d{3}$"))
+    shown(page)
+    # A straight line by one drag, a polyline corner by corner.
+    hold(page, "line", "line")
+    drag(page.get_by_test_id("viewer"), (302, 173), (166, 360))
+    expect(page.get_by_test_id("line-line-2")).to_contain_text("straight · emission rate")
+    expect(page.get_by_test_id("line-line-2-amount")).to_have_text(AMOUNT, timeout=30_000)
+    shown(page)
+    hold(page, "polyline", "polyline")
+    for corner in ((341, 200), (275, 295), (210, 390)):
+        click(page.get_by_test_id("viewer"), corner)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("line-line-3")).to_contain_text("polyline · emission rate")
+    expect(page.get_by_test_id("line-line-3-amount")).to_have_text(AMOUNT, timeout=30_000)
+    drawn_text = json.loads((archive.state / "setup" / archive.site / "draft.json").read_text(encoding="utf-8"))["text"]
+    places = {one["name"]: one for one in tomllib.loads(drawn_text)["lines"]}
+    assert places["line-2"]["start"] == pytest.approx([302, 173], abs=1.5)
+    assert places["line-2"]["end"] == pytest.approx([166, 360], abs=1.5)
+    assert len(places["line-3"]["points"]) == 3
     shown(page)
     # A line that is dragged gives another amount; turned, its speed counts the other way.
     page.get_by_test_id("line-upstream").click()
@@ -92,7 +112,7 @@ def test_lines_are_drawn_dragged_and_turned(page: Page, archive: Any, drag: Drag
     page.get_by_test_id("line-name").fill("near the vent")
     page.get_by_test_id("line-name").press("Enter")
     expect(page.get_by_test_id("line-near the vent")).to_be_visible()
-    expect(page.get_by_test_id("draft-words")).to_contain_text("4 changes not saved, by the operator")
+    expect(page.get_by_test_id("draft-words")).to_contain_text("6 changes not saved, by the operator")
     page.reload()
     shown(page)
     expect(page.get_by_test_id("line-near the vent")).to_have_class(re.compile("is-chosen"))

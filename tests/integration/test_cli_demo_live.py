@@ -1,64 +1,13 @@
-"""The live demo: a simulated instrument as a process of its own, and rates near the truth as they come."""
+"""The live demo: what it refuses, and what it writes. That it runs is shown by ``tests/browser/test_demo.py``."""
 
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from so2cam.cli import demo_live, station_renewed
 from so2cam.cli.main import run
-from so2cam.cli.pages import page_mount
 from so2cam.core.times import parse_utc
 from so2cam.formats.sitefile import load_site
 from so2cam.simulate.installation import write_installation
-
-
-def save_after(pairs: int, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have somebody save the site file in the pages when so many pairs have come."""
-    restarts: list[Callable[[], None]] = []
-    take = demo_live._Follower._take
-
-    def mounted(*arguments: Any, **keywords: Any) -> Any:
-        restarts.append(keywords["restart"])
-        return page_mount(*arguments, **keywords)
-
-    def taken(follower: Any, *arguments: Any) -> None:
-        take(follower, *arguments)
-        if len(restarts) == 1 and follower.report.pairs == pairs:
-            with site.open("a", encoding="utf-8") as file:
-                file.write("# saved in a browser\n")
-            restarts[0]()
-
-    monkeypatch.setattr(station_renewed, "page_mount", mounted)
-    monkeypatch.setattr(demo_live._Follower, "_take", taken)
-
-
-def test_rates_come_and_are_near_the_truth(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "demo"
-    save_after(6, out / "site.toml", monkeypatch)
-    assert run(["demo", "--pairs", "24", "--for", "100", "--scenario", "ideal", "--out", str(out)]) == 0
-    said = capfd.readouterr().out
-    addresses = re.findall(r"answers at (http://127.0.0.1:\d+)/", said)
-    assert (len(addresses), len(set(addresses))) == (2, 1), "the site file that was saved is taken up"
-    shown = re.findall(r"^  \d\d:\d\d:\d\d  upstream .*true", said, re.MULTILINE)
-    assert len(shown) >= 5
-    errors = [float(text) for text in re.findall(r"flow_raw .* ([+-][0-9.]+) %", said)]
-    assert len(errors) == 2
-    assert max(abs(error) for error in errors) < 5
-    for kind, least in (("frames", 12), ("spectra", 3)):
-        words = rf"(\d+) {kind} kept .* (\d+) acknowledged, (\d+) in the archive, (\d+) of them verified"
-        account = re.search(words, said)
-        assert account is not None, said
-        assert len(set(account.groups())) == 1
-        assert int(account.group(1)) >= least
-    columns = re.search(r"(\d+) SO2 columns of the spectrometer: .*\(([+-][0-9.]+) %\)", said)
-    assert columns is not None, said
-    assert abs(float(columns.group(2))) < 10
-    assert re.search(r"\b([1-9]\d*) pairs calibrated by gas cells and spectrometer", said), said
 
 
 def test_an_instrument_that_does_not_start_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,10 +3,12 @@
 import gzip
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -304,6 +306,18 @@ def test_an_image_is_told_once(client: TestClient, seen: Seen) -> None:
     assert first.headers["etag"].startswith('"')
     assert client.get(f"/pages/sites/{seen.name}/image/nothing").status_code == 422
     assert client.get("/pages/sites/elsewhere/image/column").status_code == 404
+
+
+def test_who_waits_for_a_newer_image_is_let_go_when_the_station_stops(
+    client: TestClient, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("so2cam.web.live_routes._HOLD_S", 1e6)  # only the stop ends it
+    address = f"/pages/sites/{seen.name}/image/column"
+    tag = client.get(address).headers["etag"].strip('"')
+    app: Any = client.app
+    app.state.stop = threading.Event()
+    app.state.stop.set()
+    assert client.get(address, params={"after": tag}).status_code == 204
 
 
 def test_a_trend_comes_compressed_to_who_takes_it(client: TestClient, seen: Seen) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from so2cam.core.errors import InputError, SiteFileError
 from so2cam.core.site import GeoPoint, Site
+from so2cam.core.site_camera import View
 from so2cam.formats.legacy.lines import PLACEHOLDER
 
 PLACEHOLDER_LINE: Final = PLACEHOLDER
@@ -16,6 +17,7 @@ _CAMERA: Final = (0.0, 0.0)
 """Latitude and longitude: in the Gulf of Guinea, where no volcano is"""
 _BELOW_ALL_LAND_M: Final = -500.0
 """The lowest shore on Earth lies at -430 m, so that no true altitude is this"""
+_VIEW: Final = View(azimuth_deg=90.0, elevation_deg=10.0)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}")
 _TEXT: Final = """\
 # The site file of a new installation. What is a placeholder here must be replaced before any number means something:
@@ -31,7 +33,7 @@ vent = {{ latitude = 0.0, longitude = 0.05, altitude_m = -500.0 }}
 [camera]
 position = {{ latitude = 0.0, longitude = 0.0, altitude_m = -500.0 }}  # placeholders
 
-[camera.view]  # the direction of the image's centre; a landmark in the image finds it better
+[camera.view]  # placeholders: the direction of the image's centre; a landmark in the image finds it better
 azimuth_deg = 90.0  # clockwise from true north
 elevation_deg = 10.0  # above the horizon
 
@@ -80,6 +82,8 @@ def placeholders(site: Site) -> Iterator[tuple[str, str]]:
         yield "volcano.name", "is a placeholder; give the volcano's name"
     yield from _of_place("volcano.vent", "the vent", site.volcano.vent, _VENT)
     yield from _of_place("camera.position", "the camera", site.camera.position, _CAMERA)
+    if site.camera.view.model_copy(update={"roll_deg": _VIEW.roll_deg}) == _VIEW:
+        yield "camera.view", "is a placeholder; click a landmark, or give the direction with its uncertainty"
     if any(line.name == PLACEHOLDER_LINE for line in site.lines):
         yield f"lines.{PLACEHOLDER_LINE}", "is no line of yours; draw your own, or the emission rates mean nothing"
 
@@ -100,8 +104,11 @@ def is_new(site: Site) -> bool:
 
 
 def without_meaning(site: Site) -> list[str]:
-    """Return the keys of placeholders that are still there and with which an emission rate means nothing."""
-    return [key for key, _ in placeholders(site) if key != "volcano.name"]
+    """Return the keys of placeholders that are still there and with which an emission rate means nothing.
+
+    A direction may truly be that of the starter file: it is asked for, and stops nothing.
+    """
+    return [key for key, _ in placeholders(site) if key not in ("volcano.name", "camera.view")]
 
 
 def require_meaning(site: Site, file: Path) -> None:

@@ -106,6 +106,7 @@ class ApiServer:
             nodes=self._nodes,
             runs=self._runs,
         )
+        app.state.stop = stop  # what waits for something new need not wait any longer
         if self._mount is not None:
             self._mount(app, self.access)
         context = self._tls

@@ -28,6 +28,10 @@ _TOO_DARK: Final = 0.1
 _TOO_BRIGHT: Final = 0.95
 _LOOK_BACK: Final = timedelta(days=30)
 _MOST_CELLS: Final = 200
+_ALL_DONE: Final = (
+    "All steps are done, files arrive, and no alarm goes on. Look at a last test frame: if the plume is in it and "
+    "sharp, close the case."
+)
 _CLOCKS: Final = {
     "gps": "set by satellites",
     "ntp": "set over the network",
@@ -190,11 +194,14 @@ def _clock(facts: Facts) -> Step:
 
 
 def _frames(facts: Facts) -> Step:
-    count = min(sum(facts.archived.on.values()), sum(facts.archived.off.values()))
+    count, tests = min(facts.archived.on.total(), facts.archived.off.total()), facts.archived.both("test")
     title = "Test frames, aim, focus"
-    if count:
-        return Step("frames", title, "done", f"{count} frames of each band are in the archive.")
-    return Step("frames", title, "todo", "No frames of both bands have come yet.")
+    if not count:
+        return Step("frames", title, "todo", "No frames of both bands have come yet.")
+    came = f"{count} frames of each band are in the archive"
+    if not tests:  # nobody but a person knows whether they are aimed and in focus; test frames are taken by one
+        return Step("frames", title, "todo", f"{came}. Aim, focus, and take a test frame.")
+    return Step("frames", title, "done", f"{came}, {tests} of them test frames.")
 
 
 def _exposure(facts: Facts) -> Step:
@@ -233,12 +240,15 @@ def _geometry(facts: Facts) -> Step:
     title = "Place and viewing direction"
     if missing := _missing(facts, "camera.position"):
         return Step("geometry", title, "todo", f"Still placeholders: {', '.join(missing)}.")
-    view = facts.site.camera.view
+    if _missing(facts, "camera.view"):
+        return Step("geometry", title, "todo", "The viewing direction is a placeholder.")
+    view, optics = facts.site.camera.view, facts.site.camera.optics
     risks = [risk for risk in check_site(facts.site) if risk.startswith("camera.view")]
     if risks:
         return Step("geometry", title, "warn", risks[0])
     by = "by a landmark" if view.landmark is not None else f"towards {view.azimuth_deg:g}°"
-    return Step("geometry", title, "done", f"The camera looks {by}.")
+    lens = f"{1e3 * optics.focal_length_m:.3g} mm onto {optics.width_px} x {optics.height_px} pixels"
+    return Step("geometry", title, "done", f"The camera looks {by}, through {lens}.")
 
 
 def _spectrometer(facts: Facts) -> Step:
@@ -340,7 +350,7 @@ def _leave(facts: Facts) -> Step:
         return Step("leave", title, "todo", f"Still to do: {', '.join(open_steps)}.")
     if doubts:
         return Step("leave", title, "warn", "; ".join(doubts) + ".")
-    return Step("leave", title, "done", "All steps are done, files arrive, and no alarm goes on. Close the case.")
+    return Step("leave", title, "done", _ALL_DONE)
 
 
 _LOOKS: Final = (

@@ -62,7 +62,7 @@ def add_live_routes(app: FastAPI, pages: Pages) -> None:
                 headers = {"ETag": f'"{newest.tag}"', **_NO_STORE, "Content-Encoding": "identity"}
                 return Response(newest.message, media_type="application/octet-stream", headers=headers)
             while images.number(quantity) == newest.number:
-                if time.monotonic() > until or await request.is_disconnected():
+                if time.monotonic() > until or _ends(request.app) or await request.is_disconnected():
                     return Response(status_code=204, headers=_NO_STORE)
                 await asyncio.sleep(_LOOK_S)
 
@@ -84,6 +84,12 @@ def add_live_routes(app: FastAPI, pages: Pages) -> None:
         trials = pages.trials.get(found.name)
         packed = await pages.values.get(key, 0.7, lambda: packed_json(trend_of(pages.context, found, trials, wanted)))
         return json_answer(request, packed)
+
+
+def _ends(app: FastAPI) -> bool:
+    """Return whether the station stops: who waits for a newer image would keep it from that."""
+    stop = getattr(app.state, "stop", None)
+    return stop is not None and bool(stop.is_set())
 
 
 def packed_json(content: object) -> tuple[bytes, bytes]:

@@ -60,13 +60,23 @@ class RateTiles:
             (self._direction, "Direction"),
         ):
             tile.set_label(f"{word} · {name}")
-        if whole is None:
-            return
-        self._amount.set(number(whole.amount, 3), time=whole.time)
-        speed, sigma = with_uncertainty(whole.speed, whole.speed_uncertainty)
-        self._speed.set(speed, more=f"± {sigma}" if sigma else "", time=whole.time)
-        self._direction.set(MISSING if whole.direction is None else f"{whole.direction:.0f}", time=whole.time)
+        self._show_parts(whole)
         self._show_column(look)
+
+    def _show_parts(self, whole: Rate | None) -> None:
+        """Show what the emission rate of a line is made of; nothing of another line stays where it has none."""
+        if whole is None:
+            for tile in (self._amount, self._speed, self._direction):
+                tile.set(MISSING)
+            return
+        why = "" if whole.rate is not None else STATUS_TEXT[EmissionStatus(whole.status)]
+        speed, sigma = with_uncertainty(whole.speed, whole.speed_uncertainty)
+        for tile, value, more in (
+            (self._amount, number(whole.amount, 3), ""),
+            (self._speed, speed, f"± {sigma}" if sigma else ""),
+            (self._direction, MISSING if whole.direction is None else f"{whole.direction:.0f}", ""),
+        ):
+            tile.set(value, more=more, why=why if value == MISSING else "", time=whole.time)
 
     def _show_rate(self, rate: Rate | None, look: LiveLook) -> None:
         if rate is None:

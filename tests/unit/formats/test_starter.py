@@ -46,9 +46,9 @@ def test_nothing_is_missed_in_an_installation_that_is_set_up() -> None:
 def test_a_new_installation_is_valid_and_told_its_placeholders_only() -> None:
     site = load_site_text(starter_text("north"), Path("site.toml")).site
     keys = [key for key, _ in placeholders(site)]
-    assert len(keys) == 8
+    assert len(keys) == 9
     assert [risk.split(":")[0] for risk in check_site(site) if "placeholder" in risk or "draw your own" in risk] == keys
-    assert not [risk for risk in check_site(site) if risk.startswith("camera.view")]
+    assert not [risk for risk in check_site(site) if risk.startswith("camera.view.")]
 
 
 def test_an_altitude_of_zero_is_one() -> None:

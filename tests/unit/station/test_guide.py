@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from so2cam.core.health import ClockHealth, DeviceHealth, DeviceState, HealthRecord, Level, SpoolHealth
-from so2cam.formats.starter import starter_text
+from so2cam.formats.starter import placeholders, starter_text, without_meaning
 from so2cam.station.catalogue import TOTAL, Rate
 from so2cam.station.drafts import SiteDraft
 from so2cam.station.guide import Archived, Facts, Step, steps
@@ -46,7 +46,7 @@ def facts(tmp_path: Path) -> Facts:
     path = tmp_path / "site.toml"
     path.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     state = SiteDraft(path, tmp_path / "draft").state()
-    frames = Counter({"plume": 9, "dark": 9, "clear": 9, "cell": 9})
+    frames = Counter({"plume": 9, "dark": 9, "clear": 9, "cell": 9, "test": 1})
     rate = Rate(NOW, TOTAL, "flow", 4.0, 0.3, 0.4, None, None, None, None, 0)
     archived = Archived(frames, frames, Counter({"dark": 3}), frozenset({0.0, 500.0}))
     return Facts(state, 1, (("lead", True, health()),), archived, 0, 0, rate)
@@ -100,7 +100,50 @@ def test_a_place_is_to_do_while_one_of_its_numbers_is_a_placeholder(facts: Facts
     assert (step.key, step.state, step.words) == ("volcano", "todo", "Still placeholders: altitude.")
 
 
+def one(facts: Facts, key: str) -> Step:
+    return next(step for step in steps(facts) if step.key == key)
+
+
+def test_frames_that_come_by_themselves_do_not_tell_that_the_camera_was_aimed(facts: Facts) -> None:
+    came = Counter({"plume": 900, "dark": 9, "clear": 9, "cell": 9})
+    unseen = replace(facts, archived=replace(facts.archived, on=came))
+    step = one(unseen, "frames")
+    assert step.state == "todo"
+    assert step.words == "37 frames of each band are in the archive. Aim, focus, and take a test frame."
+    assert "Test frames, aim, focus" in steps(unseen)[-1].words
+    assert steps(unseen)[-1].state == "todo"
+    assert "1 of them test frames" in one(facts, "frames").words
+
+
+def test_the_direction_of_the_starter_file_is_a_placeholder_until_somebody_stands_for_it(
+    facts: Facts, tmp_path: Path
+) -> None:
+    path = tmp_path / "new.toml"
+    path.write_text(starter_text("north"), encoding="utf-8")
+    draft = SiteDraft(path, tmp_path / "new")
+    places = {"latitude": 0.001, "longitude": 0.001, "altitude_m": 0.0}
+    draft.change({("camera", "position", key): value for key, value in places.items()}, by="somebody")
+    draft.change({("volcano", "vent", "altitude_m"): 1000.0}, by="somebody")
+    new = replace(facts, draft=draft.state())
+    assert (one(new, "geometry").state, one(new, "geometry").words) == (
+        "todo",
+        "The viewing direction is a placeholder.",
+    )
+    assert "camera.view" in {key for key, _ in placeholders(new.site)}
+    assert "camera.view" not in without_meaning(new.site)
+    for key, value in (("azimuth_uncertainty_deg", 0.5), ("elevation_deg", 12.0)):
+        changed = draft.change({("camera", "view", key): value}, by="somebody")
+        assert one(replace(facts, draft=changed), "geometry").state == "done"
+        draft.undo(by="somebody")
+
+
+def test_the_lens_is_told_with_the_direction(facts: Facts) -> None:
+    optics = facts.site.camera.optics
+    words = one(facts, "geometry").words
+    assert f"through {1e3 * optics.focal_length_m:.3g} mm onto {optics.width_px} x {optics.height_px} pixels" in words
+
+
 def test_an_empty_cell_alone_calibrates_nothing(facts: Facts) -> None:
     only_empty = replace(facts, archived=replace(facts.archived, cells=frozenset({0.0})))
-    step = next(step for step in steps(only_empty) if step.key == "calibration")
+    step = one(only_empty, "calibration")
     assert (step.state, step.words) == ("todo", "Missing: a gas cell that is not empty.")
