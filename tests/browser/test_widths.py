@@ -11,7 +11,8 @@ from so2cam.web.registry import all_pages
 
 SignIn = Callable[[Page, str], None]
 pytestmark = pytest.mark.timeout(300)
-WIDTHS = (3840, 768, 360)
+WIDTHS = (3840, 360)
+BETWEEN = (3840, 1280, 768, 360)
 LIVE = ("/", "/align", "/instrument", "/health", "/alarms", "/guide")
 """Pages that are fullest where an instrument runs."""
 SAMPLES = {"/help/docs/{name:path}": "/help/docs/web"}
@@ -30,17 +31,17 @@ def paths() -> list[str]:
     return [SAMPLES.get(spec.path, spec.path) for spec in all_pages()]
 
 
-def walk(page: Page, url: str, addresses: list[str]) -> None:
+def walk(page: Page, url: str, addresses: list[str], widths: tuple[int, ...] = WIDTHS) -> None:
     """Open each page once, and make the window as wide as each screen."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(f"{page.url}: {error}"))
     for address in addresses:
-        page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+        page.set_viewport_size({"width": widths[0], "height": 900})
         answer = page.goto(url + address)
         assert answer is not None
         assert answer.ok, address
         page.wait_for_function(READY, timeout=60_000)
-        for width in WIDTHS:
+        for width in widths:
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_function(f"({OVER})() <= 0 && window.innerWidth === {width}")
         shown = urlsplit(page.url).path  # of the only node to align, its page; no other leads elsewhere
@@ -57,7 +58,7 @@ def test_pages_of_an_instrument_fit_every_screen(
     page: Page, station: Any, sign_in: Callable[[Page, str], None]
 ) -> None:
     sign_in(page, "admin")
-    walk(page, station.url, list(LIVE))
+    walk(page, station.url, list(LIVE), BETWEEN)
 
 
 def test_pages_of_an_archive_fit_every_screen(context: BrowserContext, archive: Any) -> None:
