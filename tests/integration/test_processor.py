@@ -136,7 +136,11 @@ def check_whole(records: list[PairRecord], site: Site) -> None:
         assert set(record.emissions) == expected
         for emission in record.emissions.values():
             numbers = [getattr(emission, name) for name in NUMBERS]
-            assert set(NUMBERS) >= {field.name for field in dataclasses.fields(emission)} - {"status", "budget"}
+            assert set(NUMBERS) >= {field.name for field in dataclasses.fields(emission)} - {
+                "status",
+                "budget",
+                "momentary",
+            }
             assert bool(emission.budget) is (emission.status is S.OK)
             if emission.status is S.OK:
                 assert np.isfinite(numbers).all(), emission

@@ -35,7 +35,7 @@ WINDOWS: Settings = {
         }
     }
 }
-FLOW: Settings = {"processing": {"speed": {"methods": ["flow_raw", "flow_hybrid"]}}}
+FLOW: Settings = {"processing": {"speed": {"methods": ["flow_raw"]}}}
 WHOLE: Settings = {
     "processing": {
         "calibration": {

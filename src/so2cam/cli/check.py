@@ -15,6 +15,7 @@ from so2cam.pipeline.calibration_store import load_stored
 from so2cam.pipeline.dilution_terrain import site_ground
 from so2cam.pipeline.geometry import WindField, lines_at_plume, plume_plane_risks, resolve_view
 from so2cam.pipeline.spectral_models import SpectralModels
+from so2cam.pipeline.uncorrected_dilution import uncorrected_dilution_risks
 
 
 def _learnt(site: Site, folder: Path) -> list[str]:
@@ -68,7 +69,12 @@ def command(site: Path) -> None:
     wind = WindField(site_seen, site.parent)
     lines_at_plume(site_seen)
     lines = lines_at_plume(site_seen, wind.constant, require=False)
-    risks = [*check_site(site_seen), *notes, *plume_plane_risks(site_seen, wind)]
+    risks = [
+        *check_site(site_seen),
+        *notes,
+        *plume_plane_risks(site_seen, wind),
+        *uncorrected_dilution_risks(site_seen),
+    ]
     learnt = _learnt(site_seen, site.parent)
     console.print(f"[bold]{escape(loaded.site.name)}[/bold]: {escape(loaded.site.volcano.name)}")
     view = site_seen.camera.view

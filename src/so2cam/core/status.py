@@ -78,6 +78,8 @@ class QualityFlag(IntFlag):
     CALIBRATION_STORED = 8192
     DILUTION_UNKNOWN = 16384
     STALE_FRAME = 32768
+    METHODS_DISAGREE = 65536
+    DILUTION_UNCORRECTED = 131072
 
 
 QUALITY_TEXT: Final[dict[QualityFlag, str]] = {
@@ -97,4 +99,6 @@ QUALITY_TEXT: Final[dict[QualityFlag, str]] = {
     QualityFlag.CALIBRATION_STORED: "calibrated by an earlier calibration, made under the most similar light",
     QualityFlag.DILUTION_UNKNOWN: "light dilution should be corrected, but is not known yet: rates are too low",
     QualityFlag.STALE_FRAME: "a frame has the very counts of the one before it: the camera hangs",
+    QualityFlag.METHODS_DISAGREE: "speed methods differ by more than their uncertainties: at least one is wrong",
+    QualityFlag.DILUTION_UNCORRECTED: "light dilution not corrected: by clean air alone rates are 5 % or more too low",
 }

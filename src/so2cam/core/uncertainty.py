@@ -32,7 +32,7 @@ TERM_TEXT: Final[dict[Term, str]] = {
     Term.PIXEL_NOISE: "noise of both bands, on the line and in its baseline",
     Term.INTERPOLATION: "masked samples that were interpolated",
     Term.SPEED: "what noise and texture leave open of the plume speed",
-    Term.SPEED_CHANGE: "change of the plume speed from the images before to those after",
+    Term.SPEED_CHANGE: "change of the plume speed between images, or within a window of cross-correlation",
     Term.INTERVAL: "time between two frames",
     Term.BACKGROUND: "sky behind the plume that no surface follows",
     Term.CALIBRATION: "slope and offset of the calibration curve",

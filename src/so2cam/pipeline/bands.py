@@ -1,5 +1,6 @@
 """The camera's two bands as spectra: what gives a calibration curve its shape."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -35,10 +36,21 @@ _O3_UNCERTAINTY = 0.3
 
 def site_bands(site: Site) -> BandSpectra:
     """Return the bands of the site's filters in the light of the sky, with the SO2 cross section of its spectra."""
-    so2 = _SO2
+    return _bands(site.camera.filters, so2_table(site))
+
+
+def so2_table(site: Site) -> str:
+    """Return the name of the SO2 cross section of the site's spectra."""
     if site.spectrometer is not None and site.spectrometer.references.so2.table is not None:
-        so2 = site.spectrometer.references.so2.table
-    return _bands(site.camera.filters, so2)
+        return site.spectrometer.references.so2.table
+    return _SO2
+
+
+def slope_under_ozone(filters: Filters, so2: str, o3_slant_molec_cm2: float) -> float:
+    """Return dCD/dAA at zero [molecules cm-2] in light that has passed a slant column of O3 [molecules cm-2]."""
+    bands = _bands(filters, so2)
+    other = replace(bands, light=_light(bands.wavelengths_nm, o3_slant_molec_cm2))
+    return effective_cross_sections(other).slope_molec_cm2
 
 
 def site_shape(site: Site) -> BandShape:
@@ -114,13 +126,7 @@ def _bands(filters: Filters, so2: str) -> BandSpectra:
     low = filters.on_band_nm - _WIDTHS * filters.on_band_width_nm
     high = filters.off_band_nm + _WIDTHS * filters.off_band_width_nm
     wavelengths = np.arange(low, high, _SPACING_NM)
-
-    light = sky_light(
-        wavelengths,
-        _on(wavelengths, _SOLAR),
-        o3_cross_section=_on(wavelengths, _O3),
-        o3_slant_column_molec_cm2=filters.o3_column_molec_cm2,
-    )
+    light = _light(wavelengths, filters.o3_column_molec_cm2)
 
     def band(centre: float, width: float) -> FloatArray:
         return filter_transmission(wavelengths, centre_nm=centre, fwhm_nm=width, exponent=filters.exponent)
@@ -131,6 +137,15 @@ def _bands(filters: Filters, so2: str) -> BandSpectra:
         band(filters.on_band_nm, filters.on_band_width_nm),
         band(filters.off_band_nm, filters.off_band_width_nm),
         _on(wavelengths, so2),
+    )
+
+
+def _light(wavelengths: FloatArray, o3_slant_molec_cm2: float) -> FloatArray:
+    return sky_light(
+        wavelengths,
+        _on(wavelengths, _SOLAR),
+        o3_cross_section=_on(wavelengths, _O3),
+        o3_slant_column_molec_cm2=o3_slant_molec_cm2,
     )
 
 

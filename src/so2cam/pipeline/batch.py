@@ -39,6 +39,7 @@ from so2cam.pipeline.learning import (
     spectrometer_summary,
     unused_columns,
 )
+from so2cam.pipeline.method_agreement import method_disagreement
 from so2cam.pipeline.output import as_text, hash_file, require_folder_for, write_together
 from so2cam.pipeline.pair_run import ExampleKeeper, Progress, require_records, run_pairs
 from so2cam.pipeline.plan import FrameSource, RunPlan, plan_run, require_darks
@@ -47,10 +48,11 @@ from so2cam.pipeline.records import PairImages
 from so2cam.pipeline.references import CellReading, References, build_references
 from so2cam.pipeline.registration import resolve_registration
 from so2cam.pipeline.run_images import ImageRequest, full_flow_px_s, observers, open_writer
-from so2cam.pipeline.series import assemble, method_disagreement, negative_rates, summary_lines
+from so2cam.pipeline.series import assemble, negative_rates, summary_lines
 from so2cam.pipeline.shared_run import run_shared, share_of
 from so2cam.pipeline.spectra_batch import FittedSpectra, SpectrumSource
 from so2cam.pipeline.steps import measure_line
+from so2cam.pipeline.uncorrected_dilution import uncorrected_dilution_risks
 from so2cam.store.atomic import remove_stale_temporaries
 
 
@@ -242,6 +244,7 @@ def process_folders(
         warnings=(
             *risks,
             *view_notes,
+            *uncorrected_dilution_risks(site),
             *learnt,
             *agreement_warnings(agreement),
             *dilution_troubles(dilution),

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import cv2
@@ -19,9 +20,10 @@ from so2cam.core.site import Site
 from so2cam.core.status import QualityFlag
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration_fit import CellPoints, Points, fit_calibration
-from so2cam.pipeline.calibration_store import STORED_SYSTEMATIC, StoredCalibrations
+from so2cam.pipeline.calibration_store import StoredCalibrations
 from so2cam.pipeline.column_correction import ColumnCorrection
 from so2cam.pipeline.columns import ColumnPoint
+from so2cam.pipeline.light_change import light_change
 from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.pipeline.spectrometer_view import SpectrometerView, find_view, given_view
 from so2cam.pipeline.steps import AbsorbanceImage
@@ -204,7 +206,8 @@ class SpectrometerCalibrator:
         newest, old = self._newest_point, self._calibration
         if newest is None or (time - newest).total_seconds() > settings.stale_s:
             # It is one of another time, as stored ones are.
-            sigma = float(np.hypot(old.scale_uncertainty, STORED_SYSTEMATIC))
+            changed = light_change(self.site, time if newest is None else newest, time)
+            sigma = float(np.hypot(old.scale_uncertainty, changed))
             return Calibration(old.curve, sigma, old.flags | QualityFlag.CALIBRATION_STALE, old.number)
         return old
 
@@ -398,7 +401,7 @@ class SpectrometerCalibrator:
     def _earlier(self, time: datetime) -> Calibration | None:
         if self.given is not None or self.stored is None:
             return self.given
-        return self.stored.nearest(time, self._light())
+        return self.stored.nearest(time, self._light(), partial(light_change, self.site))
 
 
 def _seconds(times: Sequence[datetime], start: datetime) -> FloatArray:

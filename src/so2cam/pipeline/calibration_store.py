@@ -5,6 +5,7 @@ file anew, whole or not at all.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,8 +21,6 @@ from so2cam.pipeline.calibrated import Calibration
 from so2cam.science.calibration.curve import BandShape, ColumnCurve
 from so2cam.store.atomic import atomic_write_bytes
 
-STORED_SYSTEMATIC: Final = 0.10
-"""Relative 1 sigma that a calibration of another time adds: sun, ozone and aerosol were not the same."""
 _APART: Final = timedelta(minutes=30)
 """Calibrations of a run are kept no closer in time than this."""
 _KEPT: Final = 2000
@@ -48,11 +47,14 @@ class StoredCalibrations:
     earlier: list[StoredCalibration] = field(default_factory=list)
     new: list[StoredCalibration] = field(default_factory=list)
 
-    def nearest(self, time: datetime, light: FloatArray | None) -> Calibration | None:
+    def nearest(
+        self, time: datetime, light: FloatArray | None, changed: Callable[[datetime, datetime], float]
+    ) -> Calibration | None:
         """Return the earlier calibration under the most similar light; by the sun's time of day where light is unknown.
 
-        Only those of before ``time`` count, so that a run over an archive tells what a live run told. Similar is what
-        has the least root mean square difference of the spectra's shapes.
+        ``changed`` gives relative 1 sigma of what the light of another time does to a slope (``light_change``). Only
+        those of before ``time`` count, so that a run over an archive tells what a live run told. Similar is what has
+        the least root mean square difference of the spectra's shapes.
         """
         known = [stored for stored in self.earlier if stored.time < time]
         if not known:
@@ -64,7 +66,7 @@ class StoredCalibrations:
             chosen = min(known, key=lambda stored: (_apart_in_day(stored.time, time), time - stored.time))
         return Calibration(
             chosen.curve,
-            float(np.hypot(chosen.scale_uncertainty, STORED_SYSTEMATIC)),
+            float(np.hypot(chosen.scale_uncertainty, changed(chosen.time, time))),
             QualityFlag.CALIBRATION_STORED,
             -1,
         )

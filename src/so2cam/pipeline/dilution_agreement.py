@@ -12,14 +12,12 @@ from so2cam.pipeline.bands import effective_wavelengths_nm
 from so2cam.pipeline.columns import ColumnPoint
 from so2cam.pipeline.dilution_source import DilutionSource
 from so2cam.pipeline.dilution_spectra import spectral_extinctions
+from so2cam.pipeline.uncorrected_dilution import HIGHEST_M, LOWEST_M, SHARE_OF_CLEAN_AIR
 from so2cam.science.imaging.extinction import Extinction, ExtinctionStatus, missing_extinction
 from so2cam.science.imaging.extinction_series import colour_deviation, combine, compare, rayleigh_extinction
 
 _DOUBTFUL: Final = 2.0
 """Sigma from which a difference is told."""
-_SHARE_OF_CLEAN_AIR: Final = 0.6
-"""Light that is scattered more than once makes air look clearer than it is, but not by more than this."""
-_LOWEST_M, _HIGHEST_M = -500.0, 11_000.0
 
 _Pair = tuple[float, float]
 
@@ -61,7 +59,7 @@ def dilution_agreement(
             exponent=exponent.wavelength_exponent,
             exponent_uncertainty=exponent.wavelength_exponent_uncertainty,
         )
-    height = float(np.clip(site.volcano.vent.altitude_m, _LOWEST_M, _HIGHEST_M))
+    height = float(np.clip(site.volcano.vent.altitude_m, LOWEST_M, HIGHEST_M))
     return DilutionAgreement(
         extinction_per_m=(on.value_per_m, off.value_per_m),
         uncertainty_per_m=(on.uncertainty_per_m, off.uncertainty_per_m),
@@ -105,7 +103,7 @@ def agreement_warnings(found: DilutionAgreement | None) -> tuple[str, ...]:
     for name, value, sigma, clean in zip(
         ("on", "off"), found.extinction_per_m, found.uncertainty_per_m, found.clean_air_per_m, strict=True
     ):
-        if value + _DOUBTFUL * sigma < _SHARE_OF_CLEAN_AIR * clean:
+        if value + _DOUBTFUL * sigma < SHARE_OF_CLEAN_AIR * clean:
             warnings.append(
                 f"light dilution: the {name} band's extinction of {value * 1e3:.3f} ± {sigma * 1e3:.3f} km-1 is far "
                 f"below that of clean air at the vent's height, {clean * 1e3:.3f} km-1: the correction is too weak"

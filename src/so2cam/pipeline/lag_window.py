@@ -1,6 +1,11 @@
-"""Cross-correlation in windows of time: columns of two lines in, one lag and its speed for all of a window out."""
+"""Cross-correlation in windows of time: columns of two lines in, one lag and its speed for all of a window out.
 
-from collections.abc import Sequence
+One speed stands for all of a window, and the wind does not keep to that: how much the speed at a moment differs from it
+is taken from the speeds of single pairs that optical flow tells at the same line, or, where it tells too few, from what
+the two lines' series do not have in common.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -12,6 +17,7 @@ from so2cam.pipeline.rates import lag_emission, root_sum
 from so2cam.pipeline.records import NAN, Emission, PairRecord
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.motion.cross_correlation import Lag, find_lag, speed_from_lag
+from so2cam.science.motion.speed_variation import speed_variation
 
 METHOD = "cross_correlation"
 
@@ -24,6 +30,7 @@ class LagWindow:
         self._settings = site.processing.speed.cross_correlation
         pair = self._settings.lines
         self._plume = None if pair is None else next(line.plume for line in site.lines if line.name == pair[0])
+        self._names = tuple(line.name for line in site.lines)
         self._records: list[PairRecord] = []
         self._index: int | None = None
 
@@ -46,7 +53,7 @@ class LagWindow:
         pair = self._settings.lines
         if pair is None:
             for record in records:
-                self._set(record, EmissionStatus.NO_SECOND_LINE, NAN, NAN, (NAN, NAN))
+                self._set(record, EmissionStatus.NO_SECOND_LINE, NAN, NAN, (NAN, NAN), {})
             return
         lag = window_lag(records, pair, self._settings)
         status, speed, sigma, normal = lag.status, NAN, NAN, (NAN, NAN)
@@ -68,11 +75,18 @@ class LagWindow:
                 # Where the lines are not parallel, parts of the plume pass them with different lags, and which of
                 # them the correlation follows is not known: half the spread of their distances is added.
                 sigma = root_sum(sigma, 0.5 * speed * spread / distance)
+        variations = {name: speed_change(records, name, lag, self._settings.minimum_samples) for name in self._names}
         for record in records:
-            self._set(record, status, speed, sigma, normal)
+            self._set(record, status, speed, sigma, normal, variations)
 
     def _set(
-        self, record: PairRecord, status: EmissionStatus, speed: float, sigma: float, normal: tuple[float, float]
+        self,
+        record: PairRecord,
+        status: EmissionStatus,
+        speed: float,
+        sigma: float,
+        normal: tuple[float, float],
+        variations: Mapping[str, float],
     ) -> None:
         if record.geometry is None:
             return
@@ -85,8 +99,19 @@ class LagWindow:
             elif status is not EmissionStatus.OK:
                 emission = Emission(status)
             else:
-                emission = lag_emission(line, measurement, speed, sigma, normal)
+                emission = lag_emission(line, measurement, speed, sigma, normal, variations[name])
             record.emissions[name, METHOD] = emission
+
+
+def speed_change(records: Sequence[PairRecord], line: str, lag: Lag, minimum: int) -> float:
+    """Return 1 sigma, relative, by which the speed at ``line`` at a moment differs from that of all of a window.
+
+    From ``minimum`` speeds by optical flow or more; from the lag's variation where there are fewer.
+    """
+    known = [record.flow_speeds[line] for record in records if line in record.flow_speeds]
+    speeds, noise, unseen = np.array([(one.speed, one.noise, one.unseen) for one in known]).reshape(-1, 3).T
+    by_flow = speed_variation(speeds, noise, unseen, minimum=minimum)
+    return by_flow if np.isfinite(by_flow) else lag.variation_s / abs(lag.lag_s) if lag.lag_s else NAN
 
 
 def window_index(site: Site, time: datetime) -> int:

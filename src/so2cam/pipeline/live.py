@@ -43,6 +43,7 @@ from so2cam.pipeline.records import Observer, PairRecord
 from so2cam.pipeline.references import build_references
 from so2cam.pipeline.spectra_batch import spectrum_order
 from so2cam.pipeline.spectrum_processor import ColumnRecord, SpectrumProcessor, SpectrumReader
+from so2cam.pipeline.uncorrected_dilution import uncorrected_dilution_risks
 
 HOLD_BACK_S = 30.0
 """How late a file may come, unless told otherwise [s]."""
@@ -107,7 +108,7 @@ class LiveRun:
         self.references = build_references(self.site, known.frames, known.darks, self._own_reader)
         self.learner = build_learner(self.site, folder, self.references)
         """What is learnt from the spectrometer. Calibrations to be stored: ``learner.stored.save()`` after the end."""
-        self.warnings = (*policy_notes, *known.notes)
+        self.warnings = (*policy_notes, *known.notes, *uncorrected_dilution_risks(self.site))
         self._processor = Processor(
             self.site,
             self.references,

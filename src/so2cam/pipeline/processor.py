@@ -16,7 +16,7 @@ import numpy as np
 
 from so2cam.core.constants import KG_M2_PER_MOLEC_CM2
 from so2cam.core.records import Frame, FrameInfo, FramePair
-from so2cam.core.site import Site
+from so2cam.core.site import Site, SpeedMethod
 from so2cam.core.status import EmissionStatus, QualityFlag
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration import CalibrationSource, GivenCalibration
@@ -28,6 +28,7 @@ from so2cam.pipeline.geometry import LineGeometry, SiteGeometry, WindField
 from so2cam.pipeline.image_chain import ImageChain
 from so2cam.pipeline.lag_window import METHOD as CROSS_CORRELATION
 from so2cam.pipeline.lag_window import LagWindow
+from so2cam.pipeline.method_agreement import MethodComparison
 from so2cam.pipeline.profile_shift import METHOD as NADEAU
 from so2cam.pipeline.profile_shift import AxisProfiles
 from so2cam.pipeline.quality import QualityChecks
@@ -35,6 +36,7 @@ from so2cam.pipeline.rates import flow_emissions, wind_emission
 from so2cam.pipeline.records import NAN, Emission, Observer, PairImages, PairRecord
 from so2cam.pipeline.references import References
 from so2cam.pipeline.steps import AbsorbanceImage, LineMeasurement, measure_line
+from so2cam.pipeline.uncorrected_dilution import UncorrectedDilution
 from so2cam.science.emission.lines import LineSamples, sample_positions
 from so2cam.science.motion.flow import Flow, Region, flow_region, optical_flow
 from so2cam.science.motion.statistics import DominantMotion
@@ -67,20 +69,30 @@ class Processor:
         self._calibrator = GivenCalibration(references.calibration) if calibrator is None else calibrator
         self._observer = observer
         self._quality = QualityChecks(site)
+        self._dilution = UncorrectedDilution(site)
         self._geometry = SiteGeometry(site, WindField(site, Path()) if wind is None else wind)
         self._names = tuple(line.name for line in site.lines)
         self._methods = site.processing.speed.methods
         self._flow_methods = tuple(method for method in self._methods if method in FLOW_METHODS)
         self._motion_methods = tuple(method for method in self._methods if method in (*FLOW_METHODS, NADEAU))
         speed = site.processing.speed
+        # The speed of single pairs, which tells how it changes within a window of cross-correlation.
+        lagged = CROSS_CORRELATION in self._methods and speed.cross_correlation.lines is not None
+        self._momentary: SpeedMethod | None = None
+        if lagged:
+            raw: SpeedMethod = "flow_raw"
+            self._momentary = raw if raw in self._flow_methods else next(iter(self._flow_methods), raw)
         self._profiles = {name: AxisProfiles(speed.nadeau) for name in self._names} if NADEAU in self._methods else {}
-        self._needs_flow = bool(self._flow_methods) or any(kept.needs_motion for kept in self._profiles.values())
+        self._needs_flow = (
+            lagged or bool(self._flow_methods) or any(kept.needs_motion for kept in self._profiles.values())
+        )
         self._region = self._flow_region()
         self._previous: tuple[PairRecord, AbsorbanceImage, LineGeometry, Calibration | None] | None = None
         self._arrival: Arrival | None = None
         self._last_time: datetime | None = None
         self._pending: deque[PairRecord] = deque()
         self._window = LagWindow(site)
+        self._agreement = MethodComparison(site)
 
     def push(self, pair: FramePair, on: Frame, off: Frame, later_off: Frame | None = None) -> list[PairRecord]:
         """Take one pair, and return the records that are complete with it, in order of time.
@@ -129,7 +141,7 @@ class Processor:
         """Measure the columns on every line of ``record``, and return the lines' geometry."""
         self._calibrator.observe(record.pair, image)
         record.geometry = geometry = self._geometry.at(record.time)
-        record.flags |= self._quality.of_image(record.time, image, geometry)
+        record.flags |= self._quality.of_image(record.time, image, geometry) | self._dilution.of(geometry)
         record.calibration = calibration = self._calibrator.at(record.time)
         if geometry.status is not EmissionStatus.OK:
             self._fail(record, geometry.status)
@@ -224,10 +236,17 @@ class Processor:
         if flow is not None:
             if self._profiles or set(self._flow_methods) - {"flow_raw"}:
                 main = mains[name] = main_motion(flow, image, line, settings)
-            motions = line_motions(self._flow_methods, flow, line, columns.column, main)
+            methods = self._flow_methods
+            if self._momentary is not None and self._momentary not in methods:
+                methods = (*methods, self._momentary)
+            motions = line_motions(methods, flow, line, columns.column, main)
         if name in self._profiles:
             motions[NADEAU] = self._profiles[name].motion(image, next_image, line, columns.column, main)
-        return flow_emissions(line, columns, ica, motions, interval, settings, arrival)
+        emissions = flow_emissions(line, columns, ica, motions, interval, settings, arrival)
+        momentary = None if self._momentary is None else emissions[self._momentary].momentary
+        if momentary is not None:
+            record.flow_speeds[name] = momentary
+        return {method: emissions[method] for method in self._motion_methods}
 
     def _set_wind_emissions(self, record: PairRecord, geometry: LineGeometry) -> None:
         if "wind" not in self._methods:
@@ -257,10 +276,12 @@ class Processor:
         done = []
         while self._pending and len(self._pending[0].emissions) == expected:
             record = self._pending.popleft()
+            record.flags |= self._agreement.of(record)
             # What was needed to find the rates is let go: a long run keeps numbers, not profiles.
             record.lines = {name: replace(line, columns=None) for name, line in record.lines.items()}
             record.geometry = None
             record.calibration = None
+            record.flow_speeds = {}
             done.append(record)
         if self._early is not None:
             self._told = max(0, self._told - len(done))

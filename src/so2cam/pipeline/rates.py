@@ -19,7 +19,7 @@ from so2cam.pipeline.flow_speed import (
     motion_between,
 )
 from so2cam.pipeline.geometry import LineGeometry
-from so2cam.pipeline.records import Emission
+from so2cam.pipeline.records import Emission, MomentarySpeed
 from so2cam.pipeline.steps import LineMeasurement
 from so2cam.science.emission.lines import LineSamples
 from so2cam.science.emission.rate import (
@@ -63,13 +63,13 @@ def motion_emission(
     rate_after, by_flow, noise_after, good = through(motion, interval.seconds)
     if not good:
         return Emission(EmissionStatus.FLOW_UNRELIABLE)
-    by_time, change = interval.uncertainty_s / interval.seconds, 0.0
+    by_time, change, by_windows = interval.uncertainty_s / interval.seconds, 0.0, noise_after
     if approach is not None:
         before, earlier = approach.gas, approach.interval
         rate_before, _, noise_before, good = through(before, earlier.seconds)
         if good:
             motion = motion_between(before, motion, (earlier.seconds, interval.seconds))
-            _, by_flow, _, _ = through(motion, interval.seconds)
+            _, by_flow, by_windows, _ = through(motion, interval.seconds)
             share = earlier.seconds / (earlier.seconds + interval.seconds)
             by_time = root_sum((1 - share) * earlier.uncertainty_s / earlier.seconds, share * by_time)
             # Somewhere between the two means, nobody knows where: 1 sigma of a rectangle of that width, less its noise.
@@ -88,9 +88,18 @@ def motion_emission(
         distance_power=2,
     )
     effective = rate.value / ica.value
+    # Windows lean on the region's motion, and a moment on two intervals: what that leaves open they do not show. What
+    # the region's motion errs by they all show, as they show the rounding of stamps.
+    by_region = float(np.sqrt(max(by_flow**2 - by_windows**2, 0.0)))
+    momentary = MomentarySpeed(
+        speed=effective,
+        noise=root_sum(by_region / ica.value, by_time * effective),
+        unseen=root_sum(by_windows / ica.value, change / ica.value),
+    )
     return Emission(
         status=EmissionStatus.OK,
         rate=rate.value,
+        momentary=momentary,
         budget=_with(
             rate,
             {
@@ -148,8 +157,13 @@ def lag_emission(
     speed: float,
     sigma: float,
     normal: tuple[float, float],
+    variation: float = 0.0,
 ) -> Emission:
-    """Return the emission rate with the speed [m s-1] found by cross-correlation along ``normal`` (x, y)."""
+    """Return the emission rate with the speed [m s-1] found by cross-correlation along ``normal`` (x, y).
+
+    ``sigma`` is that of the speed of all of a window, ``variation`` 1 sigma by which the speed at a moment of it
+    differs, relative.
+    """
     columns, ica = measurement.columns, measurement.ica
     if columns is None or ica is None:
         return Emission(measurement.status)
@@ -171,6 +185,7 @@ def lag_emission(
             rate,
             {
                 Term.SPEED: rate.value * relative_sigma,
+                Term.SPEED_CHANGE: rate.value * variation,
                 Term.SPEED_METHOD: CROSS_CORRELATION_SYSTEMATIC * rate.value,
             },
         ),
@@ -178,6 +193,7 @@ def lag_emission(
         speed_uncertainty=abs(effective)
         * root_sum(
             relative_sigma,
+            variation,
             CROSS_CORRELATION_SYSTEMATIC,
             line.relative_distance_uncertainty,
             line.relative_optics_uncertainty,

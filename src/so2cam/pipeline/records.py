@@ -16,6 +16,18 @@ NAN = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
+class MomentarySpeed:
+    """The speed of one pair [m s-1], and 1 sigma of it by what comes off and what comes onto the variance of many.
+
+    See ``science.motion.speed_variation``.
+    """
+
+    speed: float
+    noise: float
+    unseen: float
+
+
+@dataclass(frozen=True, slots=True)
 class Emission:
     """The emission rate [kg s-1] of one line by one speed method, and the speed [m s-1] it was found with."""
 
@@ -26,6 +38,8 @@ class Emission:
     speed: float = NAN
     speed_uncertainty: float = NAN
     direction_deg: float = NAN
+    momentary: MomentarySpeed | None = None
+    """of a speed by optical flow"""
 
     @property
     def random(self) -> float:
@@ -42,7 +56,7 @@ class Emission:
 class PairRecord:
     """All that is known of one pair. ``emissions`` is keyed by (line, speed method).
 
-    ``geometry`` and ``calibration`` are let go when the record is complete.
+    ``geometry``, ``calibration`` and ``flow_speeds`` are let go when the record is complete.
     """
 
     pair: FramePair
@@ -60,6 +74,8 @@ class PairRecord:
     flags: QualityFlag = QualityFlag.NONE
     lines: dict[str, LineMeasurement] = field(default_factory=dict)
     emissions: dict[tuple[str, str], Emission] = field(default_factory=dict)
+    flow_speeds: dict[str, MomentarySpeed] = field(default_factory=dict)
+    """what optical flow tells of the speed at a line, by which changes within a window are known"""
 
     @property
     def time(self) -> datetime:

@@ -96,34 +96,6 @@ def negative_rates(series: EmissionSeries) -> tuple[str, ...]:
     return (text,)
 
 
-def method_disagreement(series: EmissionSeries) -> tuple[str, ...]:
-    """Return a warning for each pair of speed methods whose mean totals differ by more than their uncertainties.
-
-    Compared at times where both are valid, at 2 sigma of the mean's random and of the methods' own systematic parts.
-    What is common to both (calibration, distance) is not counted as a reason to differ: of the relative systematic
-    parts only what one has beyond the other, as that of a wind that is little known, is.
-    """
-    warnings = []
-    for first in range(len(series.speed_methods)):
-        for second in range(first + 1, len(series.speed_methods)):
-            values = series.total_emission_rate_kg_s[:, (first, second)]
-            both = np.isfinite(values).all(axis=1)
-            if not both.any():
-                continue
-            mean = values[both].mean(axis=0)
-            random = series.total_random_uncertainty_kg_s[both][:, (first, second)]
-            systematic = series.total_systematic_uncertainty_kg_s[both][:, (first, second)].mean(axis=0)
-            largest = np.abs(mean).max()
-            beyond = abs((systematic[0] * mean[1]) ** 2 - (systematic[1] * mean[0]) ** 2) / max(largest, 1e-9) ** 2
-            sigma = np.sqrt(np.sum(np.mean(random, axis=0) ** 2) + (0.06 * largest) ** 2 + beyond)
-            if abs(mean[0] - mean[1]) > 2 * sigma:
-                warnings.append(
-                    f"{series.speed_methods[first]} ({mean[0]:.2f} kg/s) and {series.speed_methods[second]} "
-                    f"({mean[1]:.2f} kg/s) disagree beyond their uncertainties"
-                )
-    return tuple(warnings)
-
-
 def summary_lines(
     site: Site, plan: RunPlan, series: EmissionSeries, failures: int, calibration: str
 ) -> list[tuple[str, str]]:

@@ -1,11 +1,11 @@
 """A run over pairs shared among processes: pieces of time, each to the last bit what one process makes of it.
 
 What passes from pair to pair, once the calibration stands, is little: the frames, the sky and the image of the pair
-before, and the pairs of a window of cross-correlation. A piece therefore begins with the last pair before it that gave
-an image, and the last that could be read, ends when the pairs after it have completed its records, and windows are not
-cut. Whether a pair gives an image no other pair changes: a process finds it out once, so that an hour of fog costs no
-more than its pairs. Where more passes (a calibration or a light dilution that is learnt on the way, Nadeau's axes) a
-run is not shared.
+before, and the pairs of a window of cross-correlation, in which methods are compared too. A piece therefore begins
+with the last pair before it that gave an image, and the last that could be read, ends when the pairs after it have
+completed its records, and windows are not cut. Whether a pair gives an image no other pair changes: a process finds it
+out once, so that an hour of fog costs no more than its pairs. Where more passes (a calibration or a light dilution that
+is learnt on the way, Nadeau's axes) a run is not shared.
 """
 
 import signal
@@ -64,7 +64,8 @@ class SharedRun:
         return list(pairwise([*cuts, len(self.pairs)]))
 
     def _may_cut(self, index: int) -> bool:
-        if CROSS_CORRELATION not in self.site.processing.speed.methods:
+        methods = self.site.processing.speed.methods
+        if len(methods) == 1 and CROSS_CORRELATION not in methods:
             return True
         before, after = (window_index(self.site, self.pairs[place].time) for place in (index - 1, index))
         return before != after

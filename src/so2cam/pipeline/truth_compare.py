@@ -3,19 +3,25 @@
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from so2cam.core.records import FloatArray
 from so2cam.core.results import CalibrationRecord, EmissionSeries
 from so2cam.core.site import Site
 from so2cam.core.truth import CalibrationTruth, TruthRow, TruthSeries
+from so2cam.core.uncertainty import Term
+from so2cam.pipeline.lag_window import window_index
 from so2cam.simulate import Truth
 
 RECOMMENDED_METHOD: Final = "flow_raw"
 """The speed method that is recommended."""
 _ONE_LAG: Final = "cross_correlation"
-"""All pairs of a window of this method share one lag, so that a mean over it does not shrink the lag's error."""
+"""All pairs of a window of this method share one lag, and with it the error of that."""
 
 _NAN = float("nan")
+
+Shared = tuple[FloatArray, npt.NDArray[np.int64]]
+"""1 sigma (T,) [kg s-1] of an error that is one and the same in a window of time, and the number of the window."""
 
 
 def true_total(series: EmissionSeries, truth: Truth, site: Site) -> FloatArray:
@@ -33,6 +39,10 @@ def compare_rates(
     ``recommended`` says whether ``variant`` is the way that is recommended.
     """
     expected = true_total(series, truth, site)
+    parts = [series.lines.index(name) for name in site.total_lines]
+    by_speed = series.uncertainty_terms_kg_s[..., list(Term).index(Term.SPEED)]
+    by_lag = np.sqrt(np.sum(by_speed[:, parts, :] ** 2, axis=1))
+    windows = np.array([window_index(site, time) for time in series.times], np.int64)
     rows = []
     for index, method in enumerate(series.speed_methods):
         rows.append(
@@ -44,6 +54,7 @@ def compare_rates(
                 names=(scenario, variant, method),
                 seed=truth.seed,
                 recommended=recommended and method == RECOMMENDED_METHOD,
+                shared=(by_lag[:, index], windows) if method == _ONE_LAG else None,
             )
         )
     shown = series.speed_methods.index(RECOMMENDED_METHOD) if RECOMMENDED_METHOD in series.speed_methods else 0
@@ -70,10 +81,13 @@ def compare_series(
     names: tuple[str, str, str],
     seed: int,
     recommended: bool,
+    shared: Shared | None = None,
 ) -> TruthRow:
     """Return how ``values`` with their 1 sigma compare with what is ``expected``, all (T,) [kg s-1].
 
-    ``names`` are scenario, variant, speed method. Pairs without a value take no part, nor does their truth.
+    ``names`` are scenario, variant, speed method. Pairs without a value take no part, nor does their truth. Of the
+    random part, that which is ``shared`` by all pairs of a window is one error there: it shrinks with the number of
+    windows, and what is left of the random part is judged about the bias of each window.
     """
     good = np.isfinite(values) & np.isfinite(random) & np.isfinite(systematic)
     count = int(good.sum())
@@ -100,7 +114,12 @@ def compare_series(
     mean = float(true.mean())
     bias = float(value.mean()) / mean - 1
     left = value - true * (1 + bias)
-    of_mean = mean_sigma(random[good], systematic[good], shared=method == _ONE_LAG)
+    own, about = random[good], left
+    common, windows = np.zeros(count), np.zeros(count, np.int64)
+    if shared is not None:
+        common, windows = shared[0][good], shared[1][good]
+        own, about = np.sqrt(np.maximum(own**2 - common**2, 0)), _about_windows(value, true, windows)
+    of_mean = mean_sigma(own, systematic[good], shared=(common, windows))
     return TruthRow(
         scenario=scenario,
         variant=variant,
@@ -115,15 +134,30 @@ def compare_series(
         stated_systematic=float(np.median(systematic[good])) / mean,
         stated_mean=of_mean / mean,
         within=_shares(value - true, np.hypot(random[good], systematic[good])),
-        random_within=_shares(left, random[good]),
+        random_within=_shares(about, own),
         recommended=recommended,
     )
 
 
-def mean_sigma(random: FloatArray, systematic: FloatArray, *, shared: bool = False) -> float:
-    """Return 1 sigma of the mean of values with these 1 sigma (T,): random parts shrink unless all is ``shared``."""
-    by_chance = float(np.sqrt(np.mean(random**2) / (1 if shared else random.size)))
-    return float(np.hypot(by_chance, systematic.mean()))
+def mean_sigma(random: FloatArray, systematic: FloatArray, *, shared: Shared | None = None) -> float:
+    """Return 1 sigma of the mean of values with these 1 sigma (T,): random parts shrink with their number.
+
+    What is ``shared`` by the values of a window comes on top, and shrinks with the number of windows.
+    """
+    by_chance = float(np.sum(random**2)) / random.size**2
+    if shared is not None:
+        sums = [float(np.sum(shared[0][shared[1] == window])) for window in np.unique(shared[1])]
+        by_chance += sum(one**2 for one in sums) / random.size**2
+    return float(np.hypot(np.sqrt(by_chance), systematic.mean()))
+
+
+def _about_windows(value: FloatArray, true: FloatArray, windows: npt.NDArray[np.int64]) -> FloatArray:
+    """Return what is left of the errors of ``value`` where the relative bias of each window is taken off."""
+    left = np.empty(value.size)
+    for window in np.unique(windows):
+        inside = windows == window
+        left[inside] = value[inside] - true[inside] * float(value[inside].mean()) / float(true[inside].mean())
+    return left
 
 
 def compare_calibration(

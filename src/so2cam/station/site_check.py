@@ -7,6 +7,7 @@ from typing import Literal
 from so2cam.core.errors import So2camError
 from so2cam.formats.siteedit import KeyPath, parse_key
 from so2cam.formats.sitefile import SeveralProblems, check_site, load_site_text
+from so2cam.pipeline.uncorrected_dilution import uncorrected_dilution_risks
 from so2cam.station.key_rows import named_path
 
 
@@ -29,7 +30,7 @@ def check_text(text: str, path: Path) -> tuple[Finding, ...]:
     except So2camError as error:
         return (_wrong(text, error.key or "", error.message, error.value, error.remedy),)
     found = []
-    for sentence in check_site(site):
+    for sentence in (*check_site(site), *uncorrected_dilution_risks(site)):
         key, _, message = sentence.partition(": ")
         where = _path(text, key)
         found.append(Finding("risk", where, message if where is not None else sentence))

@@ -16,9 +16,10 @@ from so2cam.core.uncertainty import Term
 from so2cam.formats.png import write_png
 from so2cam.formats.sitefile import load_site
 from so2cam.pipeline.frames import DarkLibrary, FrameReader
+from so2cam.pipeline.method_agreement import method_disagreement
 from so2cam.pipeline.output import as_text, write_together
 from so2cam.pipeline.processor import Emission, PairRecord
-from so2cam.pipeline.series import assemble, flag_counts, method_disagreement
+from so2cam.pipeline.series import assemble, flag_counts
 from so2cam.pipeline.steps import LineMeasurement
 from so2cam.science.emission.rate import Estimate
 

@@ -16,9 +16,10 @@ from so2cam.formats.sitefile import load_site
 from so2cam.pipeline.bands import site_shape, theoretical_slope
 from so2cam.pipeline.calibrated import Calibration
 from so2cam.pipeline.calibration import SpectrometerCalibrator
-from so2cam.pipeline.calibration_store import STORED_SYSTEMATIC, StoredCalibrations
+from so2cam.pipeline.calibration_store import StoredCalibrations
 from so2cam.pipeline.columns import ColumnPoint
 from so2cam.pipeline.learning import learning_warnings
+from so2cam.pipeline.light_change import light_change
 from so2cam.pipeline.plume_dilution import PlumeDilution
 from so2cam.pipeline.steps import AbsorbanceImage
 from so2cam.science.calibration.curve import fixed_scale
@@ -175,7 +176,9 @@ def test_a_stored_calibration_fills_in_and_says_so(tmp_path: Path) -> None:
     filled = last(feed(learner, 3600, 3700))
     assert filled is not None
     assert filled.flags & QualityFlag.CALIBRATION_STORED
-    assert filled.scale_uncertainty > STORED_SYSTEMATIC > own.scale_uncertainty
+    changed = light_change(site, stored.earlier[-1].time, at(3700))
+    assert filled.scale_uncertainty == pytest.approx(np.hypot(own.scale_uncertainty, changed), rel=0.05)
+    assert filled.scale_uncertainty > own.scale_uncertainty
     assert learner.newest is filled
 
 
@@ -187,7 +190,9 @@ def test_a_calibration_whose_columns_have_ended_is_stale_and_less_sure() -> None
     assert old is not None
     assert old.curve is fresh.curve or old.number >= fresh.number
     assert old.flags & QualityFlag.CALIBRATION_STALE
-    assert old.scale_uncertainty == pytest.approx(np.hypot(fresh.scale_uncertainty, STORED_SYSTEMATIC), rel=0.05)
+    changed = light_change(learner.site, at(600), at(1200))
+    assert old.scale_uncertainty == pytest.approx(np.hypot(fresh.scale_uncertainty, changed), rel=0.05)
+    assert changed > 0.03
 
 
 def test_a_calibration_is_stale_when_the_plume_has_left_the_view_however_many_columns_come() -> None:

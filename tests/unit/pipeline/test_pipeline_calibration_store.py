@@ -12,7 +12,7 @@ from so2cam.core.errors import InputError
 from so2cam.core.records import FloatArray
 from so2cam.core.status import QualityFlag
 from so2cam.pipeline.calibrated import Calibration
-from so2cam.pipeline.calibration_store import STORED_SYSTEMATIC, StoredCalibrations, load_stored
+from so2cam.pipeline.calibration_store import StoredCalibrations, load_stored
 from so2cam.science.calibration.curve import BandShape, ColumnCurve
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -41,8 +41,13 @@ def stored(path: Path, *entries: tuple[datetime, float, FloatArray | None]) -> S
     return load_stored(path, None)
 
 
+def by_hours(made: datetime, now: datetime) -> float:
+    """What another time adds to the uncertainty: a hundredth an hour."""
+    return (now - made).total_seconds() / 360_000
+
+
 def slope_at(store: StoredCalibrations, time: datetime, light: FloatArray | None = None) -> float | None:
-    found = store.nearest(time, light)
+    found = store.nearest(time, light, by_hours)
     return None if found is None else found.curve.slope_at_zero[0]
 
 
@@ -67,10 +72,10 @@ def test_what_is_saved_comes_back(tmp_path: Path, curve: ColumnCurve, shape: Ban
 
 
 def test_a_stored_calibration_is_flagged_and_less_certain(tmp_path: Path) -> None:
-    found = stored(tmp_path / "c", (NOON, 8e18, None)).nearest(NOON + timedelta(days=1), None)
+    found = stored(tmp_path / "c", (NOON, 8e18, None)).nearest(NOON + timedelta(hours=24), None, by_hours)
     assert found is not None
     assert found.flags == QualityFlag.CALIBRATION_STORED
-    assert found.scale_uncertainty == pytest.approx(np.hypot(0.03, STORED_SYSTEMATIC))
+    assert found.scale_uncertainty == pytest.approx(np.hypot(0.03, 0.24))
     assert found.number == -1
 
 
@@ -131,7 +136,7 @@ def test_nothing_from_the_future(tmp_path: Path) -> None:
     # Nor what this very run learns.
     fresh = StoredCalibrations(tmp_path / "d", None)
     fresh.add(NOON, calibration(line()), None)
-    assert fresh.nearest(NOON + timedelta(hours=1), None) is None
+    assert fresh.nearest(NOON + timedelta(hours=1), None, by_hours) is None
 
 
 def test_curves_of_another_kind_are_passed_over(tmp_path: Path) -> None:

@@ -61,10 +61,38 @@ def test_without_values_nothing_is_known() -> None:
 def test_a_mean_shrinks_what_is_random_and_nothing_else() -> None:
     random, systematic = np.full(16, 0.4), np.full(16, 0.3)
     assert mean_sigma(random, systematic) == pytest.approx(np.hypot(0.1, 0.3))
-    assert mean_sigma(random, systematic, shared=True) == pytest.approx(0.5)
     row = compare(1.1 * EXPECTED, random=0.2, systematic=0.3)
     assert row.stated_mean == pytest.approx(np.hypot(0.1, 0.3) / 5)
     assert row.bias_in_sigma == pytest.approx(0.1 / row.stated_mean)
+
+
+def test_what_a_window_shares_shrinks_with_the_number_of_windows_alone() -> None:
+    nothing, shared = np.zeros(16), np.full(16, 0.4)
+    one, two = np.zeros(16, np.int64), np.repeat([7, 9], 8)
+    assert mean_sigma(nothing, nothing, shared=(shared, one)) == pytest.approx(0.4)
+    assert mean_sigma(nothing, nothing, shared=(shared, two)) == pytest.approx(0.4 / np.sqrt(2))
+    own = np.full(16, 0.4)
+    assert mean_sigma(own, np.full(16, 0.3), shared=(shared, one)) == pytest.approx(np.sqrt(0.1**2 + 0.4**2 + 0.3**2))
+
+
+def test_the_random_part_of_a_shared_lag_is_judged_about_each_window() -> None:
+    """Two windows off by 10 % each way: that is what they share, and no pair of them is off beyond it."""
+    expected = np.full(8, 5.0)
+    offs = np.array([0.52, 0.48, 0.52, 0.48, -0.52, -0.48, -0.52, -0.48])
+    row = compare_series(
+        expected + offs,
+        np.full(8, float(np.hypot(0.5, 0.03))),
+        np.full(8, 0.2),
+        expected,
+        names=("made", "cells", "cross_correlation"),
+        seed=1,
+        recommended=False,
+        shared=(np.full(8, 0.5), np.repeat([1, 2], 4)),
+    )
+    assert row.random_within == (1.0, 1.0)  # off by 0.02 of 0.03
+    assert row.stated_random == pytest.approx(np.hypot(0.5, 0.03) / 5)
+    expected_mean = np.sqrt(0.5**2 / 2 + 0.03**2 / 8 + 0.2**2)
+    assert row.stated_mean == pytest.approx(expected_mean / 5)
 
 
 def test_tables_are_merged_and_what_comes_later_counts() -> None:

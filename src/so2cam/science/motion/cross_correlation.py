@@ -24,13 +24,16 @@ _FEWEST_INDEPENDENT = 6.0
 class Lag:
     """The time [s] by which the second series follows the first, 1 sigma of it, and their correlation there.
 
-    Anything but ``status`` OK means that ``lag_s`` must not be used; it is NaN.
+    ``variation_s`` [s] is how much the lag may differ from moment to moment, 1 sigma: as much as it must for that to
+    be all by which the series differ, which is a bound. Anything but ``status`` OK means that ``lag_s`` must not be
+    used; it is NaN.
     """
 
     lag_s: float
     uncertainty_s: float
     correlation: float
     status: EmissionStatus
+    variation_s: float = 0.0
 
 
 def find_lag(
@@ -89,10 +92,10 @@ def find_lag(
     lag = float(fine[top])
     if curve[0] < 0:
         lag += float(np.clip(-curve[1] / (2 * curve[0]), fine[near][0] - fine[top], fine[near][-1] - fine[top]))
-    sigma = pair.lag_uncertainty(lag)
+    sigma, variation = pair.lag_uncertainty(lag)
     if not abs(lag) > max(2 * sigma, 1e-3 * step):
         return Lag(float("nan"), sigma, peak, EmissionStatus.LAG_NOT_RESOLVED)
-    return Lag(lag, sigma, float(fine_values[top]), EmissionStatus.OK)
+    return Lag(lag, sigma, float(fine_values[top]), EmissionStatus.OK, variation)
 
 
 def correlation_curve(
@@ -211,8 +214,8 @@ class _Pair:
         scale = float(np.sqrt(np.sum(x * x) * np.sum(y * y)))
         return float(np.sum(x * y)) / scale if scale > 0 else float("nan")
 
-    def lag_uncertainty(self, lag: float) -> float:
-        """Return 1 sigma of the lag at the maximum of the correlation."""
+    def lag_uncertainty(self, lag: float) -> tuple[float, float]:
+        """Return 1 sigma [s] of the lag at the maximum of the correlation, and by how much it may vary in time."""
         both = self._both(lag)
         early = self._grid[both]
         x, y = self._a[both], np.asarray(self._second(early + lag))
@@ -230,10 +233,12 @@ class _Pair:
         slope_x, slope_y = np.asarray(self._first(early, 1)), np.asarray(self._second(early + lag, 1))
         signal = float(np.mean(slope_x * slope_y))
         if signal <= 0:
-            return float("inf")
+            return float("inf"), float("inf")
         total = 0.5 * (scale * float(np.mean(slope_x**2)) + float(np.mean(slope_y**2)) / scale)
         pull = 0.5 * (signal + max(total, signal))
-        return float(np.sqrt(variance * inflation * pull / (scale * samples)) / signal)
+        sigma = float(np.sqrt(variance * inflation * pull / (scale * samples)) / signal)
+        # A lag that is off by d at a moment leaves the residual y' d there, and the mean of y'^2 is scale * signal.
+        return sigma, float(np.sqrt(variance / (scale * signal)))
 
 
 def _correlation_samples(a: FloatArray, b: FloatArray) -> float:

@@ -247,3 +247,16 @@ def test_no_lag_no_speed(status: EmissionStatus) -> None:
 
 def test_no_distance_no_speed() -> None:
     assert all(math.isnan(value) for value in speed_from_lag(Lag(40.0, 2.0, 0.9, EmissionStatus.OK), math.nan))
+
+
+@pytest.mark.parametrize("delay_s", [3.0, 5.0])
+def test_a_lag_that_changes_is_told_by_what_the_series_do_not_share(delay_s: float) -> None:
+    """The lag swings by a known amount about 40 s, slowly against the puffs; trends that are taken off add to it."""
+    found = []
+    for seed in range(10):
+        series = puffs(seed, 20.0)
+        swing = delay_s * math.sqrt(2) * np.sin(2 * np.pi * REGULAR / 400 + seed)
+        lag = find(REGULAR, 3 + series(REGULAR), 3 + series(REGULAR - 40 - swing))
+        assert lag.status is EmissionStatus.OK
+        found.append(lag.variation_s)
+    assert np.mean(found) == pytest.approx(delay_s, rel=0.25)
