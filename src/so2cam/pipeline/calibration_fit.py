@@ -116,6 +116,7 @@ def fit_calibration(
     """
     settings = site.processing.calibration
     slope = theoretical_slope(site)
+    common = column_scale_uncertainty(site)
 
     def fitted(absorbance: FloatArray, share: float, prior: ScalePrior | None) -> tuple[PointFit, JointFit | None]:
         sigma = np.hypot(points.absorbance_sigma, share * points.mismatch / slope)
@@ -127,6 +128,7 @@ def fit_calibration(
                 cell_column=cells.column,
                 cell_absorbance_sigma=cells.absorbance_sigma,
                 cell_column_sigma=cells.column_sigma,
+                common=common,
                 model=settings.model,
                 shape=shape,
             )
@@ -155,7 +157,6 @@ def fit_calibration(
             fit, joint = narrower
         else:
             share = 1.0
-    common = column_scale_uncertainty(site)
     if fit.curve is not None:
         curve = _with_moved_views(fit.curve, [fitted(moved, share, prior)[0].curve for moved in points.moved])
         if settings.spectrometer.offset and prior is None:
@@ -164,7 +165,7 @@ def fit_calibration(
     if fit.curve is None:
         return FittedCalibration(None, fit, joint)
     flags = QualityFlag.POOR_CORRELATION if fit.correlation < _POOR_CORRELATION else QualityFlag.NONE
-    scale = float(np.hypot(common, _shape_part(site, fit)))
+    scale = float(np.hypot(common if joint is None else joint.common, _shape_part(site, fit)))
     return FittedCalibration(Calibration(fit.curve, scale, flags), fit, joint)
 
 

@@ -110,6 +110,7 @@ class JointFit:
 
     ``cell_scale`` and its 1 sigma come from the cells alone. ``tension`` is their difference from the points' scale
     over its 1 sigma; beyond 1 both uncertainties were multiplied by it before they were joined (Birge 1932).
+    ``common`` is what is left, relative, of the error that all columns share: the covariance of ``fit`` is without it.
     """
 
     fit: PointFit
@@ -117,6 +118,7 @@ class JointFit:
     cell_scale: float
     cell_scale_sigma: float
     tension: float
+    common: float = 0.0
 
 
 def fit_points(
@@ -207,15 +209,18 @@ def fit_jointly(
     cell_absorbance_sigma: FloatArray,
     cell_column_sigma: FloatArray,
     label_correlation: float = 0.0,
+    common: float = 0.0,
     model: Literal["line", "band"] = "band",
     shape: BandShape | None = None,
     robust: bool = True,
 ) -> JointFit:
     """Fit points (N,) and gas cells (M,) together: one slope or scale, and an offset of the points alone.
 
-    Cells are read against a clear sky of their own, so their curve goes through the origin. ``label_correlation``
-    (0 to 1) is that of the errors of any two labels: 1 where all were filled and measured by one method. Raises
-    ValueError where no cell holds gas and absorbs.
+    ``common`` is 1 sigma, relative, of the error that all columns of the points share (their cross section). It has no
+    part in the weights, so that points follow the light of their time as much as before; of it the points' weight is
+    left in the scale. Cells are read against a clear sky of their own, so their curve goes through the origin.
+    ``label_correlation`` (0 to 1) is that of the errors of any two labels: 1 where all were filled and measured by one
+    method. Raises ValueError where no cell holds gas and absorbs.
     """
     scale, sigma = cell_scale(
         cell_absorbance,
@@ -230,10 +235,12 @@ def fit_jointly(
     if alone.curve is None:
         return JointFit(alone, alone, scale, sigma, float("nan"))
     own, own_sigma = float(alone.curve.parameters[1]), float(np.sqrt(alone.curve.covariance[1, 1]))
-    tension = abs(own - scale) / float(np.hypot(own_sigma, sigma))
+    # By what the columns share points and cells may differ, which is no contradiction.
+    tension = abs(own - scale) / float(np.hypot(np.hypot(own_sigma, sigma), common * own))
     widened = max(1.0, tension)
     prior = ScalePrior(scale=scale, scale_sigma=sigma)
     together = fit_points(*points, model, shape=shape, prior=prior, robust=robust)
+    left = common * sigma**2 / (own_sigma**2 + sigma**2) * widened
     if together.curve is not None and widened > 1:
         curve = together.curve
         wide = ColumnCurve(
@@ -245,7 +252,7 @@ def fit_jointly(
             shape,
         )
         together = _with_curve(together, wide)
-    return JointFit(together, alone, scale, sigma, tension)
+    return JointFit(together, alone, scale, sigma, tension, left)
 
 
 def cell_scale(

@@ -408,3 +408,27 @@ def test_without_points_there_is_nothing_to_join() -> None:
     assert joint.fit.status is PointFitStatus.TOO_FEW_POINTS
     assert joint.cell_scale == pytest.approx(1.0, rel=1e-3)
     assert np.isnan(joint.tension)
+
+
+def test_what_all_columns_share_is_left_as_far_as_the_points_count() -> None:
+    """Columns of a cross section that is off, cells that know nothing of it: the scale errs by what is stated."""
+    common, plain, errors, stated = 0.06, [], [], []
+    rng = np.random.default_rng(12)
+    for draw in rng.standard_normal(60):
+        x, y, sx, sy = scene(np.random.default_rng(int(1e6 * abs(draw))), "band")
+        label = CELLS["cell_column"] / (1 + 0.02 * rng.standard_normal(CELLS["cell_column"].size))
+        cells = CELLS | {"cell_column": label, "cell_column_sigma": 0.02 * label}
+        off = 1 + common * draw
+        joint = fit_jointly(x, off * y, sx, off * sy, shape=SHAPE, common=common, **cells)
+        assert joint.fit.curve is not None
+        assert 0 < joint.common < common * max(joint.tension, 1)
+        errors.append(float(joint.fit.curve.parameters[1]) - 1)
+        stated.append(float(np.hypot(np.sqrt(joint.fit.curve.covariance[1, 1]), joint.common)))
+        unaware = fit_jointly(x, off * y, sx, off * sy, shape=SHAPE, **cells)
+        assert unaware.fit.curve is not None
+        assert unaware.fit.curve.parameters[1] == pytest.approx(joint.fit.curve.parameters[1], rel=1e-9)
+        plain.append(float(np.hypot(np.sqrt(unaware.fit.curve.covariance[1, 1]), common)))
+    within = np.abs(errors) <= np.array(stated)
+    assert 0.55 < within.mean() < 0.82
+    assert np.mean(np.abs(errors) <= 2 * np.array(stated)) > 0.9
+    assert np.mean(np.abs(errors) <= np.array(plain)) > 0.85, "all of it on top is too much"
