@@ -1,7 +1,8 @@
 """How often the truth lies within the stated uncertainty: simulated volcanoes, processed with site files that err.
 
-    python benchmarks/coverage.py [--scenario NAME ... | --all] [--calibration spectrometer|cells|joint] [--realisations 60]
-                                  [--dilution terrain|spectra] [--seeds 3] [--pairs 40] [--jobs 2] [--json FILE]
+    python benchmarks/coverage.py [--scenario NAME ... | --all] [--calibration spectrometer|cells|joint]
+                                  [--realisations 60] [--dilution terrain|spectra] [--seeds 3] [--pairs 40]
+                                  [--jobs 2] [--json FILE]
 
 Each seed of a scenario is simulated once. A realisation processes it with a site file whose values are drawn from the
 uncertainties that it states: vent distance, viewing azimuth and elevation, orientation of the plume, focal length,
@@ -12,7 +13,8 @@ Draws are a Latin hypercube: every sigma is drawn evenly, so that few realisatio
 mean of the run with its true mean, and 1 sigma of it; and apart from that, pair by pair, the random part about the
 run's own bias. What is not drawn (``UNDRAWN``: aerosol, what the speed method and the sky leave) is the same in all
 realisations of a run: so besides, how far the draws move the mean from that of the run without draws, against what is
-stated of the terms that are drawn. Runs of ``thick`` are twice as long: its plume changes slowly, and the field of view must be found.
+stated of the terms that are drawn. Runs of ``thick`` are twice as long: its plume changes slowly, and the field of
+view must be found.
 """
 
 import argparse
@@ -260,7 +262,9 @@ def run_seed(
             systematic = [i for i, term in enumerate(Term) if term not in RANDOM_TERMS]
             means = [float(np.nanmean(terms[:, i])) if np.isfinite(terms[:, i]).any() else 0.0 for i in systematic]
             largest = list(Term)[systematic[int(np.argmax(means))]].value
-            drawn = [mean for i, mean in zip(systematic, means, strict=True) if list(Term)[i] not in UNDRAWN]
+            # What points leave open of the curve is the run's; what cells do is in their labels.
+            undrawn = UNDRAWN | ({Term.CALIBRATION} if calibration == "spectrometer" else set())
+            drawn = [mean for i, mean in zip(systematic, means, strict=True) if list(Term)[i] not in undrawn]
             by_draws = float(np.sqrt(np.sum(np.square(drawn)))) / best.true_kg_s
             found.append(
                 Realisation(scenario, seed, best.bias, best.stated_mean, best.random_within, largest, by_draws)
