@@ -10,6 +10,7 @@ from so2cam.core.status import STATUS_TEXT, EmissionStatus, QualityFlag
 from so2cam.core.uncertainty import RANDOM_TERMS, Term
 from so2cam.formats.products import VARIABLES
 from so2cam.pipeline.quality import MAXIMUM_SKY_GAP_S
+from so2cam.pipeline.uncorrected_dilution import LEAST_LOSS
 from so2cam.science.imaging.quality import (
     ALONG_VIEW_RAD,
     BORDER_PX,
@@ -66,6 +67,7 @@ def test_page_of_statuses_gives_the_thresholds_in_force() -> None:
         ("plume_toward_camera", (math.degrees(ALONG_VIEW_RAD),)),
         ("sun_in_view", (math.degrees(SUN_MARGIN_RAD),)),
         ("stale_frame", (100 * STALE_SHARE,)),
+        ("dilution_uncorrected", (100 * LEAST_LOSS,)),
     ):
         for number in numbers:
             assert re.search(rf"(?<![\d.]){number:g}(?![\d.]\d)", rows[flag]), (flag, number)

@@ -18,7 +18,7 @@ FILE = ArchivedFile(
     7, "hill", "a/1", "a", "frame", "plume", "camera-on", T0, T0, "x", "<a>.png", 1000, "0", "a.json", 9, "1", "kept"
 )
 minutes = st.none() | st.integers(0, 10_000_000).map(lambda n: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=n))
-flags = st.integers(0, 2 * QualityFlag.STALE_FRAME - 1)
+flags = st.integers(0, 2 * max(QualityFlag) - 1)
 states = st.builds(
     ArchiveState,
     everywhere=st.booleans(),
