@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from nicegui import ui
 
-from so2cam.core.errors import So2camError
+from so2cam.core.errors import InputError, So2camError
 from so2cam.formats.siteedit import MISSING, KeyPath
 from so2cam.station.registration_view import (
     ControlPoint,
@@ -21,6 +21,7 @@ from so2cam.web.parts import Chip, panel
 from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup
 from so2cam.web.theme import DARK
+from so2cam.web.typed import read_number
 from so2cam.web.view import View
 from so2cam.web.viewer import Viewer, ViewerEvent
 
@@ -292,8 +293,8 @@ class _Row:
 
     async def _typed(self) -> None:
         try:
-            x, y, u, v = (float(str(box.value).replace("−", "-").replace(",", ".")) for box in self._inputs)
-        except ValueError:
+            x, y, u, v = (read_number(box.value) for box in self._inputs)
+        except InputError:
             return
         await self._point_typed(self._index, (x, y, u, v))
 

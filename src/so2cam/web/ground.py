@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nicegui import ui
 
 from so2cam.core.errors import InputError
+from so2cam.web.typed import read_number
 
 
 @dataclass(slots=True)
@@ -51,8 +52,8 @@ def distances_in(text: str, count: int | None) -> float | list[float] | None:
     Raises InputError for anything else.
     """
     try:
-        values = [float(part) for part in text.replace(",", " ").split()]
-    except ValueError:
+        values = [read_number(part) for part in text.replace(",", " ").split()]
+    except InputError:
         raise InputError("distances are numbers of metres: one, or one for each point", value=text) from None
     if any(not value > 0 for value in values):
         raise InputError("distances are above zero", value=text)

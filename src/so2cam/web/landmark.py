@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from nicegui import ui
 
-from so2cam.core.errors import So2camError
+from so2cam.core.errors import InputError, So2camError
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath
 from so2cam.station.geometry_view import Direction, LandmarkFound, find_by_landmark
 from so2cam.web.parts import field, panel, with_uncertainty
 from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup
+from so2cam.web.typed import read_number
 from so2cam.web.view import View
 
 LANDMARK: Final[KeyPath] = ("camera", "view", "landmark")
@@ -88,9 +89,9 @@ class LandmarkPanel:
         try:
             landmark, site = self._landmark(), self._setup.site
             found = await self._view.in_thread(lambda: find_by_landmark(site, landmark))
-        except (So2camError, ValueError) as refused:
+        except So2camError as refused:
             self._table.set_content("")
-            self._note.set_text(str(getattr(refused, "message", refused)))
+            self._note.set_text(refused.message)
             self._use.disable()
             return
         self._use.enable()
@@ -98,7 +99,7 @@ class LandmarkPanel:
         self._note.set_text(" ".join(found.notes))
 
     def _landmark(self) -> dict[str, Any]:
-        """Return the landmark's table as the form has it. Raises ValueError for what is no number."""
+        """Return the landmark's table as the form has it. Raises InputError for what is no number."""
         kept = self._setup.state.written(LANDMARK)
         position = {key: _number(self._inputs[key], label) for key, label, _ in _PLACE}
         pixel = [_number(self._inputs[key], f"Pixel {key}") for key in ("x", "y")]
@@ -128,7 +129,7 @@ class LandmarkPanel:
         try:
             pixel = _number(self._inputs["x"], "x"), _number(self._inputs["y"], "y")
             landmark = self._landmark()
-        except ValueError:
+        except InputError:
             return
         if self.pixel is None and _same(self._setup.state.written(LANDMARK), landmark):
             return
@@ -142,8 +143,8 @@ class LandmarkPanel:
     async def _do_use(self) -> None:
         try:
             landmark = self._landmark()
-        except ValueError as wrong:
-            self._note.set_text(str(wrong))
+        except InputError as wrong:
+            self._note.set_text(wrong.message)
             return
         if await self._seen.change({LANDMARK: landmark}, "put the landmark"):
             await self._forget()
@@ -186,11 +187,10 @@ def _angle(angle: tuple[float, float]) -> str:
 
 
 def _number(box: ui.input, label: str) -> float:
-    text = str(box.value or "").strip().replace("−", "-").replace(",", ".")
     try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{label}: give a number" if not text else f"{label}: {text} is no number") from None
+        return read_number(box.value)
+    except InputError as wrong:
+        raise InputError(f"{label} {wrong.message}", value=wrong.value) from None
 
 
 def place_in(written: object, vent: Mapping[str, float]) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """Fields of forms that are bound to keys of the site file's draft: the right input, unit, default, meaning, error."""
 
 import json
-import math
 import tomllib
 from collections.abc import Callable
 from datetime import date, time
@@ -13,12 +12,13 @@ from so2cam.core.errors import InputError
 from so2cam.core.site_keys import KeyInfo, key_info
 from so2cam.formats.siteedit import MISSING, REMOVE, KeyPath, key_text
 from so2cam.web.props import put_props
+from so2cam.web.typed import read_number, read_whole
 
 if TYPE_CHECKING:
     from so2cam.web.setup import Setup
 
-DEFAULT: Final = ""
-"""What a choice says for a key that the file does not have."""
+NOT_GIVEN: Final = ""
+"""What a choice without a default says for a key that the file does not have."""
 
 
 def written(value: Any) -> str:
@@ -69,17 +69,7 @@ def understood(info: KeyInfo, text: str) -> Any:
 
 
 def _number(info: KeyInfo, text: str) -> float | int:
-    plain = text.replace("−", "-").replace(" ", "").replace(",", ".").replace(" ", "")
-    try:
-        value = float(plain)
-    except ValueError:
-        raise InputError("is no number", value=text) from None
-    if not math.isfinite(value):
-        raise InputError("must be a finite number", value=text)
-    if info.kind == "integer":
-        if value != int(value):
-            raise InputError("must be a whole number", value=text)
-        value = int(value)
+    value = read_whole(text) if info.kind == "integer" else read_number(text)
     too_low = info.low is not None and (value <= info.low if info.open_low else value < info.low)
     too_high = info.high is not None and (value >= info.high if info.open_high else value > info.high)
     if too_low or too_high:
@@ -126,10 +116,10 @@ class BoundField:
         props = {"data-testid": self.test, "title": hint}
         if info.kind in ("choice", "bool"):
             choices = ["true", "false"] if info.kind == "bool" else list(info.choices)
-            options = {choice: choice for choice in choices}
-            if not info.required:
-                default = self._default()
-                options = {DEFAULT: f"{default} (default)" if default else "not given", **options}
+            default = self._default()
+            options = {choice: f"{choice} (default)" if choice == default else choice for choice in choices}
+            if not info.required and default not in options:
+                options = {NOT_GIVEN: "not given", **options}
             made: Any = ui.select(options, label=self.label, value=None, on_change=self._picked)
             self._options = options
         else:
@@ -164,10 +154,15 @@ class BoundField:
         if self._options is None:
             if str(self.input.value or "") != text:
                 self.input.value = text
-        elif text in self._options:
-            self.input.value = text
+            return
+        chosen = text or self._default()
+        if chosen in self._options:
+            self.input.value = chosen
         else:  # a value that is none of the choices, or none where one must be
             self.input.set_options({**self._options, text: text or "not given"}, value=text)
+        # Without the word for the default, for which there is little room: it looks like the default of a field.
+        put_props(self.input, {"display-value": chosen or "not given"})
+        self.box.classes(**{"remove" if text else "add": "is-default"})
 
     def say(self, error: str) -> None:
         """Show what is wrong with it; nothing for an empty text."""
@@ -182,7 +177,13 @@ class BoundField:
         await self._write(str(self.input.value or ""))
 
     async def _picked(self) -> None:
-        await self._write(str(self.input.value or ""))
+        chosen = str(self.input.value or "")
+        if chosen == self._default():  # which holds whether the file says it or nothing: that stays as it is
+            if self._shown in ("", chosen):
+                chosen = self._shown
+            elif self.setup.state.saved_value(self.path) is MISSING:
+                chosen = ""
+        await self._write(chosen)
 
     async def _write(self, text: str) -> None:
         if not self.setup.may_edit:

@@ -182,6 +182,39 @@ def test_an_error_goes_when_the_old_value_is_typed_again(setup: OneSetup, run_as
     run_async(change())
 
 
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_choice_names_its_default_once_and_takes_nothing_out_of_the_file(
+    tmp_path: Path, run_async: RunAsync, saved: bool
+) -> None:
+    path: KeyPath = ("processing", "background", "mode")
+    setup = OneSetup(tmp_path)
+    if not saved:
+        text = "".join(line for line in TEXT.splitlines(keepends=True) if not line.startswith('mode = "sky-surface"'))
+        (tmp_path / "site.toml").write_text(text, encoding="utf-8")
+        setup.draft = SiteDraft(tmp_path / "site.toml", tmp_path / "other")
+    held = "sky-surface" if saved else MISSING
+
+    async def choose() -> None:
+        with on_a_page():
+            field = field_of(setup, path)
+            words = list(field.input.options.values())
+            assert [one for one in words if "sky-surface" in one] == ["sky-surface (default)"]
+            assert len(set(words)) == len(words)
+            assert field.input.value == field.input.props["display-value"] == "sky-surface"
+            assert ("is-default" in field.box.classes) == (not saved)
+            await field._picked()
+            assert setup.state.edits == (), "it holds already"
+            field.input.value = "polynomial"
+            await field._picked()
+            assert setup.state.written(path) == field.input.props["display-value"] == "polynomial"
+            field.input.value = "sky-surface"
+            await field._picked()
+            assert setup.state.written(path) == held
+            assert not setup.state.changed, "comments are kept too"
+
+    run_async(choose())
+
+
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
 @pytest.mark.parametrize("path", [ELEVATION, HEIGHT])
 def test_a_number_is_finite(path: KeyPath, text: str) -> None:

@@ -18,6 +18,7 @@ from so2cam.web.instrument.pictures import curve_svg, picture_url
 from so2cam.web.instrument.words import exposure, state_of
 from so2cam.web.parts import Chip, Report, field, panel, pick
 from so2cam.web.props import put_props
+from so2cam.web.typed import read_number
 
 KINDS: Final = {"plume": "plume", "clear": "clear sky", "test": "test"}
 SHOTS: Final = {"test": "test", "plume": "plume", "clear": "clear sky", "dark": "dark", "lamp": "lamp (spectrometer)"}
@@ -210,9 +211,9 @@ def _milliseconds(text: str) -> float | None:
     if not text.strip():
         return None
     try:
-        value = float(text.replace(",", ".")) / 1e3
-    except ValueError:
-        raise InputError("the exposure must be a number of ms", value=text) from None
+        value = read_number(text) / 1e3
+    except InputError as wrong:
+        raise InputError(f"the exposure {wrong.message}", value=text, remedy="type it in ms") from None
     if value <= 0:
         raise InputError("the exposure must be above 0", value=text)
     return value

@@ -9,6 +9,7 @@ from nicegui import ui
 from so2cam.core.errors import InputError
 from so2cam.web.parts import number
 from so2cam.web.props import put_props
+from so2cam.web.typed import read_number, read_whole
 
 Value = bool | int | float | str | None
 DIGITS: Final = 6
@@ -41,18 +42,10 @@ class Quantity:
         if self.empty is not None and not text:
             return self.empty
         try:
-            value = float(text.replace(",", ".").replace("−", "-"))
-        except ValueError:
-            raise InputError(
-                f"{self.label} must be a number",
-                value=text,
-                remedy=f"type it in {self.unit}" if self.unit else "correct it",
-            ) from None
-        if self.whole:
-            if value != int(value):
-                raise InputError(f"{self.label} must be a whole number", value=text)
-            return int(value)
-        return value / self.factor
+            return read_whole(text) if self.whole else read_number(text) / self.factor
+        except InputError as wrong:
+            remedy = f"type it in {self.unit}" if self.unit else "correct it"
+            raise InputError(f"{self.label} {wrong.message}", value=text, remedy=remedy) from None
 
 
 class NumberField:

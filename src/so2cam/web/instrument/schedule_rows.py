@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from nicegui import ui
 
+from so2cam.core.errors import InputError
 from so2cam.web.instrument.fields import Quantity
 from so2cam.web.parts import panel
 from so2cam.web.props import put_props
+from so2cam.web.typed import read_number
 
 POWER: Final = ("mode", "start_earlier_min", "stop_later_min", "minimum_off_min")
 DOES: Final = {"capture": "capture", "darks": "darks", "housekeeping": "housekeeping", "power": "power"}
@@ -143,11 +145,10 @@ class PowerForm:
 
 def _number(text: str) -> float | int | str | None:
     """Return a number, whole where it is; the text itself where it is none, so that the message names it."""
-    plain = text.strip().replace(",", ".").replace("−", "-")
-    if not plain:
+    if not text.strip():
         return None
     try:
-        value = float(plain)
-    except ValueError:
+        value = read_number(text)
+    except InputError:
         return text
     return int(value) if value == int(value) else value
