@@ -1,7 +1,8 @@
 """Questions to the archive: what is looked for, as conditions of SQL on the catalogue.
 
-A plume frame has the quality of its pair: of the pair nearest to it in time, within the pairing tolerance. A spectrum
-has that of its column. Whoever asks for quality is shown nothing that has none: no darks, no frames without a pair.
+A plume frame has the quality of its pair. Filters take it to be the pair nearest to it in time, within the pairing
+tolerance; what is shown of a frame is that of the pair that names it (``archive_view``). A spectrum has that of its
+column. Whoever asks for quality is shown nothing that has none: no darks, no frames without a pair.
 """
 
 from collections.abc import Mapping, Sequence
@@ -165,24 +166,22 @@ def _has_rate(query: ArchiveQuery, pairs: Any) -> Condition:
     return exists(select(1).where(*wanted).correlate(pairs))
 
 
-def nearest_pair(files: Any, tolerance_s: float) -> ColumnElement[Any]:
-    """Return the time of the pair that a plume frame belongs to; NULL where there is none, and for other files.
+def pairs_beside(files: Any, tolerance_s: float) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Return the times of the pairs before (or at) and after a plume frame, as near as it may be to its own.
 
-    Of two that are equally near it is the earlier one.
+    NULL where there is none, and for other files.
     """
     reach, time = round(tolerance_s * 1e6), files.c.time
-    here, before, after = PAIRS.alias("pair_here"), PAIRS.alias("pair_before"), PAIRS.alias("pair_after")
-    same = select(here.c.time).where(here.c.site == files.c.site, here.c.time == time)
+    before, after = PAIRS.alias("pair_before"), PAIRS.alias("pair_after")
+    plume = and_(files.c.kind == FRAME, files.c.subject == PLUME)
     earlier = select(func.max(before.c.time)).where(
-        before.c.site == files.c.site, before.c.time < time, before.c.time >= time - reach
+        before.c.site == files.c.site, before.c.time <= time, before.c.time >= time - reach
     )
     later = select(func.min(after.c.time)).where(
         after.c.site == files.c.site, after.c.time > time, after.c.time <= time + reach
     )
     first, second = earlier.correlate(files).scalar_subquery(), later.correlate(files).scalar_subquery()
-    nearer = case((time - first <= second - time, first), else_=func.coalesce(second, first))
-    exact = same.correlate(files).scalar_subquery()
-    return case((and_(files.c.kind == FRAME, files.c.subject == PLUME), func.coalesce(exact, nearer)))
+    return case((plume, first)), case((plume, second))
 
 
 def between(time: Any, start: datetime | None, end: datetime | None) -> list[Condition]:

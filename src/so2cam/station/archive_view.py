@@ -1,7 +1,7 @@
 """What is in the archive, for those who look for something: days, totals, pages of files, and films of pairs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -17,7 +17,7 @@ from so2cam.station.archive_query import (
     found_files,
     good_days,
     good_pair,
-    nearest_pair,
+    pairs_beside,
 )
 from so2cam.station.archive_query import pair_conditions as conditions_of_pairs
 from so2cam.station.arrivals import FRAME, SPECTRUM
@@ -27,6 +27,8 @@ from so2cam.station.catalogue_schema import COLUMNS, FILES, PAIRS, RATES
 from so2cam.station.references import PLUME
 from so2cam.store.items import from_microseconds, to_microseconds
 
+_Key = tuple[str, int]
+"""Site and time [microseconds since 1970] of a pair."""
 _CHUNK: Final = 500
 _MOTION: Final = ("speed", "speed_uncertainty", "direction", "amount")
 
@@ -62,7 +64,10 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that was found, with its quality: that of its pair (``pair`` is its time), or of its column."""
+    """A file that was found, with its quality: that of its pair (``pair`` is its time), or of its column.
+
+    A frame's pair is one that was made of it; where pairs do not tell their frames, the nearest.
+    """
 
     file: ArchivedFile
     pair: datetime | None = None
@@ -100,6 +105,14 @@ class Film:
     pairs: int
     every: int
     processed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """The flags of a pair, and the names of its frames; none where it does not tell them."""
+
+    flags: int
+    frames: frozenset[str]
 
 
 class ArchiveView:
@@ -161,14 +174,14 @@ class ArchiveView:
     def found(self, ids: Sequence[int], query: ArchiveQuery) -> list[FoundFile]:
         """Return files by their ids, in that order, with their quality; those that are not known are left out."""
         files = self._catalogue.files_by_id(ids)
-        pair_of: dict[int, int] = {}
+        beside: dict[int, list[int]] = {}
         with self._database.read() as connection:
             for first in range(0, len(ids), _CHUNK):
                 wanted = FILES.c.id.in_(ids[first : first + _CHUNK])
-                asked = select(FILES.c.id, nearest_pair(FILES, query.tolerance_s)).where(wanted)
-                pair_of.update({row[0]: int(row[1]) for row in connection.execute(asked) if row[1] is not None})
-        times = sorted(set(pair_of.values()))
-        flags, rates = self._of_pairs(query, times)
+                asked = select(FILES.c.id, *pairs_beside(FILES, query.tolerance_s)).where(wanted)
+                for one, *times in connection.execute(asked):
+                    beside[one] = [int(time) for time in times if time is not None]
+        pairs, rates = self._of_pairs(query, sorted({time for times in beside.values() for time in times}))
         spectra = [files[one].time for one in ids if one in files and files[one].kind == SPECTRUM]
         columns = self._columns(query, spectra)
         made = []
@@ -176,9 +189,9 @@ class ArchiveView:
             if one not in files:
                 continue
             file = files[one]
-            key = (file.site, pair_of.get(one, -1))
-            if key in flags:
-                made.append(FoundFile(file, from_microseconds(key[1]), flags[key], rates.get(key)))
+            key = _own_pair(file, beside.get(one, ()), pairs)
+            if key is not None:
+                made.append(FoundFile(file, from_microseconds(key[1]), pairs[key].flags, rates.get(key)))
             else:
                 made.append(FoundFile(file, column=columns.get((file.site, file.name))))
         return made
@@ -283,25 +296,25 @@ class ArchiveView:
         steps = tuple(FilmStep(from_microseconds(time), 0, None) for time in times[::every])
         return Film(steps, len(times), every, False)
 
-    def _of_pairs(
-        self, query: ArchiveQuery, times: Sequence[int]
-    ) -> tuple[dict[tuple[str, int], int], dict[tuple[str, int], Rate]]:
-        flags: dict[tuple[str, int], int] = {}
-        rates: dict[tuple[str, int], Rate] = {}
+    def _of_pairs(self, query: ArchiveQuery, times: Sequence[int]) -> tuple[dict[_Key, _Pair], dict[_Key, Rate]]:
+        pairs: dict[_Key, _Pair] = {}
+        rates: dict[_Key, Rate] = {}
         with self._database.read() as connection:
             for first in range(0, len(times), _CHUNK):
                 part = times[first : first + _CHUNK]
-                pairs = select(PAIRS.c.site, PAIRS.c.time, PAIRS.c.flags).where(
+                asked = select(PAIRS.c.site, PAIRS.c.time, PAIRS.c.flags, PAIRS.c.record).where(
                     PAIRS.c.site.in_(query.sites), PAIRS.c.time.in_(part)
                 )
-                flags.update({(row.site, row.time): row.flags for row in connection.execute(pairs)})
+                for row in connection.execute(asked):
+                    frames = json.loads(row.record).get("frames", ())
+                    pairs[row.site, row.time] = _Pair(row.flags, frozenset(frames))
                 wanted = [RATES.c.site.in_(query.sites), RATES.c.time.in_(part), RATES.c.line == query.line]
                 if query.method is not None:
                     wanted.append(RATES.c.method == query.method)
                 order = [RATES.c.site, RATES.c.time, RATES.c.status.desc()]  # a valid one is taken last, and stays
                 for row in connection.execute(select(RATES).where(*wanted).order_by(*order)):
                     rates[(row.site, row.time)] = rate_of(row)
-        return flags, rates
+        return pairs, rates
 
     def _columns(self, query: ArchiveQuery, times: Sequence[datetime]) -> dict[tuple[str, str], ColumnRow]:
         moments = sorted({to_microseconds(time) for time in times})
@@ -312,6 +325,16 @@ class ArchiveView:
                 for row in connection.execute(select(COLUMNS).where(COLUMNS.c.site.in_(query.sites), wanted)):
                     made[(row.site, row.file)] = column_of(row)
         return made
+
+
+def _own_pair(file: ArchivedFile, times: Sequence[int], pairs: Mapping[_Key, _Pair]) -> _Key | None:
+    """Return the pair beside a frame, of those at ``times``, that it belongs to: of several the nearest."""
+    at = to_microseconds(file.time)
+    for time in sorted(times, key=lambda one: (abs(one - at), one)):
+        pair = pairs.get((file.site, time))
+        if pair is not None and (not pair.frames or file.name in pair.frames):
+            return file.site, time
+    return None
 
 
 def _counted(query: ArchiveQuery, days: GoodDays | None) -> Any:

@@ -1,7 +1,7 @@
 """The calendar and the table of the archive page, as HTML. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from html import escape
 from typing import Final
 from urllib.parse import quote
@@ -29,6 +29,8 @@ OPENED: Final = """(event) => {
 """What the browser does on a click into the table."""
 _WEEKDAYS: Final = ("Mo", "Tu", "We", "Th", "Fr", "Sa", "Su")
 _LEVELS: Final = (0.25, 0.5, 0.75, 0.9)
+_MAY_COME: Final = timedelta(minutes=10)
+"""How long after a frame came its result may still be on its way."""
 _SUBJECTS: Final = {"clear": "clear sky", "cell": "gas cell"}
 
 
@@ -128,7 +130,7 @@ def _row(found: FoundFile, chosen: bool, *, several: bool, spectra: bool) -> lis
     box = f'<input type="checkbox" data-file="{file.id}" aria-label="choose {escape(file.name)}"{checked}>'
     time = stamp
     if file.kind == "frame" and file.subject == "plume":
-        time = f'<button type="button" class="so-link" data-open="{file.id}" title="Play from here">{stamp}</button>'
+        time = f'<button type="button" class="so-link" data-open="{file.id}" title="Show in the film">{stamp}</button>'
     elif file.kind == "spectrum" and spectra:
         time = f'<a href="/spectra?site={quote(file.site)}&amp;t={quote(format_utc(file.time))}">{stamp}</a>'
     kind = f"{file.kind}, {_SUBJECTS.get(file.subject, file.subject)}"
@@ -147,14 +149,17 @@ def _state(state: str) -> str:
     return chip_html(state, "bad", title="its content is not what came" if state == DAMAGED else "the file is gone")
 
 
-def quality_html(found: FoundFile) -> str:
-    """Return what a file is worth, in words."""
+def quality_html(found: FoundFile, now: datetime | None = None) -> str:
+    """Return what a file is worth, in words; ``now`` tells what may still come."""
     if found.column is not None:
         valid = found.column.status == 0
         return chip_html("column valid" if valid else "no column", "ok" if valid else "warn")
     if found.pair is None:
-        plume = found.file.kind == "frame" and found.file.subject == "plume"
-        return '<small title="no pair with results has this frame">no result</small>' if plume else MISSING
+        if found.file.kind != "frame" or found.file.subject != "plume":
+            return MISSING
+        fresh = (now or datetime.now(UTC)) - found.file.received < _MAY_COME
+        words = "no rate yet" if fresh else "no result"
+        return f'<small title="no pair with a result has this frame">{words}</small>'
     said = []
     rate = found.rate
     if rate is None:
@@ -165,9 +170,9 @@ def quality_html(found: FoundFile) -> str:
     else:
         value, sigma = with_uncertainty(rate.rate, ((rate.random or 0.0) ** 2 + (rate.systematic or 0.0) ** 2) ** 0.5)
         said.append(f"<b>{value}</b>{f' ± {sigma}' if sigma else ''} kg/s")
-    words = [text for flag, text in QUALITY_TEXT.items() if flag & found.flags]
-    if words:
-        said.append(f'<small class="so-warn">{escape("; ".join(words))}</small>')
+    flags = [text for flag, text in QUALITY_TEXT.items() if flag & found.flags]
+    if flags:
+        said.append(f'<small class="so-warn">{escape("; ".join(flags))}</small>')
     return " ".join(said)
 
 

@@ -266,3 +266,27 @@ def test_an_empty_archive_answers(catalogue: Catalogue, count: int) -> None:
     totals, found = view.look(query)
     assert view.days(query) == found == view.ids(query, 9) == []
     assert (totals.files, totals.first) == (0, None)
+
+
+def test_a_frame_has_the_rate_of_a_pair_that_was_made_of_it_and_of_no_other(catalogue: Catalogue) -> None:
+    def at(seconds: float) -> datetime:
+        return T0 + timedelta(seconds=seconds)
+
+    def add(name: str, seconds: float) -> int:
+        new = NewFile("etna", f"new/{name}", "lead", "frame", "plume", "camera", at(seconds), "x", name, 9, "0")
+        return catalogue.add_file(new)[0].id
+
+    def pair(seconds: float, value: float, record: str) -> PairRow:
+        rate = Rate(at(seconds), TOTAL, "flow", value, 0.1, 0.2, 5.0, 0.5, 90.0, 0.3, 0)
+        return PairRow(at(seconds), 0, record, (rate,))
+
+    names = {"on-0": 0.0, "off-0": 0.7, "on-1": 1.0, "off-1": 1.7, "on-2": 2.0, "off-2": 2.7, "on-9": 9.0, "off-9": 9.7}
+    ids = {name: add(name, seconds) for name, seconds in names.items()}
+    made_of = [(0.0, 4.0, '{"frames":["on-0","off-0"]}'), (1.0, 5.0, '{"frames":["on-1","off-1"]}'), (9.0, 6.0, "{}")]
+    catalogue.add_pairs("etna", 1, [pair(*one) for one in made_of])
+    found = ArchiveView(catalogue).found(list(ids.values()), ArchiveQuery(("etna",), tolerance_s=2.0))
+    rates = {one.file.name: None if one.rate is None else one.rate.rate for one in found}
+    assert (rates["on-0"], rates["off-0"]) == (4.0, 4.0), "though the pair after is nearer to the off band"
+    assert (rates["on-1"], rates["off-1"]) == (5.0, 5.0)
+    assert (rates["on-2"], rates["off-2"]) == (None, None), "the newest frames are not processed yet"
+    assert (rates["on-9"], rates["off-9"]) == (6.0, 6.0), "a pair that tells no frames has those near it"

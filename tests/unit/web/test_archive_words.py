@@ -95,6 +95,7 @@ def test_a_file_is_worth_what_its_pair_gave() -> None:
     assert "too little plume-free sky" in missing
     assert "the sun stands in the image" in missing
     assert "no result" in quality_html(FoundFile(FILE))
+    assert "no rate yet" in quality_html(FoundFile(FILE), FILE.received + timedelta(seconds=5))
     assert quality_html(FoundFile(replace(FILE, subject="dark"))) == "–"
     assert "column valid" in quality_html(FoundFile(FILE, column=ColumnRow(T0, "a", 1e17, 1e15, None, 0)))
     assert "no column" in quality_html(FoundFile(FILE, column=ColumnRow(T0, "a", None, None, None, 2)))
