@@ -301,10 +301,14 @@ def test_a_whole_line_is_dragged_and_stays_in_the_image(page: Page, server: Any)
 
 
 def test_shapes_keep_their_place_in_the_image_when_it_is_zoomed(page: Page, server: Any) -> None:
-    open_viewer(page, server, shapes=[LINE])
+    spare = {"id": "spare", "name": "12 m", "kind": "point", "points": [[20, 11.6]], "spare": True}
+    open_viewer(page, server, shapes=[spare, LINE])
+    assert page.get_by_test_id("shape-near-name").is_visible()
+    assert page.get_by_test_id("shape-spare-name").is_hidden(), "there is no room for both names"
     page.mouse.move(*client(page, 25, 12))
     page.mouse.wheel(0, -400)
     settle(page)
+    assert page.get_by_test_id("shape-spare-name").is_visible()
     box = page.get_by_test_id("shape-near-handle-0").bounding_box()
     assert box is not None
     middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -556,6 +560,9 @@ def test_an_image_that_is_none_any_more_gives_way_to_the_reason(page: Page, serv
     assert look(page, "v.image === null")
     assert page.get_by_test_id("viewer-caption").is_hidden()
     assert shape_of(page, "near")["points"] == LINE["points"]
+    while server.sent[-1] != 204:  # it goes on asking, and is told in silence that nothing changed
+        settle(page)
+    assert server.sent.count(410) == 1
     server.body = b'{"detail": "another reason"}'
     page.wait_for_function("document.querySelector('so2cam-viewer').labels.overlay.textContent === 'Another reason'")
     server.status = None

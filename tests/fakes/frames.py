@@ -1,6 +1,7 @@
 """A page with nothing but the image viewer, and a server of frames that can be stopped and started again."""
 
 import threading
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -36,6 +37,8 @@ class FrameServer:
         self.body = b""
         """what comes with ``status``"""
         self.asked: list[dict[str, Any]] = []
+        self.sent: list[int] = []
+        """the status of each answer to who asked for a frame"""
         self.at_once = 0
         self.most_at_once = 0
         self.hold_s = 0.0
@@ -94,7 +97,11 @@ class FrameServer:
             self._lock.wait_for(lambda: after != str(self.tag), self.hold_s)
             self.at_once -= 1
             message, tag, status = self.message, str(self.tag), self.status
-        if status is not None:
+        if status == 410 and after == (gone := f"gone-{zlib.crc32(self.body)}"):
+            self._send(request, 204, b"", "text/plain")
+        elif status == 410:
+            self._send(request, status, self.body, "application/json", {"ETag": f'"{gone}"'})
+        elif status is not None:
             self._send(request, status, self.body, "application/json")
         elif message is None:
             self._send(request, 404, b"", "text/plain")
@@ -111,6 +118,8 @@ class FrameServer:
         media: str,
         headers: dict[str, str] | None = None,
     ) -> None:
+        if "/frame" in request.path:
+            self.sent.append(status)
         request.send_response(status)
         request.send_header("Content-Type", media)
         request.send_header("Content-Length", str(len(body)))

@@ -43,7 +43,8 @@ class Slot:
     def clear(self, why: str) -> None:
         """Show none, and say why."""
         with self._lock:
-            self.message, self.why, self.number = None, why, self.number + 1
+            if self.message is not None or why != self.why:
+                self.message, self.why, self.number = None, why, self.number + 1
 
 
 class Shelf:
@@ -86,9 +87,10 @@ def add_shelf_routes(app: FastAPI, pages: "Pages") -> None:
             raise HTTPException(404, "the page of this image was closed: load it again")
         tag, message = f"{slot.token[:6]}-{slot.number}", slot.message
         headers = {"Cache-Control": "no-store"}
-        if message is None:
-            raise HTTPException(410, slot.why) if slot.why else HTTPException(404, "there is no image yet")
-        if tag == after:
+        if tag == after:  # as it was: the same image, or still none
             return Response(status_code=204, headers=headers)
-        headers |= {"ETag": f'"{tag}"', "Content-Encoding": "identity"}
+        headers |= {"ETag": f'"{tag}"'}
+        if message is None:
+            raise HTTPException(410, slot.why, headers) if slot.why else HTTPException(404, "there is no image yet")
+        headers |= {"Content-Encoding": "identity"}
         return Response(message, media_type="application/octet-stream", headers=headers)

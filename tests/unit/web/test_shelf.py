@@ -26,7 +26,13 @@ def test_a_slot_that_is_cleared_says_why_and_one_that_never_had_an_image_does_no
         slot.clear("there is no image of this pair")
         answer = client.get(slot.src, params={"after": tag})
         assert (answer.status_code, answer.json()["detail"]) == (410, "there is no image of this pair")
+        gone_tag = answer.headers["ETag"].strip('"')
+        slot.clear("there is no image of this pair")
+        assert client.get(slot.src, params={"after": gone_tag}).status_code == 204, "who knows it is not told again"
+        slot.clear("another reason")
+        assert client.get(slot.src, params={"after": gone_tag}).json()["detail"] == "another reason"
         slot.put(b"image")
+        assert client.get(slot.src, params={"after": gone_tag}).content == b"image"
         assert client.get(slot.src, params={"after": tag}).content == b"image", "shown again, though it is the same"
         gone[0]()
         assert client.get(slot.src).status_code == 404

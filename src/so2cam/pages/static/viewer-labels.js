@@ -32,7 +32,7 @@ export class Labels {
     const time = caption.lastChild;
     time.textContent = header?.time ? utc(header.time) : "";
     time.dateTime = header?.time ?? "";
-    caption.title = header?.time ? `Local time ${new Date(header.time).toLocaleString()}` : "";
+    caption.title = header?.time ? `Local time ${new Date(header.time).toLocaleString("sv-SE")}` : "";
     this.age(header, null, Infinity);
   }
 

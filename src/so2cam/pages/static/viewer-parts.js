@@ -107,6 +107,7 @@ button:focus-visible, select:focus-visible, .end:focus-visible { outline: 3px so
   .tools { margin-top: 0; } }
 .shape { --use: var(--colour, #4ad9ff); pointer-events: auto; outline: none; cursor: move; }
 .shape.fixed { cursor: pointer; }
+.shape.crowded { display: none; }
 .stage.drawing .shape { pointer-events: none; }
 .shape path, .sketch { fill: none; stroke-linejoin: round; stroke-linecap: round; }
 .halo { stroke: rgb(0 0 0 / 75%); stroke-width: 4.5px; }

@@ -35,22 +35,26 @@ export class Poller {
 
   async run(url, signal) {
     let tag = null;
+    let known = { state: "ok" }; // what the tag stands for: an image, or that there is none any more
     let retry = FIRST_RETRY_MS;
     while (!signal.aborted) {
       await shown(signal);
       if (signal.aborted) return;
       const begun = performance.now();
-      const answer = await this.call(url, tag, signal);
+      const found = await this.call(url, tag, signal);
       if (signal.aborted) return;
+      const answer = found.state === "same" ? known : found;
       const why = answer.why ?? "";
       if (answer.state !== this.state || why !== this.why) {
         this.state = answer.state;
         this.why = why;
         this.onState(answer.state, why);
       }
-      if (answer.frame) {
-        tag = answer.tag;
-        this.onFrame(answer.frame, answer.age);
+      if (found.frame) {
+        [tag, known] = [found.tag, { state: "ok" }];
+        this.onFrame(found.frame, found.age);
+      } else if (found.state === "gone") {
+        [tag, known] = [found.tag, { state: "gone", why }]; // asked again, a server that tags it says "same"
       }
       let wait = begun + 1000 / Math.max(this.rate, 0.01) - performance.now();
       if (answer.state === "lost") {
@@ -59,10 +63,7 @@ export class Poller {
       } else {
         retry = FIRST_RETRY_MS;
         if (answer.state === "none") wait = NONE_MS;
-        if (answer.state === "gone") {
-          wait = GONE_MS;
-          tag = null; // whatever comes next is new
-        }
+        if (answer.state === "gone") wait = GONE_MS;
         if (answer.state === "refused") wait = REFUSED_MS;
       }
       await pause(wait, signal);
@@ -78,16 +79,14 @@ export class Poller {
     signal.addEventListener("abort", stop);
     try {
       const response = await fetch(address, { headers: this.headers, signal: late.signal, cache: "no-store" });
-      if (response.status === 204 || response.status === 304) return { state: "ok" };
+      if (response.status === 204 || response.status === 304) return { state: "same" };
       if (response.status === 404) return { state: "none" };
-      if (response.status === 410) return { state: "gone", why: await detail(response) };
+      if (response.status === 410) return { state: "gone", why: await detail(response), tag: tagOf(response) };
       if (response.status === 401 || response.status === 403) return { state: "refused" };
       if (!response.ok) return { state: "lost" };
       const frame = decodeFrame(await response.arrayBuffer());
-      const quoted = response.headers.get("etag");
-      const found = quoted === null ? (frame.header.tag ?? null) : quoted.replace(/^W\//, "").replaceAll('"', "");
       const age = (Date.parse(response.headers.get("date")) - Date.parse(frame.header.time)) / 1000;
-      return { state: "ok", frame, tag: found, age: age > 0 ? age : 0 };
+      return { state: "ok", frame, tag: tagOf(response) ?? frame.header.tag ?? null, age: age > 0 ? age : 0 };
     } catch {
       return { state: "lost" }; // no connection, a call that took too long, or an answer that is no frame
     } finally {
@@ -95,6 +94,10 @@ export class Poller {
       signal.removeEventListener("abort", stop);
     }
   }
+}
+
+function tagOf(response) {
+  return response.headers.get("etag")?.replace(/^W\//, "").replaceAll('"', "") ?? null;
 }
 
 /** What a server says about an answer that is none. */

@@ -4,6 +4,7 @@ import * as geometry from "./viewer-geometry.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const ARROW_PX = 26;
+const NAME_PX = 7.5; // a letter of a name, about
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const NOUNS = { line: "Line", polyline: "Polyline", arc: "Arc", rect: "Rectangle", point: "Point" };
 
@@ -89,6 +90,20 @@ export class Shapes {
       node.group.remove();
       this.nodes.delete(id);
     }
+    this.makeRoom();
+  }
+
+  /** Spare shapes are left out where their names would lie over another's: on a phone there is room for few. */
+  makeRoom() {
+    const taken = [];
+    for (const spare of [false, true]) {
+      for (const shape of this.list.filter((each) => (each.spare === true) === spare)) {
+        const { group, room } = this.nodes.get(shape.id);
+        const crowded = spare && taken.some((other) => meet(room, other));
+        group.classList.toggle("crowded", crowded);
+        if (shape.name && !crowded) taken.push(room);
+      }
+    }
   }
 
   build(shape) {
@@ -131,6 +146,8 @@ export class Shapes {
     const low = y < 24;
     const left = x > view.width - 80;
     node.name.textContent = shape.name;
+    const wide = NAME_PX * shape.name.length + 10;
+    node.room = [left ? x - wide : x, y + (low ? 4 : -24), left ? x : x + wide, y + (low ? 24 : -4)];
     node.name.setAttribute("x", (x + (left ? -10 : 10)).toFixed(1));
     node.name.setAttribute("y", (y + (low ? 20 : -10)).toFixed(1));
     node.name.setAttribute("text-anchor", left ? "end" : "start");
@@ -309,6 +326,11 @@ export class Shapes {
     this.put({ ...shape, name });
     this.host.emit("shape-changed", { shape: structuredClone(this.find(id)), why: "rename" });
   }
+}
+
+/** Whether two boxes (left, top, right, bottom) have a part in common. */
+function meet(a, b) {
+  return a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
 }
 
 function place({ points, radius_px, from_deg, to_deg }) {

@@ -364,7 +364,7 @@ def image_shapes(
     if numbers != "none":
         for index, (x, y, metres, distance) in enumerate(look.image.numbers):
             name = f"{metres:.2f} m" if numbers == "size" else f"{distance / 1000:.2f} km"
-            shapes.append(_point(f"number-{index}", name, (x, y), "ink", locked=True))
+            shapes.append(_point(f"number-{index}", name, (x, y), "ink", locked=True) | {"spare": True})
     if look.image.bar is not None:
         start, end, metres = look.image.bar
         words = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
