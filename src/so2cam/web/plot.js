@@ -1,6 +1,11 @@
 // A small plot of x and y with the colours of the theme, dark or light: lines, points, bands.
 import { echarts } from "nicegui-echart";
 
+const CLOCK = {
+  year: "{yyyy}", month: "{yyyy}-{MM}", day: "{MM}-{dd}", hour: "{HH}:{mm}", minute: "{HH}:{mm}",
+  second: "{HH}:{mm}:{ss}", millisecond: "{HH}:{mm}:{ss}",
+};
+
 function css(name) {
   return getComputedStyle(document.body).getPropertyValue(`--so-${name}`).trim() || "#888";
 }
@@ -36,9 +41,9 @@ export default {
       const { x = {}, y = {}, series = [] } = this.figure;
       const axis = (one) => ({
         type: one.time ? "time" : one.log ? "log" : "value", min: one.min, max: one.max, scale: one.scale !== false,
-        splitNumber: 4, axisLine: { lineStyle: { color: css("line") } }, axisTick: { show: false },
+        splitNumber: one.time ? Math.max(2, Math.round(this.$el.clientWidth / (8 * rem))) : 4, interval: one.step, axisLine: { lineStyle: { color: css("line") } }, axisTick: { show: false },
         splitLine: { lineStyle: { color: css("line"), opacity: 0.55 } },
-        axisLabel: { color: css("quiet"), fontSize: 0.8 * rem, hideOverlap: true, ...(one.compact ? { formatter: short } : {}) },
+        axisLabel: { color: css("quiet"), fontSize: 0.8 * rem, hideOverlap: true, ...(one.log ? {} : { formatter: one.time ? CLOCK : one.compact ? short : plain }) },
         nameTextStyle: { color: css("quiet"), fontSize: 0.82 * rem },
       });
       const drawn = [];
@@ -62,7 +67,7 @@ export default {
         {
           animation: false, useUTC: true, textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
           title: { text: y.name || "", left: 0, top: 0.2 * rem, padding: 0, textStyle: { color: css("quiet"), fontSize: 0.82 * rem, fontWeight: "normal" } },
-          grid: { left: 0.2 * rem, right: 1.1 * rem, top: (below ? 3.3 : 2.1) * rem, bottom: 1.9 * rem, containLabel: true },
+          grid: { left: (y.gutter || 0.2) * rem, right: 1.1 * rem, top: (below ? 3.3 : 2.1) * rem, bottom: (y.gutter ? (x.name ? 3.2 : 1.6) : x.name ? 1.9 : 0.5) * rem, containLabel: !y.gutter },
           legend: { show: names.length > 1, data: names, top: below ? 1.35 * rem : 0, ...(below ? { left: 0 } : { right: 0 }), itemGap: 0.7 * rem, itemWidth: 1.1 * rem, itemHeight: 0.5 * rem, textStyle: { color: css("quiet"), fontSize: 0.82 * rem } },
           tooltip: { trigger: series.every((one) => one.kind === "points") ? "item" : "axis", confine: true, transitionDuration: 0, borderColor: css("line"), backgroundColor: css("surface"), textStyle: { color: css("ink"), fontSize: 0.85 * rem }, valueFormatter: (v) => (typeof v === "number" ? String(Number(v.toPrecision(4))) : "–") },
           xAxis: { ...axis(x), name: x.name, nameLocation: "middle", nameGap: 1.9 * rem },
@@ -77,8 +82,12 @@ export default {
   },
 };
 
+function plain(value) {
+  return String(Number(value.toPrecision(9))).replace("-", "−");
+}
+
 function short(value) {
   const size = Math.abs(value);
-  if (size >= 1e6) return `${value / 1e6} M`;
-  return size >= 1e4 ? `${value / 1e3} k` : String(value);
+  if (size >= 1e6) return `${plain(value / 1e6)} M`;
+  return size >= 1e4 ? `${plain(value / 1e3)} k` : plain(value);
 }

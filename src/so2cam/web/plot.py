@@ -1,6 +1,7 @@
 """A small plot of x and y: lines, points and bands in the colours of the theme, which follow dark and light."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from nicegui.element import Element
@@ -24,12 +25,38 @@ class Plot(Element, component="plot.js"):
     ) -> None:
         """Show ``series``, made by ``line``, ``points`` and ``band``; None in them is missing.
 
-        Axes: ``name`` (with unit), ``min``, ``max``, ``time`` (x in milliseconds since 1970), ``log``, ``compact``.
+        Axes: ``name`` (with unit), ``min``, ``max``, ``step`` (between ticks; ``limits`` gives all three), ``time`` (x
+        in milliseconds since 1970), ``log``, ``compact``, and of y ``gutter``: room for its labels [rem], so that plots
+        above each other have one axis of time.
         """
         figure = {"series": list(series), "x": x or {}, "y": y or {}}
         if figure != self._props["figure"]:
             self._props["figure"] = figure
             self.update()
+
+
+def limits(values: Iterable[float | None], *, zero: bool = False, even: bool = False, parts: int = 4) -> dict[str, Any]:
+    """Return round ends of an axis and the step of its ticks, about ``parts`` of them; nothing without values.
+
+    ``zero``: with zero in it; ``even``: as far down as up, from zero.
+    """
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return {}
+    low, high = min(known), max(known)
+    if even:
+        high = max(abs(low), abs(high))
+        low = -high
+    elif zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        half = max(abs(high), 1.0) / 2
+        low, high = (low, high + 2 * half) if zero and not even else (low - half, high + half)
+    rough = (high - low) / parts
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return {"min": float(f"{first * step:.9g}"), "max": float(f"{last * step:.9g}"), "step": float(f"{step:.9g}")}
 
 
 def line(

@@ -19,7 +19,7 @@ from so2cam.station.compare import (
     thinned,
 )
 from so2cam.web.parts import Choice, empty, error, number, panel, pick, with_uncertainty
-from so2cam.web.plot import Plot, line, points
+from so2cam.web.plot import Plot, limits, line, points
 from so2cam.web.registry import page
 from so2cam.web.run_words import settings_table
 from so2cam.web.shell import asset_url
@@ -28,6 +28,7 @@ from so2cam.web.view import View
 
 _MOST = 1500
 _FRESH_S = 20.0
+_GUTTER_REM = 3.2
 
 
 @page(
@@ -153,15 +154,18 @@ class _Shown:
             return
         self._trouble.set_visibility(False)
         self._table.set_content(_numbers(found, self._a.title, self._b.title))
-        axis = {"time": True}
-        drawn = []
-        for name, side, colour in (("A", a, "data-1"), ("B", b, "data-2")):
-            drawn.append(line(name, *thinned(side.time_ms, side.rate, _MOST), colour=colour))
-        self._series.set(drawn, x=axis, y={"name": "emission rate [kg/s]"})
+        of_a, of_b = (thinned(side.time_ms, side.rate, _MOST) for side in (a, b))
+        times = [*of_a[0], *of_b[0]]
+        axis = {"time": True} | ({"min": min(times), "max": max(times)} if times else {})
+        rates = {"name": "emission rate, kg/s", "gutter": _GUTTER_REM} | limits([*of_a[1], *of_b[1]], zero=True)
+        self._series.set([line("A", *of_a, colour="data-1"), line("B", *of_b, colour="data-2")], x=axis, y=rates)
+        difference = thinned(found.time_ms, found.difference, _MOST)
+        apart = {"name": "B − A, kg/s", "gutter": _GUTTER_REM} | limits(difference[1], even=True, parts=2)
+        zero = line("no difference", [min(times), max(times)] if times else [], [0.0, 0.0] if times else [])
         self._difference.set(
-            [line("B − A", *thinned(found.time_ms, found.difference, _MOST), colour="data-4")],
+            [zero | {"colour": "ink", "dashed": True, "legend": False}, line("B − A", *difference, colour="data-4")],
             x=axis,
-            y={"name": "B − A [kg/s]"},
+            y=apart,
         )
         self._draw_scatter(found)
 
@@ -170,7 +174,8 @@ class _Shown:
         series = [points("pairs", x, y, colour="data-1", size=0.38)]
         words = "too few pairs for a line"
         if x:
-            ends = [min(*x, *y), max(*x, *y)]
+            known = limits([*x, *y], zero=True)
+            ends = [known["min"], known["max"]]
             series.insert(0, line("A = B", ends, list(ends), colour="quiet", dashed=True))
             if found.has_line:
                 fitted: list[float | None] = [found.offset + found.slope * end for end in ends]
@@ -178,7 +183,8 @@ class _Shown:
                 slope, sigma = with_uncertainty(found.slope, found.slope_uncertainty)
                 words = f"B = {slope} ± {sigma} · A " if sigma else f"B = {slope} · A "
                 words += f"{'−' if found.offset < 0 else '+'} {number(abs(found.offset), 2)} kg/s"
-        self._scatter.set(series, x={"name": "A [kg/s]"}, y={"name": "B [kg/s]"})
+        same = limits([*x, *y], zero=True)
+        self._scatter.set(series, x={"name": "A, kg/s"} | same, y={"name": "B, kg/s"} | same)
         self._words.set_text(f"{words}; correlation {found.correlation:.4f}; {found.a.size} pairs")
 
     def _draw_settings(self) -> None:
