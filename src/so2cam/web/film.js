@@ -9,6 +9,7 @@ const MINUS = "\u2212";
 const base = () => window.path_prefix || "";
 const loaded = Promise.all(["viewer.js", "viewer-frame.js"].map((name) => import(`${base()}/static/so2cam/${name}`)));
 
+const figures = (value, sigma) => window.so2cam.figures(value, sigma);
 const css = (name) => getComputedStyle(document.body).getPropertyValue(name).trim();
 const pad = (n) => String(n).padStart(2, "0");
 
@@ -20,13 +21,6 @@ function moment(us) {
 function clock(us) {
   const d = new Date(us / 1000);
   return `${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}:${pad(d.getUTCSeconds())}`;
-}
-
-function figures(value, sigma) {
-  if (value === null || value === undefined) return "–";
-  const places = sigma > 0 ? Math.max(0, 1 - Math.floor(Math.log10(sigma))) : Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value) || 1)));
-  const text = sigma > 0 ? `${value.toFixed(places)} ± ${sigma.toFixed(places)}` : value.toFixed(Math.min(places, 4));
-  return text.replace("-", MINUS);
 }
 
 function together(film, i) {
@@ -43,7 +37,10 @@ export default {
             <button v-for="[key, words] in quantities" :key="key" type="button" :data-testid="'film-' + key"
               :aria-pressed="quantity === key" @click="choose(key)">{{ words }}</button>
           </div>
-          <div ref="screen" class="so-film-image" :class="{ 'is-waiting': waiting }"></div>
+          <div class="so-film-stage">
+            <div ref="screen" class="so-film-image" :class="{ 'is-waiting': waiting }"></div>
+            <button v-if="fresh && place && !playing" type="button" class="so-film-start" title="Play (space)" aria-label="Play the film" data-testid="film-start" @click="toggle()">▶</button>
+          </div>
           <div class="so-film-why" role="status" data-testid="film-why">{{ why }}</div>
         </div>
         <div class="so-film-facts" aria-live="off">
@@ -61,7 +58,7 @@ export default {
       </div>
       <div class="so-film-bar">
         <button type="button" class="so-film-key" title="Back (left arrow)" aria-label="Step back" data-testid="film-back" @click="step(-1)">◂</button>
-        <button type="button" class="so-film-key is-play" title="Play or pause (space)" data-testid="film-play" :aria-label="playing ? 'Pause' : 'Play'" @click="toggle()">{{ playing ? "❚❚" : "▶" }}</button>
+        <button type="button" class="so-film-key is-play" title="Play or pause (space)" data-testid="film-play" :aria-label="playing ? 'Pause' : 'Play'" @click="toggle()">{{ playing ? "❚❚ Pause" : "▶ Play" }}</button>
         <button type="button" class="so-film-key" title="On (right arrow)" aria-label="Step on" data-testid="film-on-step" @click="step(1)">▸</button>
         <label class="so-small"><select v-model.number="speed" data-testid="film-pace" aria-label="Speed of the film" @change="tell()">
           <option v-for="one in speeds" :key="one" :value="one">{{ one }} a second</option></select></label>
@@ -73,11 +70,11 @@ export default {
         @pointerdown="grab" @pointermove="drag" @pointerup="drop" @pointercancel="drop"></canvas>
       <div class="so-quiet so-small" data-testid="film-note">{{ note }}</div>
     </div>`,
-  props: { src: String, images: String, shapes: Array, at: Number, first: String, pace: Number, label: String },
+  props: { src: String, images: String, shapes: Array, at: Number, first: String, pace: Number, begin: Boolean, label: String },
   data() {
     return {
       quantities: QUANTITIES, speeds: SPEEDS, quantity: this.first || "column", speed: SPEEDS.includes(this.pace) ? this.pace : 5,
-      playing: false, waiting: false, why: "", place: "", note: "",
+      playing: false, fresh: true, waiting: false, why: "", place: "", note: "",
       fact: { rate: "–", what: "", time: "–", speed: "–", direction: "–", amount: "–", status: "", bad: false, flags: [] },
     };
   },
@@ -142,7 +139,10 @@ export default {
       if (!film.processed && this.quantity === "column" && !this.at) this.quantity = "on";
       const held = document.activeElement;
       if (held && held !== document.body && !held.closest("input, select, textarea, .q-field")) this.$refs.plot.focus({ preventScroll: true });
-      this.show(this.nearest(this.at || film.t[0]));
+      this.index = this.nearest(this.at || film.t[0]);
+      await this.show(this.index);
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      if (this.begin && this.fresh && this.alive && !still) this.play();
     },
     nearest(at) {
       let best = 0;
@@ -185,6 +185,7 @@ export default {
     },
     async show(index) {
       // The cursor and the values go at once; the image follows as soon as it is there.
+      if (this.index !== index) this.fresh = false; // somebody goes through it by hand
       this.index = index;
       this.tellValues();
       this.draw();
@@ -230,6 +231,7 @@ export default {
       if (!this.film?.t.length) return;
       if (this.index >= this.film.t.length - 1) this.index = -1;
       this.playing = true;
+      this.fresh = false;
       this.$refs.film.dataset.state = "playing";
       this.round();
     },

@@ -29,10 +29,14 @@ class Film(Element, component="film.js"):
         *,
         shapes: Sequence[Mapping[str, Any]],
         place: FilmPlace,
+        begin: bool = False,
         label: str,
         on_place: Callable[[FilmPlace], None],
     ) -> None:
-        """``src``: the film's numbers; ``images``: where ``QUANTITY?time=`` is; ``shapes``: lines over the image."""
+        """``src``: the film's numbers; ``images``: where ``QUANTITY?time=`` is; ``shapes``: lines over the image.
+
+        ``begin``: it plays at once, unless the browser is asked for little motion; else it waits with a large button.
+        """
         super().__init__()
         with self._props.suspend_updates():
             self._props.update(
@@ -43,6 +47,7 @@ class Film(Element, component="film.js"):
                     "at": place.at,
                     "first": place.quantity,
                     "pace": place.speed,
+                    "begin": begin,
                     "label": label,
                 }
             )

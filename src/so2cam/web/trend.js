@@ -11,17 +11,10 @@ const PANELS = [
   { key: "direction", name: "Direction", unit: "°", share: 0.18 },
 ];
 
+const figures = (value, sigma) => window.so2cam.figures(value, sigma);
+
 function css(name) {
   return getComputedStyle(document.body).getPropertyValue(name).trim();
-}
-
-function figures(value, sigma) {
-  if (value === null || value === undefined) return "–";
-  if (sigma > 0) {
-    const places = Math.max(0, 1 - Math.floor(Math.log10(sigma)));
-    return `${value.toFixed(places)} ± ${sigma.toFixed(places)}`;
-  }
-  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
 function escape(text) {
@@ -319,7 +312,7 @@ export default {
       }
       const date = new Date(at);
       const stamp = window.so2cam ? `${window.so2cam.day(date)} ${window.so2cam.utc(date)} UTC` : date.toISOString();
-      return `<div style="margin-bottom:.2rem">${stamp}<br><span style="color:${css("--so-quiet")}">${date.toLocaleTimeString()} local</span></div>${rows.join("")}`;
+      return `<div style="margin-bottom:.2rem">${stamp}<br><span style="color:${css("--so-quiet")}">${date.toLocaleTimeString("sv-SE")} local</span></div>${rows.join("")}`;
     },
     why_of(status, one, i) {
       const text = this.store.why[status] ?? "";

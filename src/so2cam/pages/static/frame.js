@@ -5,12 +5,24 @@
   const pad = (n) => String(n).padStart(2, "0");
   const utc = (d) => `${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}:${pad(d.getUTCSeconds())}`;
   const day = (d) => `${d.getUTCFullYear()}-${pad(d.getUTCMonth() + 1)}-${pad(d.getUTCDate())}`;
-  const local = (d) => `${day(d)} ${utc(d)} UTC\n${d.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })} local`;
+  // Swedish writes a time as ISO has it, in any zone: 2026-11-28 14:05:30 CET.
+  const here = (d) => d.toLocaleString("sv-SE", { timeZoneName: "short" });
+  const local = (d) => `${day(d)} ${utc(d)} UTC\n${here(d)} local`;
+
+  // --- numbers, as web/parts.py writes them: to the second figure of 1 sigma, else three figures ---------------------
+  function figures(value, sigma) {
+    if (value === null || value === undefined || Number.isNaN(value)) return "–";
+    const known = sigma > 0;
+    const power = Number((known ? sigma : Math.abs(value)).toExponential(known ? 1 : 2).split("e")[1]);
+    const places = Math.min(100, Math.max(0, (known ? 1 : 2) - power));
+    const text = known ? `${value.toFixed(places)} ± ${sigma.toFixed(places)}` : value === 0 ? "0" : value.toFixed(places);
+    return text.replace("-", "−");
+  }
 
   // --- time: that of the station, which the browser's clock may not have --------------------------------------------
   let offset = 0;
   const now = () => new Date(Date.now() + offset);
-  window.so2cam = Object.assign(window.so2cam || {}, { now, utc, day, local });
+  window.so2cam = Object.assign(window.so2cam || {}, { now, utc, day, here, local, figures });
 
   function ago(seconds) {
     const s = Math.max(0, Math.round(seconds));

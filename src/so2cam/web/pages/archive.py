@@ -237,7 +237,8 @@ class _Page:
         if not span:
             return
         with self._links:
-            ui.button("Play", on_click=lambda: self._open_film(None)).props("unelevated no-caps data-testid=play-found")
+            play = ui.button("Play", on_click=lambda: self._open_film(None, begin=True))
+            play.props("unelevated no-caps data-testid=play-found")
             _link(
                 "Trend", self._view.link("/", range="dates", **span), "to-trend", "The emission rates on the live page"
             )
@@ -306,7 +307,7 @@ class _Page:
 
     # --- film ----------------------------------------------------------------------------------------------------
 
-    def _open_film(self, at: int | None, *, keep: bool = False, scroll: bool = True) -> None:
+    def _open_film(self, at: int | None, *, keep: bool = False, scroll: bool = True, begin: bool = False) -> None:
         view, query = self._view, self._view.query | self._view.kept
         place = FilmPlace(
             at if at is not None else _whole(query.get("at", "")) if keep else None,
@@ -332,6 +333,7 @@ class _Page:
                     live_src(view.site, "archive/image"),
                     shapes=self._shapes(),
                     place=place,
+                    begin=begin,
                     label=f"film of {view.site.name}",
                     on_place=self._placed,
                 )
