@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from so2cam.web.parts import with_uncertainty
+
 PATIENCE_MS = 60_000
 SignIn = Callable[[Page, str], None]
 pytestmark = pytest.mark.timeout(400)
@@ -81,7 +83,11 @@ def test_a_time_of_the_past_is_shown(page: Page, station: Any) -> None:
     trend = page.get_by_test_id("trend")
     newest = datetime.fromisoformat(str(page.get_by_test_id("rate").locator("time").get_attribute("data-time")))
     page.get_by_test_id("range-dates").click()
-    dates(page, "2020-01-01T00:00", "2020-01-02T00:00")
+    dates(page, "1/1/2020, 12:00 AM", "2020-01-02T00:00")
+    expect(page.get_by_text("Must be a time like")).to_be_visible()
+    dates(page, "2020-01-01", "2020-01-02T00:00")
+    expect(page.get_by_test_id("dates-start")).to_have_value("2020-01-01 00:00")
+    expect(page.get_by_test_id("dates-end")).to_have_value("2020-01-02 00:00")
     expect(trend).to_contain_text("no emission rates in this time")
     assert trend.get_attribute("data-points") == "0"
     first, last = newest - timedelta(hours=2), newest + timedelta(minutes=1)
@@ -93,6 +99,11 @@ def test_a_time_of_the_past_is_shown(page: Page, station: Any) -> None:
     expect(trend).to_contain_text("means over")  # a day has more points than it shows
     expect(trend).to_have_attribute("data-points", re.compile("[1-9]"))
     expect(page.get_by_test_id("rate")).not_to_have_class(re.compile("is-stale"))
+    for value, sigma in ((4.2, 0.5), (-4.2, 9.96), (-0.004567, None), (123.456, None), (0.0, None)):
+        text, error = with_uncertainty(value, sigma)
+        assert page.evaluate("([value, sigma]) => so2cam.figures(value, sigma)", [value, sigma]) == (
+            f"{text} ± {error}" if error else text
+        ), "numbers look the same, whoever writes them"
 
 
 def test_spectrum_calibration_and_state_are_there(page: Page, station: Any) -> None:

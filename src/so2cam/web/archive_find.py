@@ -6,10 +6,10 @@ from typing import Any
 
 from nicegui import ui
 
-from so2cam.core.errors import So2camError
+from so2cam.core.errors import InputError
 from so2cam.core.status import QUALITY_TEXT, QualityFlag
-from so2cam.core.times import parse_utc
-from so2cam.web.archive_state import SHARES, STATES, WHAT, ArchiveState, minute_text
+from so2cam.web.archive_state import SHARES, STATES, WHAT, ArchiveState
+from so2cam.web.moments import END_FIRST, MomentField
 from so2cam.web.parts import Choice, panel, pick
 from so2cam.web.view import View
 
@@ -21,7 +21,6 @@ class FindPanel:
 
     def __init__(self, view: View, state: ArchiveState, on_change: Changed) -> None:
         self._state, self._on_change = state, on_change
-        self._quiet = False
         box, head = panel("Find", test="find")
         with head:
             if len(view.context.sites) > 1:
@@ -31,8 +30,8 @@ class FindPanel:
             Choice(WHAT, state.what, lambda key: self._set(what=key), label="What", test="what")
         with box:
             with ui.element("div").classes("so-row so-find"):
-                self._start = _moment("From, UTC", minute_text(state.start), "find-start", self._times)
-                self._end = _moment("To, UTC", minute_text(state.end), "find-end", self._times)
+                self._start = MomentField("From, UTC", test="find-start", value=state.start, on_change=self._times)
+                self._end = MomentField("To, UTC", test="find-end", value=state.end, last=True, on_change=self._times)
                 self._clear = ui.button("All time", on_click=self._all_time).props("flat no-caps data-testid=all-time")
             with ui.element("div").classes("so-row so-find"):
                 valid = ui.checkbox("Valid rates only", value=state.valid).props("data-testid=valid dense")
@@ -51,9 +50,9 @@ class FindPanel:
 
     def show(self, state: ArchiveState) -> None:
         """Show what is looked for: somebody chose it elsewhere on the page."""
-        self._state, self._quiet = state, True
-        self._start.value, self._end.value = minute_text(state.start), minute_text(state.end)
-        self._quiet = False
+        self._state = state
+        self._start.set(state.start)
+        self._end.set(state.end)
 
     def _flags(self, label: str, chosen: int, test: str, field: str) -> None:
         options = {flag.value: text for flag, text in QUALITY_TEXT.items()}
@@ -72,26 +71,17 @@ class FindPanel:
         await self._on_change(self._state)
 
     async def _times(self) -> None:
-        if self._quiet:
-            return
         try:
-            start, end = (parse_utc(f"{box.value}:00Z") if box.value else None for box in (self._start, self._end))
-        except (So2camError, ValueError):
-            return  # somebody is typing
+            start, end = self._start.said(self._start.time), self._end.said(self._end.time)
+        except InputError:
+            return  # the fields say it
         if (start, end) == (self._state.start, self._state.end):
             return
         if start is not None and end is not None and end <= start:
-            ui.notify("The end must come after the start.")
+            self._end.say(END_FIRST)
             return
         await self._set(start=start, end=end)
 
     async def _all_time(self) -> None:
         self.show(replace(self._state, start=None, end=None))
         await self._set(start=None, end=None)
-
-
-def _moment(label: str, value: str, test: str, changed: Callable[[], Awaitable[None]]) -> ui.input:
-    made = ui.input(label, value=value).classes("so-input is-moment")
-    made.props(f"type=datetime-local dense outlined stack-label data-testid={test}")
-    made.on("change", changed)
-    return made

@@ -10,14 +10,15 @@ from nicegui import ui
 from so2cam.core.errors import InputError, So2camError
 from so2cam.core.records import Band
 from so2cam.core.site import SPEED_METHODS
-from so2cam.core.times import parse_utc
 from so2cam.formats.images import FORMATS, QUANTITIES
 from so2cam.link.protocol import Role
 from so2cam.station.run_orders import RunWish, order_of, with_video
 from so2cam.station.run_settings import DRAFT, SITE_FILE
 from so2cam.station.run_store import Kind, RunImages, RunOrder
+from so2cam.web.moments import MomentField, address_text
 from so2cam.web.parts import Report, action, field, panel, pick
 from so2cam.web.run_words import span_words
+from so2cam.web.typed import read_whole
 from so2cam.web.view import View
 
 _FORMATS: Final = {"png": "PNG pictures", "video": "video", "netcdf": "netCDF", "zarr": "zarr"}
@@ -58,9 +59,10 @@ class _Form:
             self.source = pick(
                 "Settings", sources, _one_of(query.get("settings"), sources, SITE_FILE), test="run-settings"
             )
-            times = "type=datetime-local step=1"
-            self.start = field("From, UTC", test="run-start", value=query.get("start", start), props=times)
-            self.end = field("To, UTC (not included)", test="run-end", value=query.get("end", end), props=times)
+            self.start = MomentField("From, UTC", test="run-start", value=query.get("start", start), precision="second")
+            self.end = MomentField(
+                "To, UTC (not included)", test="run-end", value=query.get("end", end), precision="second", last=True
+            )
         self._of_images = ui.element("div").classes("so-run-form")
         with self._of_images:
             self.columns = pick("Spectra", earlier, _one_of(query.get("columns"), earlier, ""), test="run-columns")
@@ -105,9 +107,11 @@ class _Form:
             .props("dense outlined stack-label autogrow spellcheck=false data-testid=run-changes")
             .classes("so-input is-wide so-mono")
         )
+        for wide in (self.source, self.columns):
+            wide.classes("is-wide")
         self.what.on_value_change(self._show)
         self._show()
-        self._empty = {**_EMPTY, "start": start, "end": end}
+        self._empty = {**_EMPTY, "start": address_text(start, "second"), "end": address_text(end, "second")}
         self._kept = self.typed()
         view.every(_KEEP_S, self.keep, immediate=False)
 
@@ -121,8 +125,8 @@ class _Form:
             "name": self.name.value,
             "what": self.what.value,
             "settings": self.source.value,
-            "start": self.start.value,
-            "end": self.end.value,
+            "start": self.start.address,
+            "end": self.end.address,
             "columns": self.columns.value,
             "methods": ",".join(self.methods.value or ()),
             "images": ",".join(self.images.value or ()),
@@ -153,8 +157,8 @@ class _Form:
         wish = RunWish(
             kind,
             view.visitor.principal.name,
-            _time("From", self.start.value),
-            _time("To", self.end.value),
+            self.start.need(),
+            self.end.need(),
             name=str(self.name.value or ""),
             settings=str(self.source.value),
             changes=str(self.changes.value or ""),
@@ -170,8 +174,8 @@ class _Form:
         if not formats and str(self.what.value) not in _VIDEOS:
             return None
         try:
-            every = int(float(self.every.value or 1))
-        except ValueError:
+            every = read_whole(self.every.value or 1)
+        except InputError:
             every = 0
         if every < 1:
             raise InputError("must be a whole number from 1 on", key="every n-th pair", value=self.every.value)
@@ -264,18 +268,11 @@ def _sources(view: View) -> dict[str, str]:
     return found
 
 
-def _newest_span(view: View) -> tuple[str, str]:
-    """Return the last hour that has results, as the fields take it."""
+def _newest_span(view: View) -> tuple[datetime, datetime]:
+    """Return the last hour that has results."""
     try:
         newest = view.context.catalogue.latest_rates(view.site.name)
     except So2camError:
         newest = []
     end = (newest[0].time if newest else datetime.now(UTC)).replace(microsecond=0) + timedelta(seconds=1)
-    return f"{end - timedelta(hours=1):%Y-%m-%dT%H:%M:%S}", f"{end:%Y-%m-%dT%H:%M:%S}"
-
-
-def _time(label: str, value: object) -> datetime:
-    try:
-        return parse_utc(f"{value}Z")
-    except ValueError:
-        raise InputError("is no time", key=label, value=value, remedy="write it like 2026-03-01T12:00:00") from None
+    return end - timedelta(hours=1), end

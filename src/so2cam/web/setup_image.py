@@ -10,6 +10,7 @@ from so2cam.core.errors import So2camError
 from so2cam.core.records import FramePair
 from so2cam.core.times import format_utc, parse_utc
 from so2cam.station.setup_pairs import SetupPairs
+from so2cam.web.moments import MomentField
 from so2cam.web.parts import Chip, error, sentence, time_text
 from so2cam.web.props import put_props
 from so2cam.web.setup import Setup
@@ -52,8 +53,9 @@ class PairBar:
         self._day: str | None = view.query.get("day")
         self._of: object = None
         with ui.element("div").classes("so-pairs").props("data-testid=pairs"):
-            self._day_input = ui.input("Day, UTC").props("type=date dense outlined stack-label data-testid=pair-day")
-            self._day_input.on("change", self._choose_day)
+            self._day_field = MomentField(
+                "Day, UTC", test="pair-day", precision="day", value=self._day, on_change=self._choose_day
+            )
             with ui.element("div").classes("so-pair-steps"):
                 self._button("chevron_left", "The pair before", "pair-before", -1)
                 self._slider = ui.slider(min=0, max=1, step=1, value=0, on_change=self._slid)
@@ -77,9 +79,7 @@ class PairBar:
         if self._day is None and found:  # of one day: the newest
             day = f"{found[-1].time:%Y-%m-%d}"
             found = tuple(pair for pair in found if f"{pair.time:%Y-%m-%d}" == day)
-            self._day_input.value = day
-        elif self._day is not None:
-            self._day_input.value = self._day
+            self._day_field.set(found[-1].time)
         self.pairs = found
         self.index = self._nearest()
         self._slider.props(f"max={max(len(found) - 1, 1)}")
@@ -118,7 +118,7 @@ class PairBar:
         await self._changed()
 
     async def _choose_day(self) -> None:
-        self._day = str(self._day_input.value or "") or None
+        self._day = self._day_field.address or None
         self._wanted = ""
         self._view.keep(day=self._day, pair=None)
         await self._changed()

@@ -1,14 +1,16 @@
 """The choice of a day and a range of times on set-up pages; it stands in the address."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, time
+from datetime import datetime
 from typing import Final
 
 from nicegui import ui
 
+from so2cam.core.errors import InputError
 from so2cam.station.arrivals import FRAME, SPECTRUM
 from so2cam.station.references import day_bounds
 from so2cam.web import parts
+from so2cam.web.moments import read_time_of_day
 from so2cam.web.view import View
 
 _FRESH_S: Final = 5.0
@@ -62,12 +64,12 @@ class RangeBar:
         try:
             start = first if not self._from.value else self._at(str(self._from.value))
             end = last if not self._to.value else self._at(str(self._to.value))
-        except ValueError:
+        except InputError:
             return None
         return (start, end) if start < end else None
 
     def _at(self, text: str) -> datetime:
-        return datetime.combine(day_bounds(self.day)[0].date(), time.fromisoformat(text.strip()), UTC)
+        return day_bounds(self.day)[0] + read_time_of_day(text)
 
     def _texts(self) -> tuple[str, str, str]:
         return self.day, str(self._from.value or ""), str(self._to.value or "")
@@ -86,5 +88,5 @@ class RangeBar:
             await self._on_change()
 
     def parse(self, text: str) -> datetime:
-        """Return a time of the chosen day. Raises ValueError for what is none."""
+        """Return a time of the chosen day. Raises InputError for what is none."""
         return self._at(text)

@@ -10,13 +10,13 @@ from typing import Any, Final
 from nicegui import ui
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
-from so2cam.core.errors import So2camError
+from so2cam.core.errors import InputError, So2camError
 from so2cam.core.spectra import FIT_STATUS_TEXT, FitStatus
-from so2cam.core.times import parse_utc
 from so2cam.station.catalogue import ColumnRow
 from so2cam.station.references import day_bounds, day_of
 from so2cam.station.spectrum_fits import ColumnsOverTime, SpectrumFits
 from so2cam.web import plot
+from so2cam.web.moments import MomentField, need_span
 from so2cam.web.parts import Choice, panel
 from so2cam.web.plot import Plot
 from so2cam.web.view import View
@@ -45,16 +45,21 @@ class ColumnsPanel:
         self._range = wanted if wanted in dict(RANGES) else "day"
         box, head = panel("SO2 column over time", test="columns-panel", hint="of every spectrum of the plume")
         with head:
-            self._day = _input("Day, UTC", "date", view.query.get("day", day_of(newest)), "day")
-            self._day.on_value_change(self._dated)
+            self._day = MomentField(
+                "Day, UTC",
+                test="columns-day",
+                value=view.query.get("day", day_of(newest)),
+                precision="day",
+                on_change=self._dated,
+            )
             Choice(RANGES, self._range, self._choose, label="Time", test="range")
         with box:
             self._dates_row = ui.element("div").classes("so-row so-dates")
             with self._dates_row:
-                first = f"{newest - timedelta(days=1):%Y-%m-%dT%H:%M}"
-                last = f"{newest + timedelta(minutes=1):%Y-%m-%dT%H:%M}"
-                self._start = _input("From, UTC", "datetime-local", view.query.get("start", first), "start")
-                self._end = _input("To, UTC", "datetime-local", view.query.get("end", last), "end")
+                first = view.query.get("start", newest - timedelta(days=1))
+                last = view.query.get("end", newest + timedelta(minutes=1))
+                self._start = MomentField("From, UTC", test="columns-start", value=first)
+                self._end = MomentField("To, UTC", test="columns-end", value=last, last=True)
                 ui.button("Show", on_click=self._dated).props("unelevated no-caps data-testid=dates-show")
             self._over = WindowPlot(
                 label="SO2 column over time",
@@ -84,9 +89,8 @@ class ColumnsPanel:
         """Ask for the columns again, and draw them."""
         try:
             start, end = self._span()
-        except (So2camError, ValueError):
-            self._words.set_text("Give both times, as 2026-03-01T12:00 (UTC), the end after the start.")
-            return
+        except InputError:
+            return  # the fields say it
         try:
             found = await self._view.in_thread(lambda: self._fits.columns(start, end))
         except So2camError as error:
@@ -96,11 +100,9 @@ class ColumnsPanel:
 
     def _span(self) -> tuple[datetime, datetime]:
         if self._range == "day":
-            return day_bounds(str(self._day.value))
+            return day_bounds(day_of(self._day.said(self._day.need)))
         if self._range == "dates":
-            start, end = parse_utc(f"{self._start.value}:00Z"), parse_utc(f"{self._end.value}:00Z")
-            if end <= start:
-                raise ValueError("the end must come after the start")
+            start, end = need_span(self._start, self._end)
             return max(start, end - _LONGEST), end
         now = datetime.now(UTC)
         return now - timedelta(hours=_HOURS[self._range]), now + timedelta(minutes=1)
@@ -114,9 +116,9 @@ class ColumnsPanel:
         dates = self._range == "dates"
         self._view.keep(
             range=self._range,
-            day=str(self._day.value) if self._range == "day" else None,
-            start=str(self._start.value) if dates else None,
-            end=str(self._end.value) if dates else None,
+            day=self._day.address if self._range == "day" else None,
+            start=self._start.address if dates else None,
+            end=self._end.address if dates else None,
         )
         await self.show()
 
@@ -152,10 +154,6 @@ class ColumnsPanel:
                 y={"name": "light dilution, %", "min": 0},
             )
         self._words.set_text(_words(found))
-
-
-def _input(label: str, kind: str, value: str, test: str) -> ui.input:
-    return ui.input(label, value=value).props(f"type={kind} dense outlined stack-label data-testid=columns-{test}")
 
 
 _Values = list[float | None]

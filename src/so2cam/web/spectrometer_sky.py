@@ -8,15 +8,16 @@ from typing import Any, Final
 from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
-from so2cam.core.times import parse_utc
 from so2cam.formats.siteedit import KeyPath
 from so2cam.station.spectrometer_sky import KEY, FoundSky, Skies
 from so2cam.station.spectrum_fits import error_words
 from so2cam.web import plot
+from so2cam.web.moments import MomentField
 from so2cam.web.parts import Report, field, number, panel, pick, with_uncertainty
 from so2cam.web.plot import Plot
 from so2cam.web.setup import Setup
 from so2cam.web.spectra_fit import plain_values
+from so2cam.web.typed import read_number, read_whole
 from so2cam.web.view import View
 
 _ORDERS: Final = {"0": "shift", "1": "shift and stretch", "2": "parabola", "3": "cubic"}
@@ -38,7 +39,7 @@ class SkyPanel:
                 sanitize=False,
             )
             with ui.element("div").classes("so-row"):
-                self._time = field("Moment, UTC", test="sky-time", props="type=datetime-local step=1")
+                self._time = MomentField("Moment, UTC", test="sky-time", precision="second")
                 self._count = field("Spectra", test="sky-count", value="20", props="inputmode=numeric")
                 self._order = pick("Correction", _ORDERS, "1", test="sky-order")
                 self._low = field("From, nm", test="sky-low", example="306", props="inputmode=decimal")
@@ -65,7 +66,7 @@ class SkyPanel:
             self._report.say("No spectrum of the plume is in the archive yet.")
             self._button.disable()
             return
-        self._time.set_value(f"{newest.time:%Y-%m-%dT%H:%M:%S}")
+        self._time.set(newest.time)
 
     async def _find(self) -> None:
         state = self._setup.state
@@ -89,22 +90,20 @@ class SkyPanel:
 
     def _asked(self) -> tuple[datetime, int]:
         """Return the moment and the number of spectra. Raises InputError."""
+        time = self._time.need()
         try:
-            time = parse_utc(str(self._time.value))
-        except ValueError:
-            raise InputError("give the moment as 2026-03-01T12:00:00", value=self._time.value) from None
-        count = str(self._count.value or "").strip()
-        if not count.isdigit():
-            raise InputError("give the number of spectra as a whole number", value=count)
-        return time, int(count)
+            count = read_whole(self._count.value)
+        except InputError as wrong:
+            raise InputError(f"the number of spectra {wrong.message}", value=self._count.value) from None
+        return time, count
 
     def _range(self) -> tuple[float, float] | None:
         low, high = str(self._low.value or "").strip(), str(self._high.value or "").strip()
         if not low and not high:
             return None
         try:
-            found = float(low), float(high)
-        except ValueError:
+            found = read_number(low), read_number(high)
+        except InputError:
             raise InputError("give both ends of the range, or none", value=f"{low} {high}") from None
         if not 150 <= found[0] < found[1] <= 1200:
             raise InputError("the range must rise, within 150 to 1200 nm", value=f"{low} {high}")

@@ -134,7 +134,7 @@ class DayBar extends HTMLElement {
 
   local(hours) {
     const time = new Date(Date.parse(`${this.data.day}T00:00:00Z`) + hours * 3600e3);
-    return `${time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })} here`;
+    return `${time.toLocaleTimeString("sv-SE", { hour: "2-digit", minute: "2-digit" })} here`;
   }
 
   drawWindow(window, index) {

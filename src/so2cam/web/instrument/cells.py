@@ -19,6 +19,7 @@ from so2cam.web.instrument.pictures import picture_url
 from so2cam.web.instrument.words import exposure, percent, state_of, time_html
 from so2cam.web.parts import Chip, Report, State, empty, field, panel, sentence
 from so2cam.web.props import put_props
+from so2cam.web.typed import read_number
 from so2cam.web.view import View
 
 _HINT = "ppm m: the cell's SO2 in parts per million, times its length in metres; it stands on the cell"
@@ -42,11 +43,10 @@ def cell_desk(view: View) -> CellDesk:
 def column(text: str) -> float:
     """Return what is typed as the column of a cell [ppm m]; 0 is the empty holder. Raises InputError."""
     try:
-        value = float(text.strip().replace(",", "."))
-    except ValueError:
-        raise InputError(
-            "the column of the cell is missing", value=text or None, remedy="type the number on the cell, in ppm m"
-        ) from None
+        value = read_number(text)
+    except InputError as wrong:
+        remedy = "type the number on the cell, in ppm m"
+        raise InputError(f"the column of the cell {wrong.message}", value=text or None, remedy=remedy) from None
     if not 0 <= value < 1e7:
         raise InputError("this is no cell's column", value=value, remedy="type the number on the cell, in ppm m")
     return value

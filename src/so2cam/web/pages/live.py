@@ -7,8 +7,7 @@ from fastapi import Response
 from fastapi.responses import RedirectResponse
 from nicegui import ui
 
-from so2cam.core.errors import So2camError
-from so2cam.core.times import parse_utc
+from so2cam.core.errors import InputError, So2camError
 from so2cam.formats.starter import is_new
 from so2cam.pages import asset_names
 from so2cam.station.catalogue import TOTAL
@@ -18,6 +17,7 @@ from so2cam.web.live_image import ImagePanel
 from so2cam.web.live_routes import live_src
 from so2cam.web.live_side import CalibrationPanel, SpectrumPanel, StatePanel
 from so2cam.web.live_tiles import RateTiles
+from so2cam.web.moments import MomentField, need_span
 from so2cam.web.parts import Choice, error, panel
 from so2cam.web.registry import page
 from so2cam.web.trend import Trend
@@ -112,15 +112,11 @@ def _trend_panel(view: View, tiles: RateTiles, names: list[str], methods: list[s
 
     def show_dates() -> None:
         try:
-            first, last = parse_utc(f"{start.value}:00Z"), parse_utc(f"{end.value}:00Z")
-        except (So2camError, ValueError):
-            ui.notify("Give both times, as 2026-03-01T12:00 (UTC).")
-            return
-        if last <= first:
-            ui.notify("The end must come after the start.")
-            return
+            first, last = need_span(start, end)
+        except InputError:
+            return  # the fields say it
         trend.show_between(first, last)
-        view.keep(range="dates", start=str(start.value), end=str(end.value))
+        view.keep(range="dates", start=start.address, end=end.address)
 
     def show_range(key: str) -> None:
         dates.set_visibility(key == "dates")
@@ -160,11 +156,9 @@ def _trend_panel(view: View, tiles: RateTiles, names: list[str], methods: list[s
             trend.show_last(_SECONDS[wanted])
 
 
-def _date_inputs(view: View) -> tuple[ui.input, ui.input]:
+def _date_inputs(view: View) -> tuple[MomentField, MomentField]:
     now = datetime.now(UTC)
-    first = view.query.get("start", f"{now - timedelta(days=1):%Y-%m-%dT%H:%M}")
-    last = view.query.get("end", f"{now:%Y-%m-%dT%H:%M}")
-    boxes = []
-    for label, value, test in (("From, UTC", first, "dates-start"), ("To, UTC", last, "dates-end")):
-        boxes.append(ui.input(label, value=value).props(f"type=datetime-local dense outlined data-testid={test}"))
-    return boxes[0], boxes[1]
+    return (
+        MomentField("From, UTC", test="dates-start", value=view.query.get("start", now - timedelta(days=1))),
+        MomentField("To, UTC", test="dates-end", value=view.query.get("end", now), last=True),
+    )

@@ -6,7 +6,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from so2cam.core.constants import MOLEC_CM2_PER_PPM_M
-from so2cam.core.errors import So2camError
+from so2cam.core.errors import InputError, So2camError
 from so2cam.core.results import CalibrationPoint
 from so2cam.core.times import format_utc
 from so2cam.formats.siteedit import REMOVE, KeyPath
@@ -147,8 +147,8 @@ class _CalibrationPage:
     async def _exclude_range(self) -> None:
         try:
             start, end = self._range.parse(str(self._first.value)), self._range.parse(str(self._last.value))
-        except ValueError:
-            ui.notify("Times are like 14:05 or 14:05:30.", type="negative")
+        except InputError as refused:
+            ui.notify(f"The range {refused.message}.", type="negative")
             return
         name = f"{start:%Y-%m-%d %H.%M.%S} to {end:%H.%M.%S}"
         await self._exclude(name, {"start": format_utc(start), "end": format_utc(end)})
