@@ -111,8 +111,10 @@ def test_a_film_plays_with_its_results_and_a_reload_keeps_its_place(page: Page, 
         return time
 
     began = together()
+    expect(film.get_by_test_id("film-start")).to_be_visible()
     page.keyboard.press("Space")
     expect(film).to_have_attribute("data-state", "playing")
+    expect(film.get_by_test_id("film-start")).to_be_hidden()
     page.wait_for_function(
         "(from) => Number(document.querySelector('[data-testid=film]').dataset.index) > from + 3",
         arg=int(film.get_attribute("data-index") or 0),
@@ -140,3 +142,8 @@ def test_a_film_plays_with_its_results_and_a_reload_keeps_its_place(page: Page, 
     page.reload()
     expect(film).to_have_attribute("data-shown", place, timeout=PATIENCE_MS)
     expect(film.get_by_test_id("film-absorbance")).to_have_attribute("aria-pressed", "true")
+    page.get_by_test_id("play-found").click()
+    expect(film).to_have_attribute("data-state", "playing", timeout=PATIENCE_MS)
+    page.get_by_test_id("find-start-calendar").click()
+    page.locator(".q-date").get_by_role("button", name="1", exact=True).click()
+    expect(page.get_by_test_id("find-start")).to_have_value(f"{archive.day[:8]}01 00:00")
