@@ -55,7 +55,7 @@ def test_what_is_typed_is_kept_over_a_reload(form: Callable[..., None]) -> None:
         made.keep()
         assert view.kept == {}, "nothing is typed"
         made.name.value, made.what.value, made.columns.value = "other sky", "film-column", "4"
-        made.start.value, made.end.value = "2026-03-01T12:00:00", "2026-03-01T13:00:00"
+        made.start._box.value, made.end._box.value = "2026-03-01T12:00:00", "2026-03-01 13:00:00"
         made.methods.value, made.images.value = ["flow_raw", "flow_hybrid"], ["png"]
         made.quantity.value, made.every.value, made.changes.value = "flow", "3", TYPED["changes"]
         made.keep()

@@ -22,5 +22,5 @@ def test_an_empty_last_row_is_the_bottom_of_the_image() -> None:
     assert (last.kept(""), last.kept("242")) == (BOTTOM_ROW, 242)
     assert (_said(last, BOTTOM_ROW), _said(last, 242)) == ("to the bottom", "242")
     for key in ("first_row", "window_from_nm"):
-        with pytest.raises(InputError, match="must be a number"):
+        with pytest.raises(InputError, match="is missing"):
             BY_KEY[key].kept("")
