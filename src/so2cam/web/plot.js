@@ -76,7 +76,7 @@ export default {
         },
         { notMerge: true },
       );
-      this.$el.dataset.points = String(series.reduce((sum, one) => sum + one.x.length, 0));
+      this.$el.dataset.points = String(series.reduce((sum, one) => sum + (one.guide ? 0 : one.x.length), 0));
       this.$el.dispatchEvent(new CustomEvent("so2cam-drawn", { bubbles: true }));
     },
   },

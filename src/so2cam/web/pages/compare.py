@@ -163,7 +163,10 @@ class _Shown:
         apart = {"name": "B − A, kg/s", "gutter": _GUTTER_REM} | limits(difference[1], even=True, parts=2)
         zero = line("no difference", [min(times), max(times)] if times else [], [0.0, 0.0] if times else [])
         self._difference.set(
-            [zero | {"colour": "ink", "dashed": True, "legend": False}, line("B − A", *difference, colour="data-4")],
+            [
+                zero | {"colour": "ink", "dashed": True, "legend": False, "guide": True},
+                line("B − A", *difference, colour="data-4"),
+            ],
             x=axis,
             y=apart,
         )
