@@ -25,6 +25,7 @@ class Plot(Element, component="plot.js"):
     ) -> None:
         """Show ``series``, made by ``line``, ``points`` and ``band``; None in them is missing. One with ``guide`` is no data.
 
+        One with ``guide`` is no data.
         Axes: ``name`` (with unit), ``min``, ``max``, ``step`` (between ticks; ``limits`` gives all three), ``time`` (x
         in milliseconds since 1970), ``log``, ``compact``, and of y ``gutter``: room for its labels [rem], so that plots
         above each other have one axis of time.
