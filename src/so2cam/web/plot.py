@@ -23,7 +23,7 @@ class Plot(Element, component="plot.js"):
     def set(
         self, series: Sequence[dict[str, Any]], *, x: dict[str, Any] | None = None, y: dict[str, Any] | None = None
     ) -> None:
-        """Show ``series``, made by ``line``, ``points`` and ``band``; None in them is missing. One with ``guide`` is no data.
+        """Show ``series``, made by ``line``, ``points`` and ``band``; None in them is missing.
 
         One with ``guide`` is no data.
         Axes: ``name`` (with unit), ``min``, ``max``, ``step`` (between ticks; ``limits`` gives all three), ``time`` (x
