@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 SEED ?= 1
 DEMO ?= --for 60
 PYTEST_ARGS ?=
-# One more than there are cores: many tests wait for an instrument or a browser.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Two more than there are cores: many tests wait for an instrument or a browser.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 .PHONY: help demo batch test fault lint benchmark screenshots docs clean
 

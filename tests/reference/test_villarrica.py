@@ -126,7 +126,9 @@ def test_the_command_line_says_it_in_words(
     captured = capsys.readouterr()
     for part in ("6 pairs, 2018-03-26T14:44:08.700Z", "6 unpaired frames: 2018-03-26T144412_fltrB", "3 gas cells"):
         assert part in captured.out
-    assert captured.err.startswith("Warning: column per absorbance rises by")
+    dilution, curve = captured.err.split("Warning: ")[1:3]
+    assert "the plume is 5.3 km away" in dilution
+    assert curve.startswith("column per absorbance rises by")
 
 
 # --- like for like with PyCam ------------------------------------------------------------------------------------
