@@ -15,6 +15,7 @@ FRAMES = 100_000
 DAYS_WITH_FRAMES = 250
 PERIOD_S = 20.0
 FIRST = datetime(2025, 6, 1, 11, 0, tzinfo=UTC)
+_RESERVED = 1_000_000
 _CHUNK = 2000
 _RECORD = (
     '{"lines":["upstream","downstream"],"speed_methods":["flow_hybrid"],"frames":["%s","%s"],"more":"'
@@ -23,8 +24,21 @@ _RECORD = (
 )
 
 
+def reserve(catalogue: Catalogue, site: str) -> None:
+    """Leave numbers for the files of ``fill``: what really comes from now on is newer than they, as in a station.
+
+    One file, of a test, stands for them in between.
+    """
+    dummy = {**_file(site, "frame", "test", "none", FIRST, "reserved.png"), "id": _RESERVED}
+    with catalogue.database.write() as connection:
+        connection.execute(catalogue.database.insert_ignoring(FILES), [dummy])
+
+
 def fill(catalogue: Catalogue, site: str, *, frames: int = FRAMES, days: int = DAYS_WITH_FRAMES) -> None:
-    """Enter frames (half of each band, a few darks), spectra, and what the pairs gave; days of 11 to 12 h and later."""
+    """Enter frames (half of each band, a few darks), spectra, and what the pairs gave; days of 11 to 12 h and later.
+
+    They have the numbers that ``reserve`` left, so that no service takes them for files that have just come.
+    """
     chance = random.Random(3)  # noqa: S311 - nothing secret
     pairs_of_day = frames // (2 * days)
     rows: dict[str, list[dict[str, Any]]] = {"files": [], "pairs": [], "rates": [], "columns": [], "days": []}
@@ -74,6 +88,8 @@ def fill(catalogue: Catalogue, site: str, *, frames: int = FRAMES, days: int = D
                         "status": 0 if valid else 1,
                     }
                 )
+    for number, row in enumerate(rows["files"], 1):
+        row["id"] = number
     tables = {"files": FILES, "pairs": PAIRS, "rates": RATES, "columns": COLUMNS, "days": DAYS}
     with catalogue.database.write() as connection:
         for name, table in tables.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
-from benchmarks.archive_catalogue import FIRST, fill
+from benchmarks.archive_catalogue import FIRST, fill, reserve
 
 if TYPE_CHECKING:
     from so2cam.station.context import StationSite
@@ -50,6 +50,7 @@ def serve(folder: Path, *, quick: bool = False) -> None:
     made.site.write_text(f"{text}\n[station]\nfolder = 'station'\napi = {{ port = 0 }}\n\n{watch}", encoding="utf-8")
     context = open_station([made.site])
     name = context.sites[0].name
+    reserve(context.catalogue, name)
     outward, trials = outward_services(context), trial_lines(context)
     mount = page_mount(
         context, lambda: assembly.supervisor.states(), trials, runs=lambda: assembly.runs, open_to_all=True
@@ -151,7 +152,7 @@ def questions(said: dict[str, Any]) -> dict[str, Callable[[httpx.Client, int], h
         "image, column": image("column"),
         "runs": plain("/runs", "new-run"),
         "runs, one of them": plain(f"/runs?run={said['runs'][0]}", "run-panel"),
-        "runs, a day to process": plain(f"/runs?{span}", f"{day}T00:00"),
+        "runs, a day to process": plain(f"/runs?{span}", f"{day} 00:00"),
         "compare, a run with live results": plain(f"/compare?a=live&b={said['runs'][0]}", "compare-numbers"),
         "compare, two runs": plain(f"/compare?a={said['runs'][0]}&b={said['runs'][1]}", "compare-numbers"),
         "spectra, the last day": plain("/spectra", "columns-panel"),

@@ -448,22 +448,29 @@ def test_other_settings_begin_the_day_anew(station: Station, volcano: Volcano) -
     assert {day.day for day in station.context.catalogue.days(station.name, stale=True)} == {volcano.day}
 
 
-def test_files_of_an_older_day_do_not_disturb_the_newest(station: Station, volcano: Volcano) -> None:
+def test_files_of_an_older_day_do_not_disturb_the_newest(
+    station: Station, volcano: Volcano, monkeypatch: pytest.MonkeyPatch
+) -> None:
     station.arrive(*volcano.others())
     station.arrive(*volcano.plume()[:30])
-    older = volcano.plume()[0]
     frames = station.context.catalogue.find_files(station.name, kind="frame", subject="plume")
-    moved = station.folder / older.name.replace(
-        f"{frames[0].time:%Y-%m-%d}", f"{frames[0].time - timedelta(days=1):%Y-%m-%d}"
+    before = f"{frames[0].time - timedelta(days=1):%Y-%m-%d}"
+    backlog = []
+    for older in [path for path in volcano.plume() if path.suffix == ".png"][:6]:
+        backlog.append(station.folder / older.name.replace(f"{frames[0].time:%Y-%m-%d}", before))
+        assert backlog[-1].name != older.name
+        shutil.copy(older, backlog[-1])
+    mark, marked = station.context.catalogue.mark_stale, []
+    monkeypatch.setattr(
+        station.context.catalogue, "mark_stale", lambda *words: (marked.append(words[1]), mark(*words))[1]
     )
-    assert moved.name != older.name
-    shutil.copy(older, moved)
-    station.arrive(moved)
+    station.arrive(*backlog)
+    assert marked == [before], "once for all files that come together"
     run = station.context.catalogue.open_run(station.name)
     assert run is not None
     assert run.day == volcano.day
     stale = [day.day for day in station.context.catalogue.days(station.name, stale=True)]
-    assert stale == [f"{frames[0].time - timedelta(days=1):%Y-%m-%d}"]
+    assert stale == [before]
 
 
 def test_a_new_day_ends_the_one_before(station: Station, volcano: Volcano) -> None:

@@ -45,6 +45,8 @@ class LiveProcessing:
         self._blocked = ""
         self._retry_at = 0.0
         self._late_told = 0
+        self._marked: set[str] = set()
+        """older days that were marked in this step: a backlog brings many files of one"""
         self._tried = -1
         self._calibration_shown: tuple[int, ...] = ()
 
@@ -102,6 +104,7 @@ class LiveProcessing:
         if self._blocked and not self._unblock(now):
             return False
         files = self._catalogue.find_files(self._site.name, after=self._seen, limit=_AT_ONCE)
+        self._marked.clear()
         for file in files:
             if file.subject == PLUME and file.kind in (FRAME, SPECTRUM) and not self._take(file):
                 return False
@@ -141,9 +144,12 @@ class LiveProcessing:
         return self._begin(day)
 
     def _mark_old(self, file: ArchivedFile, day: str) -> None:
+        if day in self._marked:
+            return
         last = self._catalogue.last_run(self._site.name, day)
         if last is None or last.kind == "live" or last.began <= file.received:
             self._catalogue.mark_stale(self._site.name, day, LATE)
+            self._marked.add(day)
 
     def _begin(self, day: str) -> bool:
         """Begin the run of a day with all its files that are there; return whether that went."""
