@@ -21,6 +21,8 @@ _GRID: Final = 48
 class LineNoise:
     """What each sample of a line takes of each pixel: ``on`` and ``off``, sparse, (pixels, N), in sums of 1.
 
+    Pixels of which no sample takes anything are left out.
+
     ``share``: variance of a pixel of one band over the variance that second differences of the absorbance image show.
     """
 
@@ -76,14 +78,14 @@ def _block_noise(block: int, shape: tuple[int, int], matrix: bytes) -> float:
 def _cached(x: bytes, y: bytes, shape: tuple[int, int], matrix: bytes) -> LineNoise:
     moved = np.frombuffer(matrix, np.float64).reshape(2, 3)
     on = _bilinear(np.frombuffer(x, np.float64), np.frombuffer(y, np.float64), shape)
-    if np.array_equal(moved, np.eye(2, 3)):
-        return LineNoise(on, on, 0.5)
     used = np.flatnonzero(np.diff(on.indptr))
+    if np.array_equal(moved, np.eye(2, 3)):
+        return LineNoise(csr_array(on[used]), csr_array(on[used]), 0.5)
     px, py = (used % shape[1]).astype(np.float64), (used // shape[1]).astype(np.float64)
     ox, oy = (row[0] * px + row[1] * py + row[2] for row in moved)
     off = _bilinear(ox, oy, shape) @ on[used]
     share = 6 / (6 + _second_differences(shape, moved))
-    return LineNoise(csr_array(on), csr_array(off), share)
+    return LineNoise(csr_array(on[used]), csr_array(off[np.flatnonzero(np.diff(off.indptr))]), share)
 
 
 def _bilinear(x: FloatArray, y: FloatArray, shape: tuple[int, int]) -> csr_array:
