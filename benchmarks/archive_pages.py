@@ -33,6 +33,7 @@ def serve(folder: Path, *, quick: bool = False) -> None:
     ``quick``: the past is short.
     """
     from so2cam.cli.pages import page_mount, trial_lines
+    from so2cam.cli.pauses import keep_out_of_collections
     from so2cam.cli.threads import one_thread_for_algebra
 
     one_thread_for_algebra()  # as the command does
@@ -67,6 +68,7 @@ def serve(folder: Path, *, quick: bool = False) -> None:
     if assembly.api is None or not rates:
         raise SystemExit(f"no pair was processed: {context.board.live(name)}")
     runs = _process_twice(assembly.runs, context.sites[0], rates[0].time, rates[-1].time + timedelta(seconds=1))
+    keep_out_of_collections()  # as the command does
     fill(context.catalogue, name, **({"frames": 2000, "days": 10} if quick else {}))
     times = sorted(
         {round((rate.time - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)) for rate in rates}

@@ -18,6 +18,7 @@ from so2cam.cli.console import console
 from so2cam.cli.demo_report import Files, LiveReport, Tally
 from so2cam.cli.link_places import home_of
 from so2cam.cli.pages import tell_pages
+from so2cam.cli.pauses import keep_out_of_collections
 from so2cam.cli.station import tell_address
 from so2cam.cli.station_renewed import RenewedStation, tell_renewal
 from so2cam.core.errors import So2camError
@@ -223,6 +224,7 @@ def _prepare(assembly: Assembly, made: Installation, process: "subprocess.Popen[
 
 
 def _begin(assembly: Assembly, *, open_: bool | None) -> None:
+    keep_out_of_collections()
     assembly.supervisor.start()
     if assembly.api is not None:
         tell_address(assembly.api)

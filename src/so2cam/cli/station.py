@@ -19,6 +19,7 @@ import click
 
 from so2cam.cli.console import FolderPath, console, report_warning
 from so2cam.cli.pages import tell_pages
+from so2cam.cli.pauses import keep_out_of_collections
 from so2cam.cli.station_renewed import RenewedStation, tell_renewal
 from so2cam.cli.station_status import ask_status
 from so2cam.core.errors import InputError, So2camError
@@ -116,6 +117,7 @@ def run(
                     tell_pages(assembly.api.url, open_=open_now)
                 open_now = False
                 with stopping(station.asked, assembly.supervisor.stop_event):
+                    keep_out_of_collections()
                     assembly.supervisor.start()
                     left = until - time.monotonic()
                     print_rates(assembly.context, assembly.supervisor.stop_event, left, quiet=quiet)

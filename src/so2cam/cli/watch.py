@@ -9,6 +9,7 @@ import click
 
 from so2cam.cli.arguments import SeveralFolders
 from so2cam.cli.console import FolderPath, console, report_warning
+from so2cam.cli.pauses import keep_out_of_collections
 from so2cam.cli.station import logging_to_stderr, print_rates, require_station, stopping
 from so2cam.core.errors import InputError
 from so2cam.core.site_station import WatchedFolder
@@ -93,6 +94,7 @@ def command(
             if once:
                 left_out = _once(assembly, quiet)
             else:
+                keep_out_of_collections()
                 assembly.supervisor.start()
                 print_rates(context, assembly.supervisor.stop_event, run_for_s, quiet=quiet)
                 left_out = {path: reason for one in assembly.watchers for path, reason in one.waiting.items()}
