@@ -70,8 +70,15 @@
   }
 
   // --- dark and light -----------------------------------------------------------------------------------------------
+  let chosen = null; // by hand, on this page: what loads later does not undo it
+  const isDark = () => document.body.classList.contains("body--dark");
+  function keepTheme() {
+    if (chosen !== null && window.Quasar && isDark() !== chosen) window.Quasar.Dark.set(chosen);
+  }
   function theme() {
-    const dark = !document.body.classList.contains("body--dark");
+    const dark = !isDark();
+    if (chosen === null) new MutationObserver(keepTheme).observe(document.body, { attributeFilter: ["class"] });
+    chosen = dark;
     document.cookie = `so2cam_theme=${dark ? "dark" : "light"};path=/;max-age=31536000;samesite=lax`;
     if (window.Quasar) window.Quasar.Dark.set(dark);
     document.dispatchEvent(new CustomEvent("so2cam-theme", { detail: { dark } }));
