@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from so2cam.core.records import Band
-from so2cam.formats.siteedit import MISSING, key_text
+from so2cam.formats.siteedit import key_text
+from so2cam.station.api_errors import plain_json
 from so2cam.station.api_times import utc
 from so2cam.station.compare import Comparison, Results, SideStatistics
 from so2cam.station.drafts import KeyChange
@@ -180,7 +181,7 @@ class DifferenceOut(BaseModel):
     @classmethod
     def of(cls, change: KeyChange) -> "DifferenceOut":
         """Return a setting as it is told."""
-        return cls(key=key_text(change.key), a=_setting(change.before), b=_setting(change.after))
+        return cls(key=key_text(change.key), a=plain_json(change.before), b=plain_json(change.after))
 
 
 class CompareOut(BaseModel):
@@ -229,13 +230,3 @@ class CompareOut(BaseModel):
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _setting(value: Any) -> Any:
-    if value is MISSING:
-        return None
-    if isinstance(value, list | tuple):
-        return [_setting(one) for one in value]
-    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return str(value)
