@@ -35,6 +35,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a long text by its length: the name of a test is a line, not a page."""
+    return f"{argname} of {len(val)}" if isinstance(val, str | bytes) and len(val) > 200 else None
+
+
 _INSTALLED = re.compile(
     r"needs (strace|a C compiler)|missing .*(mkfs|mount)"
     r"|(PostgreSQL's server|rclone|ffmpeg|systemd-\w+) is not installed"

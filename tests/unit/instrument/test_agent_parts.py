@@ -52,7 +52,11 @@ def test_messages_pass_whole_and_in_order(ends: tuple[Channel, Channel]) -> None
     other.close()
 
 
-@pytest.mark.parametrize("line", [b"x\n", b"[1]\n", b"\xff\xfe\n", b"y" * (MAXIMUM_LINE_BYTES + 100_000)])
+@pytest.mark.parametrize(
+    "line",
+    [b"x\n", b"[1]\n", b"\xff\xfe\n", b"y" * (MAXIMUM_LINE_BYTES + 100_000)],
+    ids=["no json", "no object", "no utf-8", "too long"],
+)
 def test_what_is_no_message_ends_the_line(line: bytes) -> None:
     one, other = socket.socketpair()
     channel = Channel(other)
@@ -66,8 +70,9 @@ def test_what_is_no_message_ends_the_line(line: bytes) -> None:
     with pytest.raises(ChannelClosedError):
         channel.receive(5.0)
     channel.close()
-    one.close()
     sender.join(5)
+    assert not sender.is_alive()
+    one.close()  # not before: who still sends would find no socket
 
 
 # --- logs --------------------------------------------------------------------------------------------------------
