@@ -8,7 +8,6 @@ Columns are means over cells of time and place; what was never seen is NaN, and 
 """
 
 import io
-import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from so2cam.core.records import FloatArray
 from so2cam.core.site import Site
 from so2cam.core.times import format_utc, parse_utc, require_utc, to_unix_s
 from so2cam.formats.images.colours import hatching
+from so2cam.formats.npy import arrays_of
 from so2cam.formats.quicklook.style import FONT, FRAME, INK, MUTED, plain
 from so2cam.formats.quicklook.values import power_of_ten
 from so2cam.pipeline.records import PairImages
@@ -111,17 +111,17 @@ class Keogram:
     def load(cls, path: Path) -> Self:
         """Read it. Raises InputError where the file is not one."""
         try:
-            with np.load(path, allow_pickle=False) as data:
-                loaded = cls(
-                    str(data["line"]),
-                    parse_utc(str(data["start"])),
-                    parse_utc(str(data["end"])),
-                    np.asarray(data["sums"], np.float64),
-                    np.asarray(data["counts"], np.float64),
-                    float(data["length_m"]),
-                )
-                known = int(data["format"]) == _FORMAT and loaded.sums.shape == loaded.counts.shape
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            data = arrays_of(path)
+            loaded = cls(
+                str(data["line"]),
+                parse_utc(str(data["start"])),
+                parse_utc(str(data["end"])),
+                np.asarray(data["sums"], np.float64),
+                np.asarray(data["counts"], np.float64),
+                float(data["length_m"]),
+            )
+            known = int(data["format"]) == _FORMAT and loaded.sums.shape == loaded.counts.shape
+        except (OSError, ValueError, KeyError) as error:
             raise InputError(f"is no keogram: {error}", file=path, remedy="delete it; it is made anew") from error
         if not known:
             raise InputError("is a keogram of another format", file=path, remedy="delete it; it is made anew")

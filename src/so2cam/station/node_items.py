@@ -1,13 +1,11 @@
 """Items that a node keeps, looked at from the station without waiting for the archive: pictures, spectra, sidecars."""
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
+from so2cam.formats.npy import array_of
 from so2cam.link.errors import LinkError
 from so2cam.link.protocol import MAXIMUM_PART_BYTES, Items, ItemsResult, LinkItem, Preview, Read
 from so2cam.station.archive import origin_of
@@ -71,10 +69,10 @@ def picture(nodes: Nodes, node: str, device: str, *, width: int = 486, sequence:
 def curve(data: bytes) -> SpectrumCurve:
     """Return the spectrum in a file of wavelengths and counts (2, pixels). Raises LinkError where it is none."""
     try:
-        values = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, OSError, EOFError):
+        values = array_of(data)
+    except ValueError:
         raise LinkError("the spectrum cannot be read") from None
-    if values.ndim != 2 or values.shape[0] != 2 or values.shape[1] < 2:
+    if values.dtype.kind not in "iuf" or values.ndim != 2 or values.shape[0] != 2 or values.shape[1] < 2:
         raise LinkError("this is no spectrum")
     step = max(1, -(-values.shape[1] // POINTS))
     whole = values[:, : values.shape[1] // step * step].reshape(2, -1, step)

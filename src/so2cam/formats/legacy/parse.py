@@ -2,7 +2,6 @@
 
 import math
 import re
-import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ import yaml
 
 from so2cam.core.errors import InputError, SiteFileError
 from so2cam.formats.legacy.account import plain
+from so2cam.formats.npy import array_of, read_head
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 _JOB = re.compile(r"(#?)\s*((?:[0-9*][0-9*,/-]*\s+){3}[0-9A-Za-z*,/-]+\s+[0-9A-Za-z*,/-]+|@[a-z]+)\s+(\S.*)")
@@ -189,17 +189,8 @@ def parse_power_schedule(text: str) -> tuple[Row, ...]:
 def array_head(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return shape and type of the array in a ``.npy`` file without reading it. Raises ValueError, OSError."""
     with path.open("rb") as stream:
-        try:
-            version = np.lib.format.read_magic(stream)
-            if version == (1, 0):
-                shape, _, kind = np.lib.format.read_array_header_1_0(stream)
-            elif version == (2, 0):
-                shape, _, kind = np.lib.format.read_array_header_2_0(stream)
-            else:
-                raise ValueError(f"version {version} of the format")
-        except (EOFError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
-            raise ValueError("the file's head is damaged") from error
-    return tuple(shape), kind
+        head = read_head(stream)
+    return head.shape, head.dtype
 
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -222,10 +213,10 @@ def read_matrix(path: Path) -> Matrix:
                 file=path,
                 remedy="name a .npy file with a 2 x 3 matrix",
             )
-        matrix = np.load(path, allow_pickle=False)
+        matrix = array_of(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", file=path, remedy="check the file") from error
-    except (ValueError, EOFError):
+    except ValueError:
         raise InputError("is no array file, or a damaged or pickled one", file=path, remedy=remedy) from None
     if not np.isfinite(matrix).all():
         raise InputError("holds values that are not finite", file=path, remedy="register again from control points")

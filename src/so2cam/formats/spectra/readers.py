@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import re
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from so2cam.core.errors import FrameFileError
 from so2cam.core.records import FloatArray
 from so2cam.core.spectra import Spectrum, SpectrumInfo
 from so2cam.core.spectrometer import SpectrumFiles
+from so2cam.formats.npy import array_of, read_head
 from so2cam.formats.spectra.columns import decode, parse_columns, parse_ifit
 
 MAXIMUM_BYTES: Final = 16_000_000
@@ -20,11 +20,6 @@ MAXIMUM_PIXELS: Final = 65_536
 WAVELENGTHS_NM: Final = (100.0, 2500.0)
 """Wavelengths outside are taken for something else."""
 _AGAIN: Final = "copy the file again from the instrument; if it stays so, it was damaged there"
-_MAGIC: Final = b"\x93NUMPY"
-_HEADER = re.compile(
-    r"\{\s*'descr':\s*'([<>|=])([iuf])([1248])',\s*'fortran_order':\s*(?:True|False),\s*"
-    r"'shape':\s*\(([0-9]{1,9}(?:,\s*[0-9]{1,9})*),?\s*\),?\s*\}\s*"
-)
 
 
 def read_spectrum(info: SpectrumInfo, files: SpectrumFiles) -> Spectrum:
@@ -76,39 +71,29 @@ def parse_spectrum(data: bytes, file: Path | str, files: SpectrumFiles) -> tuple
 
 def _parse_array(data: bytes, file: Path | str) -> tuple[FloatArray, FloatArray]:
     """Return the two rows of a .npy file whose header and size say just what is expected."""
-    if not data.startswith(_MAGIC):
-        raise FrameFileError(
-            "is not a NumPy array (.npy)", file=file, value=data[:8], remedy="set spectrometer.files.format"
-        )
-    width = 2 if data[6:7] == b"\x01" else 4
-    length = int.from_bytes(data[8 : 8 + width], "little")
-    start = 8 + width + length
-    if len(data) < start:
-        raise FrameFileError("is cut short within its header", file=file, remedy=_AGAIN)
-    match = _HEADER.fullmatch(data[8 + width : start].decode("latin-1"))
-    if data[6] not in (1, 2, 3) or match is None or match[2] + match[3] == "f1":
+    stream = io.BytesIO(data)
+    try:
+        head = read_head(stream)
+    except ValueError as error:
+        raise FrameFileError(str(error), file=file, remedy="set spectrometer.files.format") from None
+    if head.dtype.kind not in "iuf":
         raise FrameFileError(
             "is not an array of plain numbers",
             file=file,
-            value=data[8 + width : start].decode("latin-1").strip(),
+            value=str(head.dtype),
             remedy="save spectra as an array of 2 rows, wavelengths and counts, of float64",
         )
-    shape = tuple(int(size) for size in match[4].split(","))
-    if len(shape) != 2 or shape[0] != 2 or not MINIMUM_PIXELS <= shape[1] <= MAXIMUM_PIXELS:
+    if len(head.shape) != 2 or head.shape[0] != 2 or not MINIMUM_PIXELS <= head.shape[1] <= MAXIMUM_PIXELS:
         raise FrameFileError(
-            f"has the shape {shape}, expected (2, N): a row of {MINIMUM_PIXELS} to {MAXIMUM_PIXELS} wavelengths and "
-            "one of counts",
+            f"has the shape {head.shape}, expected (2, N): a row of {MINIMUM_PIXELS} to {MAXIMUM_PIXELS} wavelengths "
+            "and one of counts",
             file=file,
             remedy="remove files that are no spectra, or save spectra as an array of 2 rows",
         )
-    expected = start + 2 * shape[1] * int(match[3])
-    if len(data) != expected:
-        what = "is cut short" if len(data) < expected else "is longer than it says"
-        raise FrameFileError(f"{what}: {len(data)} bytes, expected {expected}", file=file, remedy=_AGAIN)
     try:
-        rows = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise FrameFileError(f"is damaged: {error}", file=file, remedy=_AGAIN) from None
+        rows = array_of(data)
+    except ValueError as error:
+        raise FrameFileError(str(error), file=file, remedy=_AGAIN) from None
     return np.array(rows[0], np.float64), np.array(rows[1], np.float64)
 
 
