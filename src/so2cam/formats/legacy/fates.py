@@ -164,18 +164,18 @@ _SPECTROMETER: Final[dict[Fate, str]] = {
     _TREE: "file_sort",
 }
 
-_SPECTRUM_NAMES: Final = {
-    "file_ext": ".npy",
-    "file_datestr": "%y-%m-%dt%h%m%s",
-    "file_ss": "{}ss",
-    "file_int_units": "0.001 1e-3 1e-03 .001",
-    "file_type.meas": "plume",
-    "file_type.dark": "dark",
-    "file_type.cal": "ppmm",
-    "file_type.clear": "clear",
-    "file_type.test": "test",
+_SPECTRUM_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "file_ext": (".npy",),
+    "file_datestr": ("%Y-%m-%dT%H%M%S",),
+    "file_ss": ("{}ss",),
+    "file_int_units": ("0.001", "1e-3", "1e-03", ".001"),
+    "file_type.meas": ("Plume",),
+    "file_type.dark": ("Dark",),
+    "file_type.cal": ("ppmm",),
+    "file_type.clear": ("Clear",),
+    "file_type.test": ("Test",),
 }
-"""Parts of the names of spectra, folded, as so2cam reads them; the old program could be told others."""
+"""Parts of the names of spectra as so2cam reads them; the old program could be told others."""
 
 _CONFIG: Final[dict[Fate, str]] = {
     (
@@ -243,9 +243,9 @@ def spectrometer_fate(key: str, value: str) -> Fate:
     known = _SPECTRUM_NAMES.get(key)
     if known is None:
         return _SPECTROMETER_FATES.get(key, UNKNOWN)
-    if value.casefold() in known.split():
+    if value.casefold() in (one.casefold() for one in known):
         return (Outcome.OWN_WAY, "so2cam reads names of spectra in this form")
-    return (Outcome.LOOK, f"so2cam reads {known.split()[0]} only, or other files as `spectrometer.files` says")
+    return (Outcome.LOOK, f"so2cam reads {known[0]} only, or other files as `spectrometer.files` says")
 
 
 def job_fate(command: str) -> Fate | None:
