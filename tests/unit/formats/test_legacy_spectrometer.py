@@ -378,6 +378,13 @@ def test_rows_of_the_exposure(old: Old, rows: int, expected: tuple[int, int]) ->
     assert devices(old.cameras(saturation_rows=rows).read())[0].automatic.rows == expected
 
 
+@pytest.mark.parametrize("rows", [0.5, 900, "x"])
+def test_rows_that_cannot_be(old: Old, rows: object) -> None:
+    result = old.cameras(saturation_rows=rows).read()
+    assert devices(result)[0].automatic.rows is None
+    assert entry(result, "saturation_rows", "conf/cam_specs_on.txt")[0] is Outcome.LOOK
+
+
 def test_upper_half_where_no_rows_are_given(old: Old) -> None:
     given = {key: value for key, value in CAMERA.items() if key != "saturation_rows"}
     for band in ("on", "off"):

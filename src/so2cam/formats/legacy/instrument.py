@@ -191,9 +191,9 @@ def _automatic(
     rows = old.number("saturation_rows")
     if height_px is not None and not old.has("saturation_rows"):
         values["rows"] = (0, height_px // 2 - 1)
-    elif height_px is not None and rows is not None and abs(rows) <= height_px:
+    elif height_px is not None and rows is not None and rows == int(rows) and abs(rows) <= height_px:
         values["rows"] = (0, int(rows) - 1) if rows > 0 else (height_px + int(rows) if rows else 0, height_px - 1)
         old.carry("saturation_rows", f"{where}.rows", "first and last row; the old one counts from an edge")
     else:
-        old.say("saturation_rows", Outcome.LOOK, f"`{where}.rows` are all: must be a number of rows of the image")
+        old.say("saturation_rows", Outcome.LOOK, f"`{where}.rows` are all: must be a whole number of rows of the image")
     return AutomaticExposure(**{**default.model_dump(exclude_unset=True), **values})
