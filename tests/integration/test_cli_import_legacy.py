@@ -59,6 +59,32 @@ def test_import_and_check(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def test_line_shape_goes_beside_the_site_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = folder / "processing_setting_defaults.yml"
+    settings.write_text(f"{settings.read_text(encoding='utf-8')}ILS_path: ./cal/ils.txt\n", encoding="utf-8")
+    shape = "# nm\n" + "".join(f"{row / 10} {1 + row % 5}\n" for row in range(20))
+    (folder / "ils.txt").write_text(shape, encoding="utf-8")
+    out = tmp_path / "new" / "site.toml"
+    assert call(folder, "--out", out) == 0
+    beside = out.with_name("ils.txt")
+    assert beside.read_text(encoding="utf-8") == shape
+    assert "ils.txt  named by the site file" in capsys.readouterr().out.replace("\n", " ")
+    spectrometer = load_site(out).site.spectrometer
+    assert spectrometer is not None
+    assert spectrometer.line_shape.file == "ils.txt"
+    assert run(["check", str(out)]) == 0
+    # The same file may lie there; another one is not replaced.
+    assert call(folder, "--out", out.with_name("again.toml")) == 0
+    beside.write_text("mine", encoding="utf-8")
+    capsys.readouterr()
+    assert call(folder, "--out", out.with_name("third.toml")) == 2
+    failed(capsys, "ils.txt", "--force")
+    assert beside.read_text(encoding="utf-8") == "mine"
+    assert not out.with_name("third.toml").exists()
+    assert call(folder, "--out", out.with_name("third.toml"), "--force") == 0
+    assert beside.read_text(encoding="utf-8") == shape
+
+
 def test_what_is_there_is_not_replaced(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, report = tmp_path / "site.toml", tmp_path / "site.import.md"
     for path in (out, report):

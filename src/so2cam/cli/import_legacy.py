@@ -1,6 +1,7 @@
 """``so2cam import-legacy``: a site file from the settings of an existing installation."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -8,8 +9,8 @@ from rich.table import Table
 
 from so2cam.cli.console import FolderPath, console, report_warning
 from so2cam.core.errors import OutputError
-from so2cam.formats.legacy import LegacyImport, Outcome, Wishes, format_report, import_legacy, parse_vent
-from so2cam.pipeline.geometry import lines_at_plume
+from so2cam.formats.legacy import LegacyImport, Outcome, Wishes, format_report, parse_vent
+from so2cam.pipeline.legacy_site import import_site
 from so2cam.store.atomic import atomic_write_bytes
 
 
@@ -41,9 +42,10 @@ Examples:
 
 \b
 The folder is searched through; nothing in it is changed. Found are the settings of the processing
-(processing_setting_defaults.yml), cameras (cam_specs*.txt), geometries (cam_geom), lines, the registration (.npy)
-and all files whose settings so2cam has no use for yet; the report names every key of them. Logins are never
-imported, and pickles never read.
+(processing_setting_defaults.yml), cameras and spectrometer (cam_specs*.txt, spec_specs.txt), geometries (cam_geom),
+lines, the registration (.npy), line shapes, the schedule (crontab) and the computers' configuration; the report names
+every key of them. A line shape or reference spectrum in use is copied beside the site file. Logins are never imported,
+and pickles never read.
 
 \b
 Exit codes: 0 done (what is missing has a placeholder and a warning); 2 bad input, nothing written.""",
@@ -91,8 +93,11 @@ def command(
         registration=registration,
         vent=None if vent is None else parse_vent(vent),
     )
-    result = import_legacy(folder, wishes, report_name=report.name)
-    lines_at_plume(result.site)
+    result = import_site(folder, wishes, report_name=report.name, can_copy=True)
+    copies = {out.with_name(name): data for name, data in result.copies.items()}
+    _require_free_copies(copies, (out, report), force=force)
+    for path, data in copies.items():
+        atomic_write_bytes(path, data)
     atomic_write_bytes(report, format_report(result, site_name=out.name).encode())
     atomic_write_bytes(out, result.text.encode())
     _print_summary(result, out, report)
@@ -113,6 +118,16 @@ def _require_free(out: Path, report: Path | None, *, force: bool) -> Path:
     return report
 
 
+def _require_free_copies(copies: Mapping[Path, bytes], taken: Sequence[Path], *, force: bool) -> None:
+    """Raise OutputError where a file beside the site file would replace another one that is there."""
+    for path, data in copies.items():
+        if any(path.absolute() == other.absolute() for other in taken):
+            raise OutputError("a file that the site file names has its name", file=path, remedy="name another --out")
+        if os.path.lexists(path) and not (path.is_file() and path.read_bytes() == data) and not force:
+            remedy = "name a site file in another folder, or replace it with --force"
+            raise OutputError("is there already, and is another file", file=path, remedy=remedy)
+
+
 def _print_summary(result: LegacyImport, out: Path, report: Path) -> None:
     console.print(f"{result.site.volcano.name}: {len(result.files)} setting files read", markup=False)
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -127,4 +142,6 @@ def _print_summary(result: LegacyImport, out: Path, report: Path) -> None:
     console.print()
     console.print(f"  {out}", markup=False)
     console.print(f"  {report}  what became of every key", markup=False)
+    for name in result.copies:
+        console.print(f"  {out.with_name(name)}  named by the site file", markup=False)
     console.print(f"\nNext: so2cam check {out}", markup=False)

@@ -10,15 +10,15 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from so2cam.core.errors import InputError, SiteFileError
-from so2cam.formats.legacy import Outcome, Wishes, format_report, import_legacy
+from so2cam.formats.legacy import Outcome, Wishes, format_report
 from so2cam.formats.siteedit import carry_tables, get_value
-from so2cam.pipeline.geometry import lines_at_plume
+from so2cam.pipeline.legacy_site import import_site
 
 MOST_BYTES: Final = 20_000_000
 """Of all files together, unpacked. Setting files are a few kilobytes; images are not needed."""
 _MOST_FILES: Final = 5000
 _KEPT: Final = ("name", "spectrometer", "instrument", "alarms", "publication", "station")
-"""What an existing installation does not have: it is kept as it is in the draft, where that is wished."""
+"""What an existing installation has not, or not as whole: what the draft has of it is kept where that is wished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,7 @@ def import_uploads(uploads: Mapping[str, bytes], wishes: Wishes | None = None) -
                 _put(place, PurePosixPath(PurePosixPath(name).name), data)
             if left < 0:
                 raise _too_large()
-        made = import_legacy(place, wishes)
-        lines_at_plume(made.site)
+        made = import_site(place, wishes)
         return Imported(
             made.text,
             ", ".join(uploads) if len(uploads) < 4 else f"{len(uploads)} files",
@@ -89,7 +88,7 @@ def import_uploads(uploads: Mapping[str, bytes], wishes: Wishes | None = None) -
 
 
 def with_kept(imported: str, draft: str) -> str:
-    """Return an imported site file with what the draft has and an existing installation has not: station, alarms …
+    """Return an imported site file with what the draft has of its own: station, alarms, spectrometer …
 
     Raises SiteFileError where they cannot be put together.
     """

@@ -166,13 +166,23 @@ def test_background_modes(folder: Path, mode: object, expected: str | None) -> N
     assert noticed(result, f"Background mode {mode}") == (expected is None)
 
 
-@pytest.mark.parametrize(("number", "text"), [(0, None), (1, "the spectrometer"), (3, "a stored one"), (8, "unknown")])
-def test_calibration(folder: Path, number: int, text: str | None) -> None:
+@pytest.mark.parametrize(
+    ("number", "source", "expected"),
+    [
+        (0, "cells", Outcome.CARRIED),
+        (1, "spectrometer", Outcome.CARRIED),
+        (2, "joint", Outcome.CARRIED),
+        (3, "cells", Outcome.NOT_YET),
+        (8, "cells", Outcome.LOOK),
+        ("x", "cells", Outcome.LOOK),
+    ],
+)
+def test_calibration(folder: Path, number: object, source: str, expected: Outcome) -> None:
     replace(folder / YML, "cal_type_int: 0", f"cal_type_int: {number}")
     result = import_legacy(folder)
-    assert result.site.processing.calibration.source == "cells"
-    assert outcome(result, YML, "cal_type_int") is (Outcome.NOT_YET if text else Outcome.CARRIED)
-    assert noticed(result, "old calibration", text or "") == (text is not None)
+    assert result.site.processing.calibration.source == source
+    assert outcome(result, YML, "cal_type_int") is expected
+    assert noticed(result, "old calibration") == (expected is not Outcome.CARRIED)
 
 
 def test_local_time_is_a_warning(folder: Path) -> None:
@@ -193,15 +203,16 @@ def test_light_dilution_is_a_warning(folder: Path) -> None:
         ("flow_raw: 1\nflow_glob: 0\n", ("flow_raw",)),
         ("flow_raw: false\nflow_glob: true\n", ("cross_correlation",)),
         ("flow_raw: 0\nflow_histo: 1\n", ("flow_histogram",)),
-        ("flow_raw: 0\nflow_nadeau: 1\n", ("flow_raw",)),
-        ("flow_nadeau: 1\n", ("flow_raw",)),
+        ("flow_raw: 0\nflow_nadeau: 1\n", ("nadeau",)),
+        ("flow_raw: 1\nflow_hybrid: 1\nflow_nadeau: 1\n", ("flow_raw", "flow_hybrid", "nadeau")),
+        ("flow_raw: 0\n", ("flow_raw",)),
     ],
 )
 def test_speed_methods(folder: Path, flags: str, methods: tuple[str, ...]) -> None:
     replace(folder / YML, "flow_raw: 1\nflow_glob: 1\n", flags)
     result = import_legacy(folder)
     assert result.site.processing.speed.methods == methods
-    assert noticed(result, "none of the chosen speed methods") == ("nadeau" in flags)
+    assert noticed(result, "No speed method") == (flags == "flow_raw: 0\n")
 
 
 def test_impossible_settings_keep_defaults(folder: Path) -> None:
@@ -690,16 +701,16 @@ def test_unknown_keys_and_rows_are_named(folder: Path) -> None:
     write(folder / "network_external.txt", "ip_address=1.2.3.4  # here\nport=12347\n")
     result = import_legacy(folder)
     assert outcome(result, YML, "new_thing") is Outcome.LOOK
-    assert outcome(result, "conf/spec_specs.txt", "file_type.meas") is Outcome.NOT_YET
+    assert outcome(result, "conf/spec_specs.txt", "file_type.meas") is Outcome.OWN_WAY
     problems = [e.note for e in account(result, "conf/spec_specs.txt").entries.values() if e.outcome is Outcome.LOOK]
     assert len(problems) == 2
     cron = account(result, "conf/script_schedule.txt").entries
     assert list(cron) == ["0 * * * * off.py", "0 1 * * * on.py", "@reboot b.sh", "(row 4)"]
     assert "switched off" in cron["0 * * * * off.py"].note
     assert list(account(result, "witty.wpi").entries) == ["on_time", "BEGIN", "ON", "(row 4)"]
-    assert outcome(result, "fov.txt", "radius") is Outcome.NOT_YET
-    assert account(result, "ils.txt").outcome is Outcome.NOT_YET
-    assert outcome(result, "network_external.txt", "port") is Outcome.NOT_YET
+    assert outcome(result, "fov.txt", "radius") is Outcome.NOT_USED
+    assert account(result, "ils.txt").outcome is Outcome.NOT_USED
+    assert outcome(result, "network_external.txt", "port") is Outcome.OWN_WAY
     report = format_report(result, site_name="site.toml")
     assert "* `readme.txt`" in report
     assert "`@reboot b.sh`" in report

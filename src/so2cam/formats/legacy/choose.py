@@ -1,13 +1,14 @@
 """Choosing among the files that were found: one of each kind, or a question to the user; never a guess."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from so2cam.core.errors import InputError, SiteFileError
 from so2cam.core.site import GeoPoint
+from so2cam.core.site_schedule import Action
 from so2cam.formats.legacy.account import Account, plain
 from so2cam.formats.legacy.files import FileKind, Found, FoundFile, distinct, examine, resolve
 from so2cam.formats.legacy.parse import parse_key_values, parse_yaml, to_flag
@@ -24,6 +25,8 @@ class Wishes:
     lines: tuple[Path, ...] = ()
     registration: Path | None = None
     vent: GeoPoint | None = None
+    without: Mapping[Action, str] = field(default_factory=dict)
+    """parts of the old schedule that are not carried, and why: they would contradict"""
 
 
 @dataclass(frozen=True, slots=True)

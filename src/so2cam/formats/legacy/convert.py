@@ -1,11 +1,13 @@
 """From the chosen files of an installation to a site, with every key settled in the account."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from so2cam.core.errors import SiteFileError
-from so2cam.core.site import Camera, GeoPoint, PlumePlane, Registration, Site, View, Volcano
+from so2cam.core.site import Camera, GeoPoint, Instrument, Optics, PlumePlane, Registration, Site, View, Volcano
 from so2cam.formats.legacy.account import Account, FileAccount, Outcome, plain
+from so2cam.formats.legacy.calibration import convert_calibration
 from so2cam.formats.legacy.choose import (
     Settings,
     Wishes,
@@ -17,13 +19,16 @@ from so2cam.formats.legacy.choose import (
     text_of,
 )
 from so2cam.formats.legacy.dilution import convert_dilution
-from so2cam.formats.legacy.files import FoundFile, search
+from so2cam.formats.legacy.files import FileKind, Found, FoundFile, search
+from so2cam.formats.legacy.instrument import convert_instrument
 from so2cam.formats.legacy.lines import PLACEHOLDER, LegacyLine, correlation_pair, placeholder, read_lines
 from so2cam.formats.legacy.listing import list_file, list_found
 from so2cam.formats.legacy.optics import convert_camera
 from so2cam.formats.legacy.parse import parse_key_values, read_matrix, to_number
 from so2cam.formats.legacy.processing import convert_processing
+from so2cam.formats.legacy.schedule import convert_schedule
 from so2cam.formats.legacy.sitetext import Sources, format_site
+from so2cam.formats.legacy.spectra import Copies, convert_spectrometer
 from so2cam.formats.legacy.tables import make_table
 from so2cam.formats.legacy.volcanoes import TABLE_UNCERTAINTY_M, VENTS, find_vent
 
@@ -33,6 +38,7 @@ class LegacyImport:
     """A site made from an existing installation, its commented text, and the account of all files and keys.
 
     ``notices`` are what the user must know at once. ``others`` counts files that are no settings, by ending.
+    ``copies`` are files that the text names, with what belongs into them, beside the site file.
     """
 
     folder: Path
@@ -42,6 +48,7 @@ class LegacyImport:
     notices: tuple[str, ...]
     others: dict[str, int]
     not_searched: tuple[tuple[str, str], ...]
+    copies: Mapping[str, bytes]
 
     def count(self, outcome: Outcome) -> int:
         """Return how many keys and whole files had this outcome."""
@@ -49,11 +56,14 @@ class LegacyImport:
         return keys + sum(file.outcome is outcome for file in self.files)
 
 
-def import_legacy(folder: Path, wishes: Wishes | None = None, *, report_name: str = "the report") -> LegacyImport:
+def import_legacy(
+    folder: Path, wishes: Wishes | None = None, *, report_name: str = "the report", can_copy: bool = False
+) -> LegacyImport:
     """Return the site of the installation whose setting files lie below ``folder``.
 
     Raises InputError where files are missing or several fit, and SiteFileError, with file and key, where one that
-    is needed is damaged or holds an impossible value. ``report_name`` is named in the text of the site.
+    is needed is damaged or holds an impossible value. ``report_name`` is named in the text of the site. Only with
+    ``can_copy`` does the site name files, which are then in ``copies``.
     """
     wishes = wishes or Wishes()
     account = Account()
@@ -78,6 +88,10 @@ def import_legacy(folder: Path, wishes: Wishes | None = None, *, report_name: st
     matrix = _convert_registration(registration_file, settings, account)
     pair = correlation_pair(lines)
     processing = convert_processing(settings, lines, pair, account)
+    calibration = convert_calibration(settings, camera.optics, account)
+    copies = Copies(is_possible=can_copy)
+    spectrometer = convert_spectrometer(found, settings, account, copies)
+    instrument = _convert_instrument(found, (on_camera, off_camera), settings, camera.optics, wishes, account)
     dilution = convert_dilution(found, settings, {file.name for file in line_files}, camera.optics, account)
     site = make_table(
         Site,
@@ -90,7 +104,9 @@ def import_legacy(folder: Path, wishes: Wishes | None = None, *, report_name: st
         registration=matrix,
         plume_plane=plane,
         lines=tuple(line.line for line in lines) or (placeholder(camera.optics),),
-        processing=processing.model_copy(update={"light_dilution": dilution}),
+        processing=processing.model_copy(update={"light_dilution": dilution, "calibration": calibration}),
+        spectrometer=spectrometer,
+        instrument=instrument,
     )
     sources = Sources(
         folder=plain(folder.resolve().name),
@@ -101,6 +117,11 @@ def import_legacy(folder: Path, wishes: Wishes | None = None, *, report_name: st
         settings=settings.file.name if settings.file else None,
         lines=tuple(line.file for line in lines),
         lens_note=camera.lens_note,
+        devices=tuple(
+            file.name
+            for file in found.files
+            if file in (on_camera, off_camera) or file.kind in (FileKind.SPECTROMETER, FileKind.CRONTAB)
+        ),
         is_vent_from_table=wishes.vent is None,
     )
     return LegacyImport(
@@ -111,7 +132,24 @@ def import_legacy(folder: Path, wishes: Wishes | None = None, *, report_name: st
         notices=account.notices,
         others=dict(sorted(found.others.items())),
         not_searched=tuple(found.not_searched),
+        copies=copies.files,
     )
+
+
+def _convert_instrument(
+    found: Found,
+    cameras: tuple[FoundFile | None, FoundFile | None],
+    settings: Settings,
+    optics: Optics,
+    wishes: Wishes,
+    account: Account,
+) -> Instrument | None:
+    on, off = cameras
+    if on is None or off is None or on.name == off.name:
+        return None
+    is_utc = to_number(settings.values.get("time_zone", 0)) == 0
+    schedule = convert_schedule(found, is_utc=is_utc, left_out=wishes.without, account=account)
+    return convert_instrument(found, (on, off), optics.height_px, schedule, account)
 
 
 # --- geometry ----------------------------------------------------------------------------------------------------

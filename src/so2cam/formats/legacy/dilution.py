@@ -32,8 +32,6 @@ def convert_dilution(
     is_interval = minutes is not None and 0 < minutes <= _MOST_MINUTES
     if settings.file is not None:
         _settle(settings, settings.file, bool(regions), is_interval, account)
-    if settings.flag("use_light_dilution_spec"):
-        account.notice("The old program corrects light dilution in its spectra: see `spectrometer.light_dilution`.")
     if settings.flag("use_light_dilution"):
         lines = f"its lines over ground are in {_WHERE}.regions, but " if regions else "for lines over ground "
         account.notice(

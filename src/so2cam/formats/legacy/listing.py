@@ -6,19 +6,33 @@ from so2cam.core.errors import So2camError
 from so2cam.formats.legacy.account import Account, Outcome
 from so2cam.formats.legacy.choose import is_terrain
 from so2cam.formats.legacy.fates import (
-    CAMERA_DOAS,
     CAMERA_FATES,
     CONFIG_FATES,
+    CRONTAB_VARIABLE,
     DILUTION,
     DILUTION_TABLE,
-    SCHEDULE,
-    SPECTROMETER,
+    FIELD_OF_VIEW,
+    JOB,
+    OTHER_JOB,
+    POWER,
+    SPECTRUM_TABLE,
+    SWITCHED_OFF,
     UNKNOWN,
     Fate,
+    job_fate,
     settings_fate,
+    spectrometer_fate,
 )
 from so2cam.formats.legacy.files import FileKind, Found, FoundFile
-from so2cam.formats.legacy.parse import flatten, parse_crontab, parse_key_values, parse_power_schedule, parse_yaml
+from so2cam.formats.legacy.parse import (
+    Row,
+    flatten,
+    parse_crontab,
+    parse_key_values,
+    parse_power_schedule,
+    parse_yaml,
+)
+from so2cam.formats.legacy.schedule import kind_of_job
 
 _OTHER = (Outcome.NOT_USED, "another file of this kind is in use")
 _PICKLE_NOTE = (
@@ -48,7 +62,7 @@ def list_file(file: FoundFile, is_used: bool, account: Account) -> None:
     elif file.kind is FileKind.DILUTION_TABLE:
         account.add_file(file.name, file.kind.value, *DILUTION_TABLE)
     elif file.kind is FileKind.SPECTRUM_TABLE:
-        account.add_file(file.name, file.kind.value, *SPECTROMETER)
+        account.add_file(file.name, file.kind.value, *SPECTRUM_TABLE)
     elif file.kind is FileKind.POINTER:
         note = (Outcome.OWN_WAY, "followed where the settings name no file; the site file holds all settings itself")
         account.add_file(file.name, file.kind.value, *note)
@@ -66,15 +80,21 @@ def list_file(file: FoundFile, is_used: bool, account: Account) -> None:
 def _list_schedule(file: FoundFile, account: Account) -> None:
     is_crontab = file.kind is FileKind.CRONTAB
     for row in parse_crontab(file.text or "") if is_crontab else parse_power_schedule(file.text or ""):
-        fate = SCHEDULE
+        fate = _job(row) if is_crontab else POWER
         if not row.is_known:
             fate = (Outcome.LOOK, "is not understood; nothing is done with it")
-        elif not row.is_active:
-            fate = (Outcome.NOT_YET, f"{SCHEDULE[1]}; was switched off (commented out)")
         if is_crontab:
             account.add(file.name, f"{row.key} {row.value}".strip(), None, *fate)
         else:
             account.add(file.name, row.key, row.value or None, *fate)
+
+
+def _job(row: Row) -> Fate:
+    if not row.value:
+        return CRONTAB_VARIABLE
+    if not row.is_active:
+        return SWITCHED_OFF
+    return job_fate(row.value) or (OTHER_JOB if kind_of_job(row.value) is None else JOB)
 
 
 def _list_settings(file: FoundFile, is_used: bool, account: Account) -> None:
@@ -96,7 +116,7 @@ def _list_settings(file: FoundFile, is_used: bool, account: Account) -> None:
 def _list_keys(file: FoundFile, is_used: bool, account: Account) -> None:
     parsed = parse_key_values(file.text or "")
     for key, value in parsed.values.items():
-        fate = _fate(file, key, is_used)
+        fate = _fate(file, key, value, is_used)
         # What is not known may be a login under a name of its own.
         hides = file.kind in (FileKind.CONFIG, FileKind.NETWORK) and key not in CONFIG_FATES
         account.add(file.name, key, value, *fate, show=not hides)
@@ -104,11 +124,11 @@ def _list_keys(file: FoundFile, is_used: bool, account: Account) -> None:
         account.add(file.name, f"({problem.partition(':')[0]})", None, Outcome.LOOK, problem)
 
 
-def _fate(file: FoundFile, key: str, is_used: bool) -> Fate:
+def _fate(file: FoundFile, key: str, value: str, is_used: bool) -> Fate:
     if file.kind is FileKind.SPECTROMETER:
-        return SPECTROMETER
+        return spectrometer_fate(key, value)
     if file.kind is FileKind.FIELD_OF_VIEW:
-        return CAMERA_DOAS
+        return FIELD_OF_VIEW
     if file.kind is FileKind.LINE and is_terrain(file) and not is_used:
         return DILUTION
     if file.kind in (FileKind.CONFIG, FileKind.NETWORK):

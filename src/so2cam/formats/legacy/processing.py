@@ -17,16 +17,17 @@ from so2cam.formats.legacy.account import Account, Outcome, plain
 from so2cam.formats.legacy.choose import Settings
 from so2cam.formats.legacy.files import FoundFile
 from so2cam.formats.legacy.lines import LegacyLine
-from so2cam.formats.legacy.parse import to_flag, to_number
+from so2cam.formats.legacy.nadeau import convert_nadeau
+from so2cam.formats.legacy.parse import to_number
+from so2cam.formats.legacy.settle import Settler
 
 _FLOW_KEYS: Final = {"winsize": "window_px", "levels": "levels", "iterations": "iterations"}
 _FLOW_METHODS: Final[dict[str, SpeedMethod]] = {
     "flow_raw": "flow_raw",
     "flow_histo": "flow_histogram",
     "flow_hybrid": "flow_hybrid",
+    "flow_nadeau": "nadeau",
 }
-_OTHER_METHODS: Final = ("flow_nadeau",)
-_CALIBRATIONS: Final = {0: "gas cells", 1: "the spectrometer", 2: "gas cells and the spectrometer", 3: "a stored one"}
 
 
 def convert_processing(
@@ -40,7 +41,6 @@ def convert_processing(
         names = (pair[0].line.name, pair[1].line.name) if pair else None
         return Processing(speed=Speed(methods=methods, cross_correlation=CrossCorrelation(lines=names)))
     _settle_time_zone(settings, file, account)
-    _settle_calibration(settings, file, account)
     return Processing(
         background=_convert_background(settings, file, account),
         speed=_convert_speed(settings, file, lines, pair, account),
@@ -57,21 +57,6 @@ def _settle_time_zone(settings: Settings, file: FoundFile, account: Account) -> 
         f"time_zone is {value}: the clock of this installation was not on UTC, as which so2cam takes the times in "
         "the files' names. Every time will be wrong by that much."
     )
-
-
-def _settle_calibration(settings: Settings, file: FoundFile, account: Account) -> None:
-    number = to_number(settings.values.get("cal_type_int", 0))
-    method = _CALIBRATIONS.get(int(number)) if number is not None else None
-    if number == 0:
-        account.carry(file.name, "cal_type_int", "processing.calibration.source", "gas cells")
-        return
-    account.settle(
-        file.name,
-        "cal_type_int",
-        Outcome.NOT_YET,
-        f"calibration by {method or 'an unknown method'}; `processing.calibration.source` is cells, the only one yet",
-    )
-    account.notice(f"The old calibration is by {method or 'an unknown method'}; so2cam needs gas-cell frames for now.")
 
 
 def _convert_background(settings: Settings, file: FoundFile, account: Account) -> Background:
@@ -119,20 +104,15 @@ def _convert_speed(
         methods.append("cross_correlation")
         account.carry(file.name, "flow_glob", "processing.speed.methods", "cross_correlation")
         correlation = _convert_correlation(settings, file, pair, account)
-    for name in _OTHER_METHODS:
-        is_on = to_flag(settings.values.get(name)) is True
-        account.settle(
-            file.name,
-            name,
-            Outcome.NOT_YET if is_on else Outcome.OWN_WAY,
-            f"needs the speed method {name}" if is_on else "switched off in the old program",
-        )
     if not methods:
         methods.append("flow_raw")
-        account.settle(file.name, "flow_raw", Outcome.LOOK, "taken, as so2cam has no other of the chosen methods yet")
-        account.notice("so2cam has none of the chosen speed methods yet: flow_raw was taken.")
+        account.settle(file.name, "flow_raw", Outcome.LOOK, "taken, as a site needs a speed method and none is left")
+        account.notice("No speed method is switched on in the old settings, or can be used: flow_raw was taken.")
     return Speed(
-        methods=tuple(methods), optical_flow=_convert_flow(settings, file, account), cross_correlation=correlation
+        methods=tuple(methods),
+        optical_flow=_convert_flow(settings, file, account),
+        cross_correlation=correlation,
+        nadeau=convert_nadeau(Settler(file.name, settings.values, account)),
     )
 
 

@@ -9,6 +9,7 @@ from so2cam.core.errors import SiteFileError
 from so2cam.core.site import GeoPoint, Line, Registration, Site
 from so2cam.core.site_dilution import LightDilution
 from so2cam.formats.legacy.lines import PLACEHOLDER
+from so2cam.formats.legacy.tabletext import quoted, table_rows
 
 _RULE = "# " + "-" * 100
 _LINES = """\
@@ -52,6 +53,7 @@ class Sources:
     settings: str | None
     lines: tuple[str, ...]
     lens_note: str
+    devices: tuple[str, ...]
     is_vent_from_table: bool
 
 
@@ -72,6 +74,8 @@ def format_site(site: Site, sources: Sources) -> str:
             *_plume_plane(site, sources),
             *_lines(site.lines, sources),
             *_processing(site, sources),
+            *_spectrometer(site, sources),
+            *_instrument(site, sources),
         ]
     )
     try:
@@ -81,15 +85,6 @@ def format_site(site: Site, sources: Sources) -> str:
     if not is_same:
         raise SiteFileError("the imported site cannot be written as text without a change")
     return text
-
-
-def quoted(text: str) -> str:
-    """Return ``text`` as a TOML string."""
-    escaped = "".join(
-        f"\\{character}" if character in '"\\' else character if character.isprintable() else f"\\U{ord(character):08X}"
-        for character in text
-    )
-    return f'"{escaped}"'
 
 
 def _volcano(site: Site, sources: Sources) -> list[str]:
@@ -207,8 +202,10 @@ def _processing(site: Site, sources: Sources) -> list[str]:
         "",
         "[processing.calibration]",
         f"source = {quoted(processing.calibration.source)}",
+        f"model = {quoted(processing.calibration.model)}",
         f"label_uncertainty = {processing.calibration.label_uncertainty!r}  # 1 sigma; so2cam's default",
         "",
+        *table_rows("processing.calibration.spectrometer", processing.calibration.spectrometer),
         "[processing.speed]",
         f"methods = [{', '.join(quoted(name) for name in processing.speed.methods)}]",
         "",
@@ -224,7 +221,8 @@ def _processing(site: Site, sources: Sources) -> list[str]:
             f"lines = [{', '.join(quoted(name) for name in correlation.lines)}]  # upstream, downstream",
             f"window_s = {correlation.window_s!r}",
         ]
-    return [*rows, "", *_light_dilution(processing.light_dilution)]
+    nadeau = table_rows("processing.speed.nadeau", processing.speed.nadeau)
+    return [*rows, "", *nadeau, *_light_dilution(processing.light_dilution)]
 
 
 def _light_dilution(dilution: LightDilution) -> list[str]:
@@ -247,3 +245,23 @@ def _light_dilution(dilution: LightDilution) -> list[str]:
             f"points = [{points}]",
         ]
     return [*rows, ""]
+
+
+def _spectrometer(site: Site, sources: Sources) -> list[str]:
+    if site.spectrometer is None:
+        return []
+    rows = table_rows("spectrometer", site.spectrometer)
+    return [_RULE, f"# The spectrometer: from {sources.settings}.", "", *(rows or ["[spectrometer]", ""])]
+
+
+def _instrument(site: Site, sources: Sources) -> list[str]:
+    if site.instrument is None:
+        return []
+    return [
+        _RULE,
+        f"# The instrument: from {', '.join(sources.devices)}. Times are UTC, periods and exposures seconds.",
+        "# Where the node is in the network the old files do not tell: add network.address, as 192.168.5.5/24, below",
+        "# its name, and a table [instrument.link] by which the station reaches it.",
+        "",
+        *table_rows("instrument", site.instrument),
+    ]
