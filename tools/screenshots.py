@@ -22,6 +22,7 @@ from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import TimeoutError as TooLong
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "images" / "web"
@@ -52,9 +53,15 @@ PAGES = {
     "sign-in": "/sign-in",
 }
 SIZES = {"desktop": (1280, 900), "phone": (360, 780)}
+TALLEST = 3000
+FOLDS = {"setup": 1400}
+"""On a phone, pages with something that stands at the lower edge of the screen: so high is the screen at most."""
 MOST_BYTES = 150_000
 RUN_S = 75.0
 SETTLE_S = 4.0
+READ = "() => !/\\bReading [^.]*…/.test(document.body.innerText)"
+"""Nothing on the page is still being read or worked out."""
+READ_MS = 240_000
 
 
 def main() -> int:
@@ -104,7 +111,10 @@ def shoot(folder: Path, out: Path, names: list[str], run_s: float) -> int:
 
 def _all_of(browser: Browser, made: dict[str, Any], names: list[str], out: Path, size: str, *, dark: bool) -> int:
     width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=1)
+    phone = size == "phone"
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, device_scale_factor=1, has_touch=phone, is_mobile=phone
+    )
     url = made["url"]
     context.add_cookies([{"name": "so2cam_theme", "value": "dark" if dark else "light", "url": url}])
     errors: list[str] = []
@@ -124,10 +134,20 @@ def _all_of(browser: Browser, made: dict[str, Any], names: list[str], out: Path,
             continue
         page.wait_for_load_state("load")
         page.wait_for_timeout(1000 * (1.0 if name == "sign-in" else SETTLE_S))
+        try:
+            page.wait_for_function(READ, timeout=READ_MS)
+        except TooLong:
+            errors.append(f"{name} still reads: its picture stays as it is")
+            continue
+        if phone:  # a picture of more than the screen is taken as if there were no finger
+            tall = page.evaluate("document.documentElement.scrollHeight")
+            page.set_viewport_size({"width": width, "height": max(height, min(tall, FOLDS.get(name, TALLEST)))})
+            page.wait_for_timeout(1000)
         if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
             errors.append(f"{name} is wider than {width} px")
         path = out / f"{name}-{size}-{'dark' if dark else 'light'}.webp"
-        _save(_picture(page), path)
+        _save(_picture(page, whole=not phone), path)
+        page.set_viewport_size({"width": width, "height": height})
         _say(f"{path.name}  {path.stat().st_size / 1000:.0f} kB")
     for error in errors:
         _say(f"ERROR {error}")
@@ -135,8 +155,10 @@ def _all_of(browser: Browser, made: dict[str, Any], names: list[str], out: Path,
     return len(errors)
 
 
-def _picture(page: Page) -> Image.Image:
-    height = min(int(page.evaluate("document.documentElement.scrollHeight")), 3000)
+def _picture(page: Page, *, whole: bool) -> Image.Image:
+    if not whole:
+        return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    height = min(int(page.evaluate("document.documentElement.scrollHeight")), TALLEST)
     clip = {"x": 0, "y": 0, "width": page.evaluate("window.innerWidth"), "height": height}
     return Image.open(io.BytesIO(page.screenshot(full_page=True, clip=clip))).convert("RGB")  # type: ignore[arg-type]
 

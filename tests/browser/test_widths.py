@@ -23,6 +23,12 @@ READY = """() => {
     && (!preview || preview.textContent.includes("as the draft is now"));
 }"""
 """The page is there, and what is worked out after it; that to align is no page of the others' kind."""
+CUT = """() => [...document.querySelectorAll(".so-choice")]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)"""
+"""Choices of which some are out of reach."""
+HIGH = """() => ["clock", "sign-out"].map((one) => document.querySelector(`[data-testid=${one}]`))
+  .map((one) => one && Math.round((one.getBoundingClientRect().top + one.getBoundingClientRect().bottom) / 2))"""
+"""Where the middles of the header's clock and of its last button are: on one line."""
 OVER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -44,6 +50,9 @@ def walk(page: Page, url: str, addresses: list[str], widths: tuple[int, ...] = W
         for width in widths:
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_function(f"({OVER})() <= 0 && window.innerWidth === {width}")
+            assert page.evaluate(CUT) == [], (address, width)
+            clock, last = page.evaluate(HIGH)
+            assert clock is None or last is None or abs(clock - last) < 8, (address, width)
         shown = urlsplit(page.url).path  # of the only node to align, its page; no other leads elsewhere
         assert shown.startswith(address) if address == "/align" else shown == address
     assert errors == []

@@ -41,6 +41,7 @@ _UNITS: Final = (
     ("_s", "s"),
     ("_h", "h"),
 )
+_DEGREES: Final = ("latitude", "longitude")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ class KeyInfo:
     optional: bool = False
     only: tuple[str, ...] = ()
     models: tuple[type[BaseModel], ...] = field(default=(), repr=False)
+
+    @property
+    def words(self) -> str:
+        """Its name in words, without its unit: ``maximum shift`` of ``maximum_shift_px``."""
+        ending = next((ending for ending, _ in _UNITS if self.path[-1].endswith(ending)), "")
+        return self.path[-1].removesuffix(ending).replace("_", " ")
 
     @property
     def limits(self) -> str:
@@ -126,7 +133,7 @@ def _info(path: tuple[str, ...], having: Sequence[type[BaseModel]], models: Sequ
         path,
         kind,
         choices,
-        next((unit for ending, unit in _UNITS if path[-1].endswith(ending)), ""),
+        _unit(path[-1]),
         _plain(default),
         _sentence(first.description) or (_sentence(inner[0].__doc__) if len(inner) == 1 else ""),
         low,
@@ -138,6 +145,12 @@ def _info(path: tuple[str, ...], having: Sequence[type[BaseModel]], models: Sequ
         tags if len(having) < len(models) else (),
         inner,
     )
+
+
+def _unit(name: str) -> str:
+    if name in _DEGREES:
+        return "°"
+    return next((unit for ending, unit in _UNITS if name.endswith(ending)), "")
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...], tuple[type[BaseModel], ...], bool]:

@@ -32,11 +32,16 @@ _ALL_DONE: Final = (
     "All steps are done, files arrive, and no alarm goes on. Look at a last test frame: if the plume is in it and "
     "sharp, close the case."
 )
+_CALIBRATED_BY: Final = {
+    "cells": "gas cells",
+    "joint": "gas cells and spectrometer",
+    "spectrometer": "the spectrometer",
+}
 _CLOCKS: Final = {
     "gps": "set by satellites",
     "ntp": "set over the network",
     "synchronised": "synchronised",
-    "free": "free: nothing sets it",
+    "free": "runs free, nothing sets it",
     "unset": "was never set",
 }
 
@@ -278,7 +283,9 @@ def _calibration(facts: Facts) -> Step:
     counts = f"{found.both('dark')} darks, {found.both('clear')} of clear sky"
     if source in ("cells", "joint"):
         counts += f", {found.both('cell')} of gas cells"
-    return Step("calibration", title, "done", f"Calibrated by {source}: {counts} of each band.")
+    return Step(
+        "calibration", title, "done", f"Calibrated by {_CALIBRATED_BY.get(source, source)}: {counts} of each band."
+    )
 
 
 def _lines(facts: Facts) -> Step:

@@ -38,7 +38,7 @@ class FindPanel:
                 valid.on_value_change(lambda event: self._set(valid=bool(event.value)))
                 self._flags("With any of", state.with_flags, "with-flags", "with_flags")
                 self._flags("Without", state.without_flags, "without-flags", "without_flags")
-                share = pick("Good pairs in the day", SHARES, str(state.share), test="share")
+                share = pick("Good pairs a day", SHARES, str(state.share), test="share")
                 share.on_value_change(lambda event: self._set(share=int(event.value)))
                 kept = pick("State", STATES, state.state, test="state")
                 kept.on_value_change(lambda event: self._set(state=str(event.value)))

@@ -119,7 +119,7 @@ export default {
       if (what === "vent") group.append(svg("path", { d: "M-8 6 0 -8 8 6z" }));
       else if (what === "camera") group.append(svg("rect", { x: -7, y: -5, width: 14, height: 10, rx: 2 }), svg("circle", { class: "lens", r: 2.6 }));
       else group.append(svg("path", { d: "M0 -7 7 0 0 7 -7 0z" }));
-      const beside = x > this.$el.clientWidth - 110;
+      const beside = x > this.$el.clientWidth - 20 - 8 * name.length; // a name is at most about 8 px a letter wide
       group.append(svg("text", { x: beside ? -13 : 13, y: what === "landmark" ? -9 : 5, "text-anchor": beside ? "end" : "start" }, name));
       if (scene && this.movable) this.hold(group, what, place);
       root.append(group);

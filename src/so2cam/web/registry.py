@@ -34,6 +34,8 @@ class PageSpec:
     """what the page is for, in three sentences"""
     docs: str = ""
     """the page of the documentation that says more"""
+    within: str = ""
+    """the path of the page of the navigation to which it belongs, where it is not in it itself"""
 
 
 _PAGES: Final[dict[str, PageSpec]] = {}
@@ -50,11 +52,13 @@ def page(
     hint: str = "",
     about: str = "",
     docs: str = "",
+    within: str = "",
 ) -> Callable[[Build], Build]:
     """Register a function as the page at ``path``. ``nav``: its word in the navigation; absent: it is not there.
 
     ``keys``: two keys, one after the other, that lead there (``"g l"``). ``order``: its place in the navigation.
     ``about``: what it is for, in three sentences; ``docs``: the name of the page of the documentation that says more.
+    ``within``: the path of the page of the navigation that is marked while this one is shown.
     Raises ValueError where a path or keys are taken.
     """
 
@@ -64,7 +68,7 @@ def page(
             raise ValueError(f"two pages are at {path}")
         if keys is not None and any(spec.keys == keys and spec.path != path for spec in _PAGES.values()):
             raise ValueError(f"two pages have the keys {keys}")
-        _PAGES[path] = PageSpec(path, title, role, build, nav, keys, order, hint, about, docs)
+        _PAGES[path] = PageSpec(path, title, role, build, nav, keys, order, hint, about, docs, within)
         return build
 
     return register

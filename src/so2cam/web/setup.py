@@ -28,6 +28,7 @@ from so2cam.web.view import View
 
 TOPIC: Final = "draft"
 GUIDE: Final = "/guide"
+SITE_FILE: Final = "/setup"
 EDITS_FROM: Final = Role.OPERATOR
 """Who may change the draft; saving it is an admin's."""
 BuildSetup = Callable[["View", "Setup"], Awaitable[Built] | Built]
@@ -64,6 +65,7 @@ def setup_page(
             hint=hint,
             about=about,
             docs=docs,
+            within="" if nav else SITE_FILE,
         )(show)
         return build
 
@@ -190,7 +192,7 @@ class Setup:
 
 def setup_pages() -> tuple[PageSpec, ...]:
     """Return the set-up pages in their order."""
-    return tuple(spec for spec in all_pages() if spec.path in (GUIDE, "/setup") or spec.path.startswith("/setup/"))
+    return tuple(spec for spec in all_pages() if spec.path in (GUIDE, SITE_FILE) or spec.path.startswith("/setup/"))
 
 
 def _head(view: View, setup: Setup) -> None:

@@ -100,7 +100,7 @@ class BoundField:
         self._typing = self._writing = False
         self._options: dict[str, str] | None = None
         self.test = test or f"key-{key_text(path)}"
-        self.label = label or str(path[-1]).replace("_", " ")
+        self.label = label or self.info.words
         with ui.element("div").classes("so-key" + (" is-wide" if wide else "")) as self.box:
             self.input = self._make()
             self._error = ui.label("").classes("so-key-error").props("role=alert")

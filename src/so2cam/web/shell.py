@@ -94,10 +94,11 @@ def _sites(view: View) -> str:
 def _nav_item(view: View, spec: PageSpec) -> str:
     if not view.visitor.may(spec.role):
         return ""
-    here = ' aria-current="page"' if spec.path == view.spec.path else ""
+    here = "page" if spec.path == view.spec.path else "true" if spec.path == view.spec.within else ""
+    current = f' aria-current="{here}"' if here else ""
     hint = f"{spec.hint} ({spec.keys})".strip() if spec.keys else spec.hint
     return (
-        f'<a href="{escape(page_link(view.pages, view.site, spec.path))}"{here} title="{escape(hint)}" '
+        f'<a href="{escape(page_link(view.pages, view.site, spec.path))}"{current} title="{escape(hint)}" '
         f'data-testid="nav-{spec.path.strip("/") or "live"}">{escape(spec.nav or spec.title)}</a>'
     )
 

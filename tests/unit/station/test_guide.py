@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from so2cam.core.health import ClockHealth, DeviceHealth, DeviceState, HealthRecord, Level, SpoolHealth
+from so2cam.core.spectrometer import Spectrometer
 from so2cam.formats.starter import placeholders, starter_text, without_meaning
 from so2cam.station.catalogue import TOTAL, Rate
 from so2cam.station.drafts import SiteDraft
@@ -147,3 +148,13 @@ def test_an_empty_cell_alone_calibrates_nothing(facts: Facts) -> None:
     only_empty = replace(facts, archived=replace(facts.archived, cells=frozenset({0.0})))
     step = one(only_empty, "calibration")
     assert (step.state, step.words) == ("todo", "Missing: a gas cell that is not empty.")
+
+
+@pytest.mark.parametrize(("source", "words"), [("joint", "gas cells and spectrometer"), ("cells", "gas cells")])
+def test_what_calibrates_is_told_in_words(facts: Facts, source: str, words: str) -> None:
+    calibration = facts.site.processing.calibration.model_copy(update={"source": source})
+    processing = facts.site.processing.model_copy(update={"calibration": calibration})
+    site = facts.site.model_copy(update={"processing": processing, "spectrometer": Spectrometer()})
+    loaded = replace(facts.draft.loaded, site=site)
+    step = one(replace(facts, draft=replace(facts.draft, loaded=loaded)), "calibration")
+    assert step.words.startswith(f"Calibrated by {words}: ")

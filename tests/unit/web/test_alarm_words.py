@@ -48,6 +48,10 @@ RULES: list[tuple[AlarmRule, str]] = [
         HealthRule(type="health", name="a", quantity="system.load", node="lead", above=3.5),
         "system.load in the health record of lead above 3.5.",
     ),
+    (
+        HealthRule(type="health", name="a", quantity="system.cpu_temperature_c", above=75.0),
+        "system.cpu_temperature_c in the health record above 75 °C.",
+    ),
 ]
 
 

@@ -97,6 +97,24 @@ def test_a_name_never_makes_another_property(setup: OneSetup, run_async: RunAsyn
     run_async(look())
 
 
+def test_a_field_says_its_unit_once(setup: OneSetup, run_async: RunAsync) -> None:
+    paths: dict[KeyPath, tuple[str, str]] = {
+        ("registration", "maximum_shift_px"): ("maximum shift", "px"),
+        ("processing", "speed", "optical_flow", "acceptable_uncertainty_m_s"): ("acceptable uncertainty", "m/s"),
+        ("processing", "calibration", "slope_molec_cm2"): ("slope", "molecules/cm²"),
+        ("camera", "position", "latitude"): ("latitude", "°"),
+        ("processing", "background", "order"): ("order", ""),
+    }
+
+    async def look() -> None:
+        with on_a_page():
+            for path, (words, unit) in paths.items():
+                field = field_of(setup, path)
+                assert (field.label, field.input.props.get("suffix", "")) == (words, unit)
+
+    run_async(look())
+
+
 def test_properties_are_made_of_constants_only() -> None:
     """What else may stand in a string of properties: numbers, and words that the program itself gives."""
     allowed = {

@@ -61,7 +61,7 @@
   // --- the page one is on, in sight where a screen is too narrow for all of them --------------------------------------
   const inSight = new WeakSet();
   function showHere() {
-    for (const here of document.querySelectorAll("nav [aria-current=page]")) {
+    for (const here of document.querySelectorAll("nav [aria-current]")) {
       if (inSight.has(here)) continue;
       inSight.add(here);
       const row = here.parentElement;

@@ -4,8 +4,10 @@ const HTML = `
 <div class="stage" part="stage" data-testid="viewer-stage" tabindex="0" role="group" aria-roledescription="image">
   <canvas data-testid="viewer-canvas" aria-hidden="true"></canvas>
   <svg class="shapes"><g class="vectors" data-testid="viewer-vectors"><path class="halo"/><path class="ink"/></g><g class="layer"></g><path class="sketch halo"/><path class="sketch ink"/><path class="sketch dots"/></svg>
-  <div class="chip top" data-testid="viewer-caption" hidden><b></b><time></time></div>
-  <div class="chip badge" data-testid="viewer-badge" role="status" hidden></div>
+  <div class="notes">
+    <div class="chip top" data-testid="viewer-caption" hidden><b></b><time></time></div>
+    <div class="chip badge" data-testid="viewer-badge" role="status" hidden></div>
+  </div>
   <div class="buttons free">
     <button type="button" data-testid="viewer-zoom-in" title="Zoom in (wheel, pinch or +)" aria-label="Zoom in">
       <svg viewBox="0 0 16 16"><path d="M8 3v10M3 8h10"/></svg></button>
@@ -63,10 +65,14 @@ const CSS = `
 .stage > svg { overflow: visible; pointer-events: none; }
 .chip { position: absolute; padding: 3px 8px; border-radius: 4px; color: #ffffff; background: rgb(10 14 20 / 82%);
   pointer-events: none; max-width: calc(100% - 16px); overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.top { left: 8px; top: 8px; max-width: calc(100% - 64px); pointer-events: auto; cursor: default; }
-.top b { font-weight: 600; margin-right: 8px; }
+.notes { position: absolute; left: 8px; top: 8px; max-width: calc(100% - 64px); display: flex; flex-direction: column; gap: 6px;
+  align-items: flex-start; pointer-events: none; }
+.notes .chip { position: static; max-width: 100%; white-space: normal; }
+.top { display: flex; flex-wrap: wrap; column-gap: 8px; pointer-events: auto; cursor: default; }
+.top b { font-weight: 600; }
 .top b:empty { display: none; }
-.badge { left: 8px; top: 38px; background: #ffd23f; color: #1d1600; font-weight: 600; max-width: calc(100% - 64px); }
+.top time { white-space: nowrap; }
+.badge { background: #ffd23f; color: #1d1600; font-weight: 600; }
 .bottom { left: 8px; bottom: 8px; }
 .hint { left: 50%; bottom: 40px; transform: translateX(-50%); white-space: normal; text-align: center; width: max-content; }
 .overlay { position: absolute; left: 50%; top: 50%; transform: translate(-50%, -50%); padding: 10px 16px; border-radius: 6px;

@@ -41,6 +41,7 @@ _GUTTER_REM = 3.2
         "Below stand all settings in which they differ."
     ),
     docs="web-runs",
+    within="/runs",
 )
 async def compare_page(view: View) -> None:
     """Show the choice of both sides, and the comparison of them."""

@@ -58,7 +58,7 @@ def help_page(view: View) -> None:
         )
 
 
-@page(f"{manual.DOCS}/{{name:path}}", title="Documentation")
+@page(f"{manual.DOCS}/{{name:path}}", title="Documentation", within="/help")
 def docs_page(view: View) -> None:
     """Show a page of the documentation."""
     ui.add_head_html(f'<link rel="stylesheet" href="{asset_url("help.css")}">')

@@ -35,9 +35,6 @@ from so2cam.web.view import View
 _FRESH_S = 0.8
 _EVERY_S = 1.0
 _STALE_S = 15.0
-_IN_SIGHT = (
-    "document.querySelector('.so-tabs [aria-pressed=true]')?.scrollIntoView({inline: 'center', block: 'nearest'})"
-)
 TABS: dict[str, tuple[str, Draw]] = {
     "overview": ("Overview", draw_overview),
     "capture": ("Capture", draw_capture),
@@ -138,7 +135,7 @@ class _Page:
             self._chip = Chip(test="node-state")
             self._ago = Ago(stale_s=_STALE_S)
             self._words = ui.label("").classes("so-quiet so-grow so-ellipsis").props("data-testid=node-words")
-        with ui.element("div").classes("so-tabs") as tabs:
+        with ui.element("div") as tabs:
             self._choice = Choice(
                 [(key, words) for key, (words, _) in TABS.items()],
                 self._tab,
@@ -174,7 +171,6 @@ class _Page:
             if not self._paired:
                 draw_pairing(self._view, self._desk.info, self._pairs)
                 return
-            self._view.client.run_javascript(_IN_SIGHT)
             if self._whole:
                 self._say_unpaired()
                 if self._tab not in _OF_ALL:

@@ -28,11 +28,12 @@ from so2cam.web.seen import Seen
 from so2cam.web.setup import Setup, setup_page
 from so2cam.web.setup_range import RangeBar
 from so2cam.web.setup_tables import put_named
+from so2cam.web.shell import asset_url
 from so2cam.web.view import View
 
 _TOP: Final = ("processing", "calibration")
 _LISTED: Final = 12
-_CELL: Final = "padding: 0.25rem 1.1rem 0.25rem 0; text-align: left; white-space: nowrap"
+_CELL_COLUMNS: Final = ("cell, ppm m", "label ± 1 σ", "absorbance ± 1 σ", "frames", "by the curve, ppm m")
 _CELLS: Final = "gas cells"
 _POINTS: Final = "spectrometer"
 _LEFT_OUT: Final = "left out"
@@ -70,6 +71,7 @@ _MORE: Final[tuple[KeyPath, ...]] = tuple(
 )
 def calibration(view: View, setup: Setup) -> None:
     """Draw the page."""
+    ui.add_head_html(f'<link rel="stylesheet" href="{asset_url("health.css")}">')  # for its tables
     made = _CalibrationPage(view, setup)
     ui.timer(0.1, made.show, once=True)
 
@@ -108,17 +110,17 @@ class _CalibrationPage:
     def _exclusions(self) -> None:
         box, _ = panel("Left out", test="calibration-exclude", hint="processing.calibration.exclude")
         with box:
-            with ui.element("div").classes("so-row"):
+            with ui.element("div").classes("so-row so-range"):
                 self._note = parts.field("Reason", test="exclude-note", example="a cloud in the view", wide=True)
-                self._first = parts.field("All from, UTC", test="exclude-from", example="14:02:00")
-                self._last = parts.field("to, UTC", test="exclude-to", example="14:06:30")
+                self._first = parts.field("Leave out from, UTC", test="exclude-from", example="14:02:00")
+                self._last = parts.field("To, UTC", test="exclude-to", example="14:06:30")
                 button = ui.button("Leave out range", on_click=self._exclude_range)
                 button.props("unelevated no-caps data-testid=exclude-range")
                 if not self._setup.may_edit:
                     button.disable()
             self._list = ui.element("ul").classes("so-draft-list").props("data-testid=exclude-list")
             self._far_words = ui.label("Points furthest from the curve").classes("so-quiet")
-            self._far = ui.element("div").classes("so-row").props("data-testid=exclude-points")
+            self._far = ui.element("div").classes("so-row so-far").props("data-testid=exclude-points")
 
     # --- leaving out -------------------------------------------------------------------------------------------------
 
@@ -277,11 +279,10 @@ class _CalibrationPage:
             if not study.cells:
                 parts.empty("There are no frames of gas cells for this day.", test="cells-empty")
                 return
-            with ui.element("table").classes("so-table"):
-                heads = ("cell, ppm m", "label ± 1 σ", "absorbance ± 1 σ", "frames", "by the curve, ppm m", "")
+            with ui.element("table").classes("so-table is-cards is-middle"):
                 with ui.element("thead"), ui.element("tr"):
-                    for head in heads:
-                        ui.html(head, sanitize=False, tag="th").style(_CELL)
+                    for head in (*_CELL_COLUMNS, ""):
+                        ui.html(head, sanitize=False, tag="th")
                 with ui.element("tbody"):
                     for cell in study.cells:
                         self._cell_row(study, cell)
@@ -299,8 +300,8 @@ class _CalibrationPage:
             f"{by_curve:.1f}".replace("-", "−"),
         )
         with ui.element("tr").props(f"data-testid=cell-{label:g}"):
-            for text in texts:
-                with ui.element("td").style(_CELL):
+            for head, text in zip(_CELL_COLUMNS, texts, strict=True):
+                with put_props(ui.element("td"), {"data-label": head}):
                     ui.label(text)
             with ui.element("td"):
                 if cell.excluded:

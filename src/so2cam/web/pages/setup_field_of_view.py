@@ -22,10 +22,11 @@ from so2cam.web.viewer import Viewer, ViewerEvent
 _VIEW: Final = ("processing", "calibration", "spectrometer", "field_of_view")
 _USED: Final = "used"
 _CENTRE: Final = "centre"
+_PLACE: Final = {"source": None, "x": "x of the centre, px", "y": "y of the centre, px"}
 _KEYS: Final[tuple[KeyPath, ...]] = tuple(
     (*_VIEW, name)
     for name in (
-        *("source", "x", "y", "radius_px", "position_uncertainty_px"),
+        *("radius_px", "position_uncertainty_px"),
         *("reduction", "interval_s", "images", "minimum_images", "minimum_correlation"),
     )
 )
@@ -60,8 +61,11 @@ class _ViewPage:
         with ui.element("div").classes("so-setup-image"):
             self._draw_map()
             box, _ = panel("Settings", test="view-keys")
-            with box:
-                setup.fields(_KEYS)
+            with box, ui.element("div").classes("so-keys"):
+                for name, words in _PLACE.items():
+                    setup.field((*_VIEW, name), words)
+                for path in _KEYS:
+                    setup.field(path)
         setup.on_change(self.show)
 
     def _draw_map(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from nicegui import ui
 
 from so2cam.core.errors import InputError, So2camError
+from so2cam.core.site_keys import key_info
 from so2cam.formats.siteedit import KeyPath
 from so2cam.pages import FrameHeader, encode_values
 from so2cam.station.geometry_view import (
@@ -34,7 +35,6 @@ IMAGES: Final = (("on", "On band"), ("size", "Pixel size"), ("distance", "Distan
 NUMBERS: Final = (("size", "m/px"), ("distance", "km"), ("none", "Off"))
 AREAS: Final = (("all", "Whole"), ("near", "Plume"))
 _POSITION: Final = ("latitude", "longitude", "altitude_m")
-_WORDS: Final = {"latitude": "latitude", "longitude": "longitude", "altitude_m": "altitude"}
 
 
 def _keys(*above: str, of: tuple[str, ...]) -> list[KeyPath]:
@@ -166,7 +166,8 @@ class GeometryPage:
 
     def _place_fields(self, *above: str) -> None:
         for key in _POSITION:
-            self._setup.field((*above, key), f"{above[-1]} {_WORDS[key]}")
+            path = (*above, key)
+            self._setup.field(path, f"{above[-1]} {key_info(path).words}")
 
     def _draw_pick(self) -> None:
         known = known_volcanoes()

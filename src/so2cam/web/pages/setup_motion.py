@@ -200,7 +200,7 @@ class MotionPage:
         head = "<tr><th>line</th><th>method</th><th>speed, m/s</th><th>direction</th><th>rate, kg/s</th></tr>"
         self._speeds.clear()
         with self._speeds:
-            ui.html(f'<table class="so-speeds">{head}{"".join(rows)}</table>', sanitize=False)
+            ui.html(f'<table class="so-speeds"><thead>{head}</thead>{"".join(rows)}</table>', sanitize=False)
             ui.label(
                 "Pale: not among the methods of the draft. The shift of profiles knows one earlier profile here; in a "
                 "run it subtracts the mean of many."
@@ -245,7 +245,10 @@ def _cells(speed: Speed, *, used: bool) -> str:
     value, sigma = with_uncertainty(speed.speed, speed.sigma)
     rate, rate_sigma = with_uncertainty(speed.rate, speed.rate_sigma)
     direction = MISSING if speed.direction_deg is None else f"{speed.direction_deg:.0f}°"
-    return f"{method}<td>{value} ± {sigma}</td><td>{direction}</td><td>{rate} ± {rate_sigma}</td>"
+    return (
+        f'{method}<td data-unit="m/s">{value} ± {sigma}</td><td>{direction}</td>'
+        f'<td data-unit="kg/s">{rate} ± {rate_sigma}</td>'
+    )
 
 
 def _draw(plot: Plot, found: LineMotionLook | None, what: str, name: str, colour: str) -> None:

@@ -193,10 +193,15 @@ def _row_html(row: KeyRow, chosen: KeyPath | None) -> str:
     return (
         f'<button type="button" class="{" ".join(classes)}" style="--depth:{depth}" '
         f'data-key="{escape(key, quote=True)}" data-testid="row-{escape(text, quote=True)}"{current}>'
-        f'<span class="so-keyname">{escape("…" if name == "*" else name)}</span>'
+        f'<span class="so-keyname">{_breaking("…" if name == "*" else name)}</span>'
         f'<span class="so-keyvalue">{was}<span>{escape(value)}{unit}</span></span>'
         f'<span class="so-keyabout">{escape(about)}</span></button>'
     )
+
+
+def _breaking(name: str) -> str:
+    """Return the name of a key as HTML; a narrow column breaks it after its underscores."""
+    return escape(name).replace("_", "_<wbr>")
 
 
 def _short(text: str) -> str:
