@@ -195,8 +195,8 @@ class Numbers:
 
 
 def facts(look: SpectrumLook) -> str:
-    """Say in words how a spectrum was taken and what was done before the fit."""
-    parts = [look.name]
+    """Say in words how a spectrum was taken and what was done before the fit; the first line is its file."""
+    parts = []
     if look.integration_time_s is not None:
         coadds = "" if look.coadds is None else f" × {look.coadds}"
         parts.append(f"{1000 * look.integration_time_s:g} ms{coadds}")
@@ -206,7 +206,7 @@ def facts(look: SpectrumLook) -> str:
     share = 100 * look.highest / look.saturation_counts
     parts.append(f"highest {look.highest:.0f} counts ({share:.0f} % of saturation)")
     parts.append(f"{look.saturated} saturated pixels in the fit window")
-    return " · ".join(parts)
+    return f"{look.name}\n{' · '.join(parts)}"
 
 
 _Pair = tuple[float, float]

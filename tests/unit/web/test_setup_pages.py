@@ -14,6 +14,7 @@ from so2cam.station.line_view import checked_line
 from so2cam.web.ground import distance_text, distances_in, taken_out
 from so2cam.web.line_shapes import drawn_line
 from so2cam.web.pages.setup_background import background
+from so2cam.web.pages.setup_calibration import _words
 from so2cam.web.pages.setup_dilution import _REGIONS, _DilutionPage
 from so2cam.web.pages.setup_geometry import GeometryPage
 from so2cam.web.pages.setup_lines import LinesPage, lines
@@ -191,3 +192,11 @@ def test_the_image_of_another_pair_goes_where_there_is_none(desk: Any, kind: Any
         assert (page._slot.message, page._slot.why) == (None, "there is no image of this pair")
 
     desk.run(work)
+
+
+def test_why_there_is_no_calibration_is_said_once() -> None:
+    why = "4 images have columns, and 10 are needed"
+    study: Any = SimpleNamespace(
+        calibration=None, points=(), excluded=(), cells=(), fit=None, notes=(why, "a cell is old"), problem=why
+    )
+    assert _words(study) == "no calibration · a cell is old"

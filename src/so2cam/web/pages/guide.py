@@ -124,7 +124,7 @@ class _Guide:
             box.props(f"data-testid=step-{step.key} header-class=so-guide-head")
             with box.add_slot("header"), ui.element("div").classes("so-guide-row"):
                 ui.html(f"<b>{number}</b>", sanitize=False).classes("so-guide-number")
-                with ui.element("div").classes("so-grow"):
+                with ui.element("div").classes("so-grow so-guide-said"):
                     ui.label(step.title).classes("so-guide-title")
                     words = ui.label(step.words).classes("so-quiet so-small")
                     words.props(f"data-testid=step-{step.key}-words")

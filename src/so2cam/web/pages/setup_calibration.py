@@ -119,7 +119,7 @@ class _CalibrationPage:
                 if not self._setup.may_edit:
                     button.disable()
             self._list = ui.element("ul").classes("so-draft-list").props("data-testid=exclude-list")
-            self._far_words = ui.label("Points furthest from the curve").classes("so-quiet")
+            self._far_words = ui.label("Points furthest from the curve, ppm m: press one to leave it out").classes("so-quiet")
             self._far = ui.element("div").classes("so-row so-far").props("data-testid=exclude-points")
 
     # --- leaving out -------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ class _CalibrationPage:
             for place, point in enumerate(far):
                 off = number(_ppm(study.residual(point)), 3)
                 button = ui.button(
-                    f"{point.time:%H:%M:%S} · {off} ppm m", on_click=lambda _, point=point: self._exclude_point(point)
+                    f"{point.time:%H:%M:%S} · {off}", on_click=lambda _, point=point: self._exclude_point(point)
                 )
                 button.props(f'outline dense no-caps data-testid=exclude-point-{place} title="Leave this point out"')
                 if not self._setup.may_edit:
@@ -357,7 +357,7 @@ def _words(study: CalibrationStudy) -> str:
         texts.append(f"{sum(not cell.excluded for cell in study.cells)} of {len(study.cells)} gas cells")
     if study.fit is not None and math.isfinite(study.fit.correlation):
         texts.append(f"correlation {study.fit.correlation:.3f}")
-    return " · ".join([*texts, *study.notes])
+    return " · ".join([*texts, *(note for note in study.notes if note not in study.problem)])
 
 
 def _change(everything: CalibrationStudy, study: CalibrationStudy) -> str:

@@ -319,7 +319,7 @@ class LinesPage:
 def _section(look: LineLook, section: str, colour: str) -> tuple[list[dict[str, Any]], str]:
     if section == "column":
         values = [None if value is None else value / 1e17 for value in look.column]
-        return [line("column", look.at_m, values, colour=colour)], "column, 1e17 molecules/cm²"
+        return [line("column", look.at_m, values, colour=colour)], "column, 10¹⁷ molecules/cm²"
     series = [
         line("absorbance", look.at_m, look.absorbance, colour=colour),
         line("baseline", look.at_m, look.baseline, colour="quiet", dashed=True),
