@@ -113,6 +113,7 @@ class BoundField:
     def _make(self) -> Any:
         info = self.info
         hint = " · ".join(part for part in (key_text(self.path), info.description, info.limits) if part)
+        put_props(self.box, {"data-about": hint})  # where nothing hovers, it is told while one types
         props = {"data-testid": self.test, "title": hint}
         if info.kind in ("choice", "bool"):
             choices = ["true", "false"] if info.kind == "bool" else list(info.choices)

@@ -111,6 +111,7 @@ def test_a_field_says_its_unit_once(setup: OneSetup, run_async: RunAsync) -> Non
             for path, (words, unit) in paths.items():
                 field = field_of(setup, path)
                 assert (field.label, field.input.props.get("suffix", "")) == (words, unit)
+                assert field.box.props["data-about"] == field.input.props["title"]
 
     run_async(look())
 

@@ -6,6 +6,12 @@ import { CameraCard } from "./align-camera.js";
 import { Link } from "./align-link.js";
 import { AlignNode, tellAll } from "./align-node.js";
 
+const CLOCKS = {
+  gps: "set by satellites",
+  ntp: "set over the network",
+  free: "runs free, nothing sets it",
+  unset: "was never set",
+};
 const LOOK_MS = 3_000;
 const LIVE = 600; // so many live pictures, lest a phone that is put away fills the disk
 const LAYOUTS = { both: "Both", on: "On", off: "Off" };
@@ -225,7 +231,7 @@ function linesOf(health, of) {
   const clock = health.clock.quality;
   const set = clock !== "unset" && clock !== "free";
   const remedy = set ? null : "set the clock, or wait for GPS or the network";
-  lines.push({ verdict: set ? "good" : "bad", title: `${of}clock`, text: clock, remedy });
+  lines.push({ verdict: set ? "good" : "bad", title: `${of}clock`, text: CLOCKS[clock] ?? clock, remedy });
   for (const alarm of health.alarms) lines.push({ verdict: "bad", title: `${of}${alarm.name}`, text: alarm.text, remedy: null });
   return lines;
 }
