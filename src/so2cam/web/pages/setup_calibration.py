@@ -119,7 +119,9 @@ class _CalibrationPage:
                 if not self._setup.may_edit:
                     button.disable()
             self._list = ui.element("ul").classes("so-draft-list").props("data-testid=exclude-list")
-            self._far_words = ui.label("Points furthest from the curve, ppm m: press one to leave it out").classes("so-quiet")
+            self._far_words = ui.label("Points furthest from the curve, ppm m: press one to leave it out").classes(
+                "so-quiet"
+            )
             self._far = ui.element("div").classes("so-row so-far").props("data-testid=exclude-points")
 
     # --- leaving out -------------------------------------------------------------------------------------------------
