@@ -99,7 +99,7 @@ def test_a_time_of_the_past_is_shown(page: Page, station: Any) -> None:
     expect(trend).to_contain_text("means over")  # a day has more points than it shows
     expect(trend).to_have_attribute("data-points", re.compile("[1-9]"))
     expect(page.get_by_test_id("rate")).not_to_have_class(re.compile("is-stale"))
-    for value, sigma in ((4.2, 0.5), (-4.2, 9.96), (-0.004567, None), (123.456, None), (0.0, None)):
+    for value, sigma in ((4.2, 0.5), (-4.2, 9.96), (-0.004567, None), (-0.001, 0.73), (123.456, None), (0.0, None)):
         text, error = with_uncertainty(value, sigma)
         assert page.evaluate("([value, sigma]) => so2cam.figures(value, sigma)", [value, sigma]) == (
             f"{text} ± {error}" if error else text

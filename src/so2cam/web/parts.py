@@ -42,7 +42,7 @@ def with_uncertainty(value: float | None, sigma: float | None) -> tuple[str, str
     if sigma is None or sigma != sigma or sigma <= 0:
         return number(value, 3), ""
     places = max(0, 1 - int(f"{sigma:.1e}".partition("e")[2]))
-    return f"{value:.{places}f}".replace("-", "−"), f"{sigma:.{places}f}"
+    return f"{value:z.{places}f}".replace("-", "−"), f"{sigma:.{places}f}"
 
 
 def time_text(time: datetime | None, *, date: bool = True) -> str:

@@ -15,7 +15,8 @@
     const known = sigma > 0;
     const power = Number((known ? sigma : Math.abs(value)).toExponential(known ? 1 : 2).split("e")[1]);
     const places = Math.min(100, Math.max(0, (known ? 1 : 2) - power));
-    const text = known ? `${value.toFixed(places)} ± ${sigma.toFixed(places)}` : value === 0 ? "0" : value.toFixed(places);
+    const shown = (Number(value.toFixed(places)) || 0).toFixed(places); // no minus before a zero
+    const text = known ? `${shown} ± ${sigma.toFixed(places)}` : value === 0 ? "0" : shown;
     return text.replace("-", "−");
   }
 
