@@ -10,7 +10,6 @@ from enum import IntEnum
 from typing import Final, Literal
 
 import numpy as np
-from scipy.signal import lfilter
 
 from so2cam.core.records import FloatArray
 from so2cam.science.calibration.curve import BandShape, ColumnCurve, CurveModel
@@ -457,6 +456,8 @@ def _covariance(
     weighted = solution.design * np.sqrt(weights)[:, None]
     information = weighted.T @ weighted / variance
     if persistence > 0:
+        from scipy.signal import lfilter  # slow to import; seldom needed
+
         scores = solution.design * weights[:, None] ** 0.5
         ahead = lfilter([1.0], [1.0, -persistence], scores, axis=0)
         behind = lfilter([1.0], [1.0, -persistence], scores[::-1], axis=0)[::-1]

@@ -7,7 +7,6 @@ from math import gamma
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
-from scipy.signal import find_peaks
 
 from so2cam.core.records import FloatArray
 from so2cam.science.spectra.lamp_lines import (
@@ -191,6 +190,8 @@ def _refuse_unlisted(
     x: FloatArray, y: FloatArray, listed_nm: FloatArray, height: float, apart_nm: float, main: LampLine
 ) -> None:
     """Raise ValueError where the window has a summit that is none of the lines."""
+    from scipy.signal import find_peaks  # slow to import; seldom needed
+
     summits = find_peaks(y, prominence=max(8 * pixel_noise(y), 0.03 * height))[0]
     for position in x[summits]:
         if np.abs(listed_nm - position).min() > apart_nm:

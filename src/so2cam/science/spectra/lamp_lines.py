@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import find_peaks
 
 from so2cam.core.records import FloatArray
 
@@ -103,6 +102,8 @@ def detect_lines(
     level = np.where(np.isfinite(y), y, np.nanmedian(y))
     noise = pixel_noise(y)
     threshold = max(MINIMUM_SIGNAL_TO_NOISE * noise, 1e-3 * float(np.ptp(level)))
+    from scipy.signal import find_peaks  # slow to import; seldom needed
+
     peaks, facts = find_peaks(level, prominence=threshold, plateau_size=1)
     found = []
     for at, height in zip(peaks, facts["prominences"], strict=True):
