@@ -299,6 +299,7 @@ def test_the_schedule_is_typed_dragged_saved_and_kept_over_a_reload(home: Any, o
     page.mouse.move(lane["x"] + lane["width"] * 3 / 24, middle, steps=5)
     page.mouse.up()
     expect(page.get_by_test_id("window-2-end")).to_have_value("03:00", timeout=LONG)
+    expect(page).to_have_url(re.compile("03%3A00"), timeout=LONG)  # where a draft outlasts a reload
     page.reload()
     expect(page.get_by_test_id("window-2-end")).to_have_value("03:00", timeout=LONG)
     expect(page.get_by_test_id("schedule-state")).to_have_text("changed, not saved")

@@ -59,6 +59,7 @@ def test_two_people_set_up_one_site_and_lose_nothing(page: Page, other: BrowserC
     conflict(bob, archive, page, theirs="0", mine="3")
     bob.get_by_test_id("conflict-keep-theirs").click()
     expect(bob.get_by_test_id(f"key-{ORDER}")).to_have_value("0")
+    expect(bob.get_by_test_id("conflict")).to_have_count(0)
     conflict(bob, archive, page, theirs="2", mine="3")
     bob.get_by_test_id("conflict-use-mine").click()
     expect(page.get_by_test_id(f"key-{ORDER}")).to_have_value("3")

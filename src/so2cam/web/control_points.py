@@ -136,7 +136,7 @@ class ControlPoints:
         self._view.keep(points=json.dumps(self.points, separators=(",", ":")) if kept else None)
 
     def _show_rows(self) -> None:
-        if len(self._rows) != len(self.points):
+        if not self._rows or len(self._rows) != len(self.points):
             self._list.clear()
             with self._list:
                 self._rows = [
@@ -240,7 +240,7 @@ class ControlPoints:
 
     async def _do_back(self) -> None:
         self._seen.drawn()
-        self.points, self._first = self._written(), None
+        self.points, self._first, self._rows = self._written(), None, []
         await self._told()
 
     async def _told(self) -> None:
@@ -269,6 +269,7 @@ class _Row:
         number = index + 1
         self._index, self._point_typed = index, typed
         self._inputs: list[ui.input] = []
+        self._shown: list[str] = [""] * len(_FIELDS)
         self.box = ui.element("div").classes("so-point").props(f"data-testid=point-{number}")
         with self.box:
             ui.html(f"<b>{number}</b>", sanitize=False)
@@ -285,9 +286,11 @@ class _Row:
             button.set_enabled(enabled)
 
     def show(self, point: ControlPoint, off_px: float | None, *, worst: bool) -> None:
-        """Show its numbers."""
-        for box, value in zip(self._inputs, point, strict=True):
-            box.value = f"{value:g}"
+        """Show its numbers. A field is left alone while its number stays: somebody may be typing into it."""
+        for at, (box, value) in enumerate(zip(self._inputs, point, strict=True)):
+            text = f"{value:g}"
+            if text != self._shown[at]:
+                box.value = self._shown[at] = text
         self._off.set_text("" if off_px is None else f"{off_px:.2f} px off")
         self.box.classes(**{"add" if worst else "remove": "is-worst"})
 
