@@ -178,6 +178,7 @@ def test_from_an_empty_site_file_until_the_case_may_be_closed(
     page.get_by_test_id("pair-host").fill(f"127.0.0.1:{installation.port}")
     page.get_by_test_id("pair-code").fill(code[0])
     page.get_by_test_id("pair-go").click()
+    expect(page.get_by_test_id("pair-report")).to_contain_text("paired with", timeout=LONG)
     page.get_by_test_id("confirm-yes").click(timeout=LONG)
     state(page, "instrument", "done")
     state(page, "clock", "done")

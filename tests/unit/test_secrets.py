@@ -29,7 +29,10 @@ def kept() -> list[Path]:
     if done.returncode == 0 and done.stdout:
         return [ROOT / name for name in done.stdout.decode().split("\0") if name]
     return [
-        path for part in ("src", "tests", "docs", "examples") for path in (ROOT / part).rglob("*") if path.is_file()
+        path
+        for part in ("src", "tests", "docs", "examples")
+        for path in (ROOT / part).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     ]
 
 
