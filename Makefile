@@ -27,9 +27,8 @@ demo: $(VENV)/.ready
 batch: $(VENV)/.ready
 	$(BIN)/so2cam demo --batch --seed $(SEED)
 
-# Bytecode is kept, whatever the environment says: hundreds of processes start.
 test: $(VENV)/.compiled
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 fault: $(VENV)/.compiled
 	SO2CAM_FAULT=full $(BIN)/python -m pytest tests/fault tests/unit/link tests/integration/test_cli_link.py --timeout 3600 $(PYTEST_ARGS)

@@ -27,13 +27,30 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser profile of its own: 1280 x 800, self-signed certificates taken."""
+def _profile(browser: Browser) -> Iterator[BrowserContext]:
     made = browser.new_context(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
+    made.on("page", _attentive)
     made.set_default_timeout(15_000)
     yield made
     made.close()
+
+
+def _attentive(page: Page) -> None:
+    """Have a page that was opened be connected before a test goes on: what is pressed before that goes nowhere."""
+    for name in ("goto", "reload"):
+
+        def open_(*arguments: Any, act: Callable[..., Any] = getattr(page, name), **more: Any) -> Any:
+            answer = act(*arguments, **more)
+            page.wait_for_function("() => !window.socket || window.did_handshake")
+            return answer
+
+        setattr(page, name, open_)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser profile of its own: 1280 x 800, self-signed certificates taken."""
+    yield from _profile(browser)
 
 
 @pytest.fixture
@@ -167,7 +184,4 @@ def archive(browser: Browser, pages: ModuleType, tmp_path_factory: pytest.TempPa
 @pytest.fixture
 def other(browser: Browser) -> Iterator[BrowserContext]:
     """The browser profile of a second person."""
-    made = browser.new_context(viewport={"width": 1280, "height": 800}, ignore_https_errors=True)
-    made.set_default_timeout(15_000)
-    yield made
-    made.close()
+    yield from _profile(browser)

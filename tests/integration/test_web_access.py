@@ -1,5 +1,6 @@
 """Who may see which page: signing in and out, the first admin, roles, the public switch, and what is refused."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -205,7 +206,11 @@ def test_a_seal_is_of_its_station_and_survives(tmp_path: Path) -> None:
     assert Door(None, one).access is None
 
 
-def test_the_server_serves_pages_again_after_it_was_started_anew(context: StationContext, access: Access) -> None:
+def test_the_server_serves_pages_again_after_it_was_started_anew(
+    context: StationContext, access: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []  # through all objects: what other threads make meanwhile would break
+    monkeypatch.setattr(gc, "get_objects", lambda: looked.append("all") or [])
     access.create("Boss", Role.ADMIN)
     served = replace(context, settings=Station(api=Api(port=0)))
 
@@ -228,3 +233,4 @@ def test_the_server_serves_pages_again_after_it_was_started_anew(context: Statio
             assert not thread.is_alive()
     finally:
         server.close()
+    assert looked == []

@@ -102,8 +102,8 @@ def command(site: Path) -> None:
     console.print(f"  settings: {settings_hash(loaded.settings)[:12]}", markup=False)
     for risk in risks:
         report_warning(risk)
-    report_schedule(loaded)
+    warned = len(risks) + report_schedule(loaded)[0]
     console.print(
-        f"{site} is valid" + (f", with {len(risks)} warning{'s' if len(risks) > 1 else ''}" if risks else ""),
+        f"{site} is valid" + (f", with {warned} warning{'s' if warned > 1 else ''}" if warned else ""),
         markup=False,
     )

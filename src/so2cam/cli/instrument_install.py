@@ -150,7 +150,8 @@ def schedule(site: Path, start: datetime | None, days: int, power: bool) -> int:
 
     midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
     console.print(schedule_table(wanted, place, midnight, midnight + timedelta(days=days)))
-    return 0 if report_schedule(loaded, refuse=False) else 2
+    _, contradictions = report_schedule(loaded, refuse=False)
+    return 2 if contradictions else 0
 
 
 @click.command(

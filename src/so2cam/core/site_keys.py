@@ -36,6 +36,9 @@ _UNITS: Final = (
     ("_um", "µm"),
     ("_mm", "mm"),
     ("_px", "px"),
+    ("_hz", "Hz"),
+    ("_c", "°C"),
+    ("_a", "A"),
     ("_v", "V"),
     ("_m", "m"),
     ("_s", "s"),
@@ -133,7 +136,7 @@ def _info(path: tuple[str, ...], having: Sequence[type[BaseModel]], models: Sequ
         path,
         kind,
         choices,
-        _unit(path[-1]),
+        unit_of(path[-1]),
         _plain(default),
         _sentence(first.description) or (_sentence(inner[0].__doc__) if len(inner) == 1 else ""),
         low,
@@ -147,7 +150,8 @@ def _info(path: tuple[str, ...], having: Sequence[type[BaseModel]], models: Sequ
     )
 
 
-def _unit(name: str) -> str:
+def unit_of(name: str) -> str:
+    """Return the unit that a name ends with, as people write it: ``s`` of ``window_s``; nothing where it has none."""
     if name in _DEGREES:
         return "°"
     return next((unit for ending, unit in _UNITS if name.endswith(ending)), "")

@@ -16,6 +16,8 @@ from so2cam.core.times import require_utc
 from so2cam.observe.sun import SunTrack, sun_elevation_deg
 
 KEY: Final = "instrument.schedule"
+_SHORTEST_NIGHT: Final = timedelta(minutes=1)
+"""Less of the night is nothing to warn of."""
 _DAY: Final = timedelta(days=1)
 _LOOK_AHEAD: Final = (timedelta(days=2), timedelta(days=32), timedelta(days=400))
 """How far ahead a change is looked for, in steps: most come within a day, a polar summer lasts months."""
@@ -275,6 +277,7 @@ def _capture_in_the_dark(days: _Days) -> Iterator[ScheduleFinding]:
     if not days.schedule.windows_for("capture"):
         return
     night = intersection(days.of("capture"), days.sun.below(-6.0))
+    night = tuple(one for one in night if one.end - one.start >= _SHORTEST_NIGHT)
     if night:
         yield ScheduleFinding(
             "risk",

@@ -17,6 +17,7 @@ from so2cam.core.site_alarms import (
     NoDataRule,
     RateOfChangeRule,
 )
+from so2cam.core.site_keys import unit_of
 from so2cam.station.alarms_observation import Measurement
 from so2cam.station.alarms_store import Event, Message
 from so2cam.web.parts import MISSING, State, number
@@ -34,15 +35,6 @@ _SOURCES: Final = {
     "results": "a new emission rate",
     "health": "news of the instrument",
 }
-_HEALTH_UNITS: Final = {
-    "temperature_c": "°C",
-    "_hz": "Hz",
-    "_bytes": "bytes",
-    "_s": "s",
-    "_v": "V",
-    "_a": "A",
-}
-"""By the ending of a number's name in the health record."""
 _INSTRUMENT: Final = ("well", "warning", "alarm")
 _TOLD: Final = {
     "sent": "told",
@@ -116,19 +108,11 @@ def value_words(rule: AlarmRule, value: float | None, *, exact: bool = False) ->
         if rule.relative and exact:
             shown = _plain(100 * value, exact=True)
         return f"{'+' if value > 0 else ''}{shown.replace('-', '−')} {'%' if rule.relative else 'kg/s'}"
-    unit = (
-        _health_unit(rule.quantity)
-        if isinstance(rule, HealthRule)
-        else " s"
-        if isinstance(rule, ClockRule)
-        else " kg/s"
-    )
-    return f"{_plain(value, exact=exact)}{unit}"
-
-
-def _health_unit(quantity: str) -> str:
-    name = quantity.rpartition(".")[2]
-    return next((f" {unit}" for ending, unit in _HEALTH_UNITS.items() if name.endswith(ending)), "")
+    if isinstance(rule, HealthRule):
+        unit = unit_of(rule.quantity)
+    else:
+        unit = "s" if isinstance(rule, ClockRule) else "kg/s"
+    return f"{_plain(value, exact=exact)} {unit}".rstrip()
 
 
 def _plain(value: float, *, exact: bool) -> str:

@@ -140,8 +140,8 @@ class ControlPoints:
             self._list.clear()
             with self._list:
                 self._rows = [
-                    _Row(index, self._typed, self._drop, enabled=self._setup.may_edit)
-                    for index in range(len(self.points))
+                    _Row(index, point, self._typed, self._drop, enabled=self._setup.may_edit)
+                    for index, point in enumerate(self.points)
                 ]
         residuals = self.look.residuals_px
         worst = max(residuals, default=0.0)
@@ -261,6 +261,7 @@ class _Row:
     def __init__(
         self,
         index: int,
+        point: ControlPoint,
         typed: Callable[[int, ControlPoint], Awaitable[None]],
         drop: Callable[[int], Awaitable[None]],
         *,
@@ -269,12 +270,13 @@ class _Row:
         number = index + 1
         self._index, self._point_typed = index, typed
         self._inputs: list[ui.input] = []
-        self._shown: list[str] = [""] * len(_FIELDS)
+        self._shown = [_text(value) for value in point]
         self.box = ui.element("div").classes("so-point").props(f"data-testid=point-{number}")
         with self.box:
             ui.html(f"<b>{number}</b>", sanitize=False)
-            for key, label in _FIELDS:
-                box = ui.input(label).props(
+            for (key, label), text in zip(_FIELDS, self._shown, strict=True):
+                # With its number from the start: one that is put in later takes away what somebody types meanwhile.
+                box = ui.input(label, value=text).props(
                     f"dense outlined stack-label inputmode=decimal data-testid=point-{number}-{key}"
                 )
                 box.classes("so-input").on("blur", self._typed).on("keydown.enter", self._typed)
@@ -288,7 +290,7 @@ class _Row:
     def show(self, point: ControlPoint, off_px: float | None, *, worst: bool) -> None:
         """Show its numbers. A field is left alone while its number stays: somebody may be typing into it."""
         for at, (box, value) in enumerate(zip(self._inputs, point, strict=True)):
-            text = f"{value:g}"
+            text = _text(value)
             if text != self._shown[at]:
                 box.value = self._shown[at] = text
         self._off.set_text("" if off_px is None else f"{off_px:.2f} px off")
@@ -300,6 +302,10 @@ class _Row:
         except InputError:
             return
         await self._point_typed(self._index, (x, y, u, v))
+
+
+def _text(value: float) -> str:
+    return f"{value:g}"
 
 
 def points_words(look: PointsLook, count: int) -> str:

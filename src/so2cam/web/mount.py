@@ -6,6 +6,7 @@ server was started anew, lets the new ones take the old ones' place.
 
 import asyncio
 import inspect
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -136,10 +137,21 @@ def _add_page(pages: Pages, spec: PageSpec) -> None:
             return await made if inspect.isawaitable(made) else made
 
 
+class _NoObjects:
+    """In the place of the module ``gc`` that NiceGUI sees."""
+
+    def get_objects(self) -> list[object]:
+        """Return no objects."""
+        return []
+
+
 def _run_with(app: FastAPI) -> None:
     """Mount NiceGUI. What an earlier mount in this process put around its application is taken off first."""
     gui.user_middleware.clear()
     gui.middleware_stack = None
+    # At its start NiceGUI looks through all objects of the process for the server, which is ended here by other means.
+    # Python breaks a tuple that another thread makes meanwhile (SystemError, "bad argument to internal function").
+    sys.modules[ui.run_with.__module__].__dict__["gc"] = _NoObjects()
     ui.run_with(
         app,
         title="so2cam",

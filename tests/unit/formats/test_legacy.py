@@ -277,15 +277,15 @@ def test_lines_that_are_no_pair(folder: Path, other: str) -> None:
     assert outcome(result, YML, "flow_glob") is Outcome.LOOK
 
 
-def test_placeholders_where_lines_and_registration_are_missing(folder: Path) -> None:
+def test_what_stands_in_where_lines_and_registration_are_missing(folder: Path) -> None:
     for name in ("lines/near.txt", "lines/far.txt", "reg.npy"):
         (folder / name).unlink()
     result = import_legacy(folder)
     assert [line.name for line in result.site.lines] == ["placeholder"]
-    assert result.site.registration == Registration()
-    assert result.text.count("PLACEHOLDER") == 3
+    assert result.site.registration == Registration(source="automatic")
+    assert result.text.count("PLACEHOLDER") == 2
     assert noticed(result, "PLACEHOLDER - draw your own")
-    assert noticed(result, "PLACEHOLDER - register")
+    assert noticed(result, "No registration was found: each run finds")
     assert result.site.processing.speed.methods == ("flow_raw",)
     for key in ("pcs_lines", "img_registration"):
         assert outcome(result, YML, key) is Outcome.LOOK
@@ -447,7 +447,7 @@ def npy_head(shape: str) -> bytes:
 )
 def test_damaged_arrays(folder: Path, data: bytes) -> None:
     (folder / "reg.npy").write_bytes(data)
-    assert import_legacy(folder).site.registration == Registration()
+    assert import_legacy(folder).site.registration == Registration(source="automatic")
     with pytest.raises(InputError, match="--registration"):
         import_legacy(folder, Wishes(registration=folder / "reg.npy"))
 

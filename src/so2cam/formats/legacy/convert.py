@@ -255,12 +255,12 @@ def _convert_registration(file: FoundFile | None, settings: Settings, account: A
         is_pickle = name is not None and not name.lower().endswith(".npy")
         why = "it is no .npy file (pickles are never read)" if is_pickle else "the file is not in the folder"
         if owner is not None:
-            account.settle(owner, "img_registration", Outcome.LOOK, f"{why}; the identity stands in")
+            account.settle(owner, "img_registration", Outcome.LOOK, f"{why}; `registration.source` is automatic")
         account.notice(
-            "No registration was found: the identity matrix is a PLACEHOLDER - register the two cameras, or name "
-            "a 2 x 3 .npy file with --registration."
+            "No registration was found: each run finds how the off band lies on the on band in its own frames "
+            "(registration.source). See at /setup/registration how well, or name a 2 x 3 .npy file with --registration."
         )
-        return Registration()
+        return Registration(source="automatic")
     registration = make_table(
         Registration, file, {}, "register again, or remove the file", matrix=read_matrix(file.path)
     )

@@ -15,7 +15,8 @@ from so2cam.formats.legacy.account import Account, Outcome, plain
 from so2cam.formats.legacy.choose import text_of
 from so2cam.formats.legacy.files import FileKind, Found, FoundFile, distinct
 from so2cam.formats.legacy.parse import parse_key_values
-from so2cam.formats.legacy.settle import Settler, refusal
+from so2cam.formats.legacy.settle import Settler
+from so2cam.formats.legacy.tables import refusal
 
 _NODE: Final = "instrument.nodes[0].devices"
 _AUTOMATIC: Final = {
@@ -121,7 +122,7 @@ def _spectrometer(old: Settler) -> _Made | None:
         ("coadd", "coadds", 1, ""),
     ):
         number = old.number(key)
-        value = None if number is None else int(number) if factor == 1 else round(number * factor, 6)
+        value = None if number is None else round(number * factor, 6)
         wrong = _refused(SpectrometerDevice, **{name: value})
         if value is None or wrong is not None:
             old.say(key, Outcome.LOOK, f"`{where}.{name}` keeps its default: {wrong or 'must be a number'}")
@@ -182,7 +183,7 @@ def _automatic(
             old.say(key, Outcome.LOOK, f"`{where}.{_AUTOMATIC[key]}` keeps its default: {wrong}")
     values |= limits if wrong is None else {}
     pixels = old.number("saturation_pixels")
-    wrong = "must be a number" if pixels is None else refusal(AutomaticExposure, brightest_pixels=int(pixels))
+    wrong = "must be a number" if pixels is None else refusal(AutomaticExposure, brightest_pixels=pixels)
     if pixels is not None and wrong is None:
         values["brightest_pixels"] = int(pixels)
         old.carry("saturation_pixels", f"{where}.brightest_pixels")

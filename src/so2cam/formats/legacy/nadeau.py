@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from so2cam.core.site import ProfileShift
 from so2cam.formats.legacy.account import Outcome
-from so2cam.formats.legacy.settle import Settler, refusal
+from so2cam.formats.legacy.settle import Settler
+from so2cam.formats.legacy.tables import refusal
 
 _WHERE: Final = "processing.speed.nadeau"
 

@@ -1,12 +1,9 @@
-"""The processing settings with the account of them: values are read, and each key is settled, in one place."""
+"""One file's values with the account of them: values are read, and each key is settled, in one place."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
-from so2cam.core.site import Table
 from so2cam.formats.legacy.account import Account, Outcome
 from so2cam.formats.legacy.parse import to_flag, to_number
 
@@ -44,13 +41,3 @@ class Settler:
         """Say one thing of keys, with spaces between them."""
         for key in keys.split():
             self.account.settle(self.name, key, outcome, note)
-
-
-def refusal(table: type[Table], **values: Any) -> str | None:
-    """Return why a table of the site cannot have these values; None where it can."""
-    try:
-        table(**values)
-    except ValidationError as error:
-        reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        return reason[:1].lower() + reason[1:]
-    return None

@@ -1,16 +1,19 @@
 """The text of an imported site file: every value with where it comes from, placeholders marked as such."""
 
+import re
 import tomllib
 from dataclasses import dataclass
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from so2cam.core.errors import SiteFileError
-from so2cam.core.site import GeoPoint, Line, Registration, Site
+from so2cam.core.site import GeoPoint, Line, Registration, Site, Table
 from so2cam.core.site_dilution import LightDilution
 from so2cam.formats.legacy.lines import PLACEHOLDER
-from so2cam.formats.legacy.tabletext import quoted, table_rows
+from so2cam.formats.siteedit import edit_text
 
+_HEADING: Final = re.compile(r"\n+(?=\[)")
 _RULE = "# " + "-" * 100
 _LINES = """\
 # Cross-section lines: (x, y) pixels of the on-band image, x to the right, y downward, (0, 0) the centre of the
@@ -36,9 +39,6 @@ _REGIONS = """\
 # Lines over dark ground. Their distances are not in the old files: add distance_m = [.., ..] to each, one for each
 # point, along the line of sight; or name a terrain model that tells them: terrain_model = "dem.tif". Then set
 # mode = "terrain"."""
-_IDENTITY = """\
-# PLACEHOLDER - register the two cameras: no registration was found, so the cameras are taken as perfectly aligned,
-# which two cameras never are. Find the matrix from points that both images show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,27 @@ def format_site(site: Site, sources: Sources) -> str:
     if not is_same:
         raise SiteFileError("the imported site cannot be written as text without a change")
     return text
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` as a TOML string."""
+    escaped = "".join(
+        f"\\{character}" if character in '"\\' else character if character.isprintable() else f"\\U{ord(character):08X}"
+        for character in text
+    )
+    return f'"{escaped}"'
+
+
+def _with_tables(rows: list[str], *tables: tuple[tuple[str, ...], Table]) -> list[str]:
+    """Return rows with tables of the site put in by their paths: what was given to them, not their defaults."""
+    given = [(path, _given(table)) for path, table in tables]
+    text = edit_text("\n".join(rows), [(path, values) for path, values in given if values or len(path) == 1])
+    return [*_HEADING.sub("\n\n", text).strip().split("\n"), ""]
+
+
+def _given(table: Table) -> dict[str, Any]:
+    values = table.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    return {key: value for key, value in values.items() if value != {}}
 
 
 def _volcano(site: Site, sources: Sources) -> list[str]:
@@ -141,18 +162,19 @@ def _camera(site: Site, sources: Sources) -> list[str]:
 
 
 def _registration(registration: Registration, sources: Sources) -> list[str]:
-    rows = [f"  [{', '.join(repr(float(value)) for value in row)}]," for row in registration.matrix]
-    origin = _IDENTITY if sources.registration is None else f"# From {sources.registration}."
-    return [
-        _RULE,
-        "[registration]",
-        "# Takes (x, y, 1) of an on-band pixel to the (x, y) of the same scene in the off-band image.",
-        origin,
-        "matrix = [",
-        *rows,
-        "]",
-        "",
-    ]
+    if registration.source == "automatic":
+        found = [
+            "# No registration was found: each run finds it in its own frames. A matrix or control points fix it.",
+            'source = "automatic"',
+        ]
+    else:
+        rows = [f"  [{', '.join(repr(float(value)) for value in row)}]," for row in registration.matrix]
+        found = [
+            "# Takes (x, y, 1) of an on-band pixel to the (x, y) of the same scene in the off-band image.",
+            f"# From {sources.registration}.",
+            *("matrix = [", *rows, "]"),
+        ]
+    return [_RULE, "[registration]", *found, ""]
 
 
 def _plume_plane(site: Site, sources: Sources) -> list[str]:
@@ -205,7 +227,6 @@ def _processing(site: Site, sources: Sources) -> list[str]:
         f"model = {quoted(processing.calibration.model)}",
         f"label_uncertainty = {processing.calibration.label_uncertainty!r}  # 1 sigma; so2cam's default",
         "",
-        *table_rows("processing.calibration.spectrometer", processing.calibration.spectrometer),
         "[processing.speed]",
         f"methods = [{', '.join(quoted(name) for name in processing.speed.methods)}]",
         "",
@@ -221,8 +242,11 @@ def _processing(site: Site, sources: Sources) -> list[str]:
             f"lines = [{', '.join(quoted(name) for name in correlation.lines)}]  # upstream, downstream",
             f"window_s = {correlation.window_s!r}",
         ]
-    nadeau = table_rows("processing.speed.nadeau", processing.speed.nadeau)
-    return [*rows, "", *nadeau, *_light_dilution(processing.light_dilution)]
+    return _with_tables(
+        [*rows, "", *_light_dilution(processing.light_dilution)],
+        (("processing", "calibration", "spectrometer"), processing.calibration.spectrometer),
+        (("processing", "speed", "nadeau"), processing.speed.nadeau),
+    )
 
 
 def _light_dilution(dilution: LightDilution) -> list[str]:
@@ -250,18 +274,18 @@ def _light_dilution(dilution: LightDilution) -> list[str]:
 def _spectrometer(site: Site, sources: Sources) -> list[str]:
     if site.spectrometer is None:
         return []
-    rows = table_rows("spectrometer", site.spectrometer)
-    return [_RULE, f"# The spectrometer: from {sources.settings}.", "", *(rows or ["[spectrometer]", ""])]
+    rows = [_RULE, f"# The spectrometer: from {sources.settings}.", ""]
+    return _with_tables(rows, (("spectrometer",), site.spectrometer))
 
 
 def _instrument(site: Site, sources: Sources) -> list[str]:
     if site.instrument is None:
         return []
-    return [
+    rows = [
         _RULE,
         f"# The instrument: from {', '.join(sources.devices)}. Times are UTC, periods and exposures seconds.",
         "# Where the node is in the network the old files do not tell: add network.address, as 192.168.5.5/24, below",
         "# its name, and a table [instrument.link] by which the station reaches it.",
         "",
-        *table_rows("instrument", site.instrument),
     ]
+    return _with_tables(rows, (("instrument",), site.instrument))

@@ -17,7 +17,8 @@ from so2cam.core.spectrometer import (
 from so2cam.formats.legacy.account import Account, Outcome, plain
 from so2cam.formats.legacy.choose import Settings
 from so2cam.formats.legacy.files import FileKind, Found, FoundFile, resolve
-from so2cam.formats.legacy.settle import Settler, refusal
+from so2cam.formats.legacy.settle import Settler
+from so2cam.formats.legacy.tables import refusal
 from so2cam.formats.reference_spectra import read_reference_file
 
 _FIT: Final = "spectrometer.fit"

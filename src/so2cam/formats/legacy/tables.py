@@ -27,14 +27,27 @@ def make_table(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
-        message = first["msg"].removeprefix("Value error, ")
         raise SiteFileError(
-            message[:1].lower() + message[1:],
+            _reason(error),
             file=file.path,
             key=keys.get(name, name) or None,
             value=first["input"] if isinstance(first["input"], int | float | str) else None,
             remedy=remedy,
         ) from None
+
+
+def refusal(table: type[Table], **values: Any) -> str | None:
+    """Return why a table of the site cannot have these values; None where it can."""
+    try:
+        table(**values)
+    except ValidationError as error:
+        return _reason(error)
+    return None
+
+
+def _reason(error: ValidationError) -> str:
+    message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
 
 
 def parse_vent(text: str) -> GeoPoint:

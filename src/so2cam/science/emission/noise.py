@@ -79,13 +79,14 @@ def _cached(x: bytes, y: bytes, shape: tuple[int, int], matrix: bytes) -> LineNo
     moved = np.frombuffer(matrix, np.float64).reshape(2, 3)
     on = _bilinear(np.frombuffer(x, np.float64), np.frombuffer(y, np.float64), shape)
     used = np.flatnonzero(np.diff(on.indptr))
+    taken = csr_array(on[used])
     if np.array_equal(moved, np.eye(2, 3)):
-        return LineNoise(csr_array(on[used]), csr_array(on[used]), 0.5)
+        return LineNoise(taken, taken, 0.5)
     px, py = (used % shape[1]).astype(np.float64), (used // shape[1]).astype(np.float64)
     ox, oy = (row[0] * px + row[1] * py + row[2] for row in moved)
-    off = _bilinear(ox, oy, shape) @ on[used]
+    off = _bilinear(ox, oy, shape) @ taken
     share = 6 / (6 + _second_differences(shape, moved))
-    return LineNoise(csr_array(on[used]), csr_array(off[np.flatnonzero(np.diff(off.indptr))]), share)
+    return LineNoise(taken, csr_array(off[np.flatnonzero(np.diff(off.indptr))]), share)
 
 
 def _bilinear(x: FloatArray, y: FloatArray, shape: tuple[int, int]) -> csr_array:

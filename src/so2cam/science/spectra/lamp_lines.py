@@ -98,12 +98,12 @@ def detect_lines(
     first, of these the strongest, or the nearest to ``near_nm`` where that is given. Raises ValueError for unfit
     arrays.
     """
+    from scipy.signal import find_peaks  # slow to import; seldom needed
+
     x, y = checked_spectrum(wavelengths_nm, counts)
     level = np.where(np.isfinite(y), y, np.nanmedian(y))
     noise = pixel_noise(y)
     threshold = max(MINIMUM_SIGNAL_TO_NOISE * noise, 1e-3 * float(np.ptp(level)))
-    from scipy.signal import find_peaks  # slow to import; seldom needed
-
     peaks, facts = find_peaks(level, prominence=threshold, plateau_size=1)
     found = []
     for at, height in zip(peaks, facts["prominences"], strict=True):
